@@ -1,0 +1,1 @@
+"""The daemon: watcher, reconciler, supervisor and the command line."""

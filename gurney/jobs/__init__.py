@@ -1,0 +1,1 @@
+"""The doorbell: queue names, ring(), the embedded broker. Losing all of it costs seconds, never an instance."""

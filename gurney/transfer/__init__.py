@@ -1,0 +1,1 @@
+"""Pure decisions: item and transfer states, retry, routing."""

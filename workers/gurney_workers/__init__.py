@@ -1,0 +1,1 @@
+"""Celery workers: an app, one task, and the batch runner behind it."""
