@@ -1,0 +1,190 @@
+"""Reach the ledger's database: two engines, short transactions, errors in our words.
+
+SQLite gets a writing engine (``BEGIN IMMEDIATE``: a deferred transaction that upgrades fails at once, whatever
+``busy_timeout`` says) and a reading one (``query_only``). PostgreSQL is one engine twice.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gurney.ledger.clock import BootClock, LedgerClock, clock_for
+from gurney.ledger.errors import LedgerCorrupt, LedgerUnavailable
+
+__all__ = ["Ledger", "Transaction"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TRIES = 6
+# PostgreSQL: serialization_failure, deadlock_detected, lock_not_available.
+_RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open write transaction and its time, which is read once and after the first lock."""
+
+    conn: Connection
+    clock: LedgerClock
+    _now: float | None = field(default=None, repr=False)
+
+    @property
+    def now(self) -> float:
+        """Ledger time of this transaction, in seconds."""
+        if self._now is None:
+            self._now = self.clock.now(self.conn)
+        return self._now
+
+    @property
+    def locks_rows(self) -> bool:
+        """Whether rows must be locked one by one; SQLite's writer has the whole file."""
+        return self.conn.dialect.name != "sqlite"
+
+
+class Ledger:
+    """The database behind every claim, settlement and query.
+
+    Thread-safe; not to be carried over a fork (:meth:`dispose` in the child, or open it there). ``clock`` is for tests
+    that need to move time. Raises :class:`LedgerUnavailable` for what may pass, :class:`LedgerCorrupt` for what won't.
+    """
+
+    def __init__(self, url: str, *, clock: LedgerClock | None = None, pool_size: int = 4) -> None:
+        """Prepare the engines; nothing is connected yet."""
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self._write = _sqlite_engine(url, read_only=False)
+            self._read = _sqlite_engine(url, read_only=True)
+        else:
+            self._write = self._read = _postgresql_engine(url, pool_size)
+        self.clock = clock or clock_for(self.dialect)
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self._write.dispose()
+        self._read.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open a write transaction: short, and without any I/O but the database's inside."""
+        with _in_our_words(self.dialect), self._write.begin() as conn:
+            yield Transaction(conn, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading; on SQLite it can't write. Fetch all, then leave."""
+        with _in_our_words(self.dialect), self._read.connect() as conn:
+            yield conn
+
+    def now(self) -> float:
+        """Return ledger time outside any transaction."""
+        if isinstance(self.clock, BootClock) and self.clock.offset is None:
+            with self.write() as tx:
+                return tx.now
+        with self.read() as conn:
+            return self.clock.now(conn)
+
+    def transact(self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work(tx, ...)`` in a write transaction, and again a few times after a deadlock or a busy database.
+
+        ``work`` must therefore change nothing but the database.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self.write() as tx:
+                    return work(tx, *args, **kwargs)
+            except LedgerUnavailable as error:
+                if attempt == _TRIES or not _worth_repeating(error.__cause__):
+                    raise
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")
+
+
+def _worth_repeating(cause: BaseException | None) -> bool:
+    if not isinstance(cause, DBAPIError):
+        return False
+    state = getattr(cause.orig, "sqlstate", None)
+    return state in _RETRYABLE_STATES or "database is locked" in str(cause.orig)
+
+
+@contextmanager
+def _in_our_words(dialect: str) -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise LedgerUnavailable("every ledger connection is in use; the work waits") from error
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerUnavailable(f"the ledger ({dialect}) can't be reached or is busy: {_first_line(error)}") from error
+    except DBAPIError as error:
+        if "malformed" in str(error.orig) or "not a database" in str(error.orig):
+            raise LedgerCorrupt(
+                f"the ledger's database file is damaged ({_first_line(error)}). Stop Gurney, keep the file, and "
+                "restore a backup or run sqlite3's .recover on a copy"
+            ) from error
+        if error.connection_invalidated:
+            raise LedgerUnavailable(f"the ledger ({dialect}) closed the connection: {_first_line(error)}") from error
+        raise
+
+
+def _first_line(error: DBAPIError) -> str:
+    # The driver's own words; the statement and its parameters, which may name patients, stay out.
+    return str(error.orig).strip().partition("\n")[0][:200]
+
+
+def _sqlite_engine(url: str, *, read_only: bool) -> Engine:
+    database = make_url(url).database
+    if not database or database == ":memory:":
+        raise LedgerUnavailable(
+            "the ledger must be a file that every process can open; an in-memory SQLite can't be shared"
+        )
+    Path(os.path.dirname(os.path.abspath(database))).mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30.0})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(dbapi: Any, _record: object) -> None:
+        # The driver must not open transactions by itself: ours begin with BEGIN IMMEDIATE.
+        dbapi.isolation_level = None
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -65536")
+        cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql_engine(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=30,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "gurney",
+            # No transaction of ours is long; one that hangs must not hold its locks for ever.
+            "options": "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c statement_timeout=120s",
+        },
+    )

@@ -1,0 +1,171 @@
+"""Leases: the right of one worker to write about one batch, for as long as the ledger's clock says so.
+
+A lease is one row and one fence number. Whatever a worker writes carries both; where they no longer match, or the
+lease has run out, nothing is written and the worker must abort its association.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import literal_column, select, update
+
+from gurney.ledger import trail
+from gurney.ledger.database import Transaction
+from gurney.ledger.errors import LeaseLost
+from gurney.ledger.models import Destination, Item, Lease
+from gurney.ledger.models.predicates import is_live, item_is
+from gurney.ledger.tally import Tally
+from gurney.transfer.states import ItemState
+
+__all__ = [
+    "ALONE_AFTER",
+    "LEASE_SECONDS",
+    "LeaseTicket",
+    "assert_live",
+    "expire",
+    "lock_destination",
+    "release",
+    "renew",
+]
+
+LEASE_SECONDS = 60.0
+# From this many lost leases on an item is sent alone; two more lost alone are the item's own doing.
+ALONE_AFTER = 2
+_CRASHES_ALONE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTicket:
+    """What a worker shows whenever it writes."""
+
+    id: int
+    fence: int
+    destination_id: int
+
+
+def lock_destination(tx: Transaction, destination_id: int) -> None:
+    """Lock a destination's row. Everybody locks it before leases and items, so nobody waits in a circle."""
+    if tx.locks_rows:
+        tx.conn.execute(select(Destination.id).where(Destination.id == destination_id).with_for_update())
+
+
+def assert_live(tx: Transaction, ticket: LeaseTicket) -> None:
+    """Raise :class:`LeaseLost` unless the lease is the current one and has not run out."""
+    row = tx.conn.execute(select(Lease.state, Lease.fence, Lease.until).where(Lease.id == ticket.id)).one_or_none()
+    if row is None or row.state != "live" or row.fence != ticket.fence or row.until <= tx.now:
+        raise LeaseLost(f"lease {ticket.id} is {'unknown' if row is None else row.state} or has run out")
+
+
+def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> None:
+    """Prolong a live lease; raise :class:`LeaseLost` when it is not ours any more."""
+    changed = tx.conn.execute(
+        update(Lease)
+        .where(Lease.id == ticket.id, Lease.fence == ticket.fence, is_live(), Lease.until > tx.now)
+        .values(until=tx.now + ttl)
+    ).rowcount
+    if changed != 1:
+        raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
+
+
+def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int:
+    """End a lease: what it had not settled goes back to READY, uncharged and at once. Return how many did.
+
+    A lease that is already lost is left alone: its items are somebody else's.
+    """
+    lock_destination(tx, ticket.destination_id)
+    changed = tx.conn.execute(
+        update(Lease)
+        .where(Lease.id == ticket.id, Lease.fence == ticket.fence, is_live())
+        .values(state="released", ended_at=tx.now)
+    ).rowcount
+    if changed != 1:
+        return 0
+    returned = _return_items(tx, ticket.id, ticket.destination_id)
+    trail.record(
+        tx,
+        actor,
+        "batch.released",
+        destination_id=ticket.destination_id,
+        lease=ticket.id,
+        returned=returned,
+        reason=reason,
+    )
+    return returned
+
+
+def _return_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
+    rows = tx.conn.execute(
+        update(Item)
+        .where(Item.lease_id == lease_id, item_is(ItemState.RUNNING))
+        .values(state=int(ItemState.READY), lease_id=None)
+        .returning(Item.transfer_id)
+    ).all()
+    tally = Tally()
+    for transfer_id, n in Counter(row.transfer_id for row in rows).items():
+        tally.move(destination_id, transfer_id, ItemState.RUNNING, ItemState.READY, n)
+    tally.write(tx)
+    return len(rows)
+
+
+def expire(tx: Transaction, destination_id: int, ttl: float = LEASE_SECONDS) -> int:
+    """Take back what dead workers held at a destination; its row must be locked. Return how many leases were lost.
+
+    The items return uncharged but suspect of having killed their worker: they come back in smaller batches, and one
+    that was alone in two lost leases is failed, so that a poisonous file can't take a destination down for ever.
+    """
+    dead = tx.conn.execute(
+        select(Lease.id, Lease.worker)
+        .where(Lease.destination_id == destination_id, is_live())
+        # A lease far in the future was written by a clock that has since been set right.
+        .where((Lease.until <= tx.now) | (Lease.until > tx.now + 2 * ttl))
+    ).all()
+    for lease in dead:
+        lost = _expire_items(tx, lease.id, destination_id)
+        tx.conn.execute(update(Lease).where(Lease.id == lease.id).values(state="lost", ended_at=tx.now))
+        trail.record(
+            tx, "ledger", "lease.lost", destination_id=destination_id, lease=lease.id, worker=lease.worker, items=lost
+        )
+    return len(dead)
+
+
+def _expire_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
+    rows = tx.conn.execute(
+        select(Item.id, Item.transfer_id, Item.crash_suspect).where(
+            Item.lease_id == lease_id, item_is(ItemState.RUNNING)
+        )
+    ).all()
+    tally = Tally()
+    guilty = [row for row in rows if row.crash_suspect + 1 >= ALONE_AFTER + _CRASHES_ALONE]
+    alone = [row for row in rows if row.crash_suspect >= ALONE_AFTER]
+    if alone:
+        tx.conn.execute(
+            update(Item)
+            .where(Item.id.in_([row.id for row in alone]))
+            .values(attempts=Item.attempts + 1, last_words="its worker died while sending it alone")
+        )
+    if guilty:
+        tx.conn.execute(
+            update(Item)
+            .where(Item.id.in_([row.id for row in guilty]))
+            .values(
+                state=int(ItemState.FAILED),
+                lease_id=None,
+                crash_suspect=Item.crash_suspect + 1,
+                settled_at=tx.now,
+                last_words="failed: its worker died twice while sending it alone",
+            )
+        )
+        for row in guilty:
+            tally.move(destination_id, row.transfer_id, ItemState.RUNNING, ItemState.FAILED)
+    returned = tx.conn.execute(
+        update(Item)
+        .where(Item.lease_id == lease_id, item_is(ItemState.RUNNING))
+        .values(state=int(ItemState.READY), lease_id=None, crash_suspect=Item.crash_suspect + literal_column("1"))
+        .returning(Item.transfer_id)
+    ).all()
+    for transfer_id, n in Counter(row.transfer_id for row in returned).items():
+        tally.move(destination_id, transfer_id, ItemState.RUNNING, ItemState.READY, n)
+    tally.write(tx)
+    return len(rows)

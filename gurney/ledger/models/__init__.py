@@ -1,0 +1,58 @@
+"""The schema, in three rooms: what exists, what is to be done, what is kept about the ledger itself."""
+
+from gurney.ledger.models.base import Base
+from gurney.ledger.models.content import (
+    Conflict,
+    File,
+    Instance,
+    Series,
+    SourceCount,
+    Spool,
+    Study,
+    StudyRoute,
+    Tombstone,
+)
+from gurney.ledger.models.record import Audit, Clock, Count, CountDelta, LedgerMeta, Seal
+from gurney.ledger.models.work import (
+    Attempt,
+    Bell,
+    Commitment,
+    Completion,
+    Destination,
+    Item,
+    Lease,
+    Refusal,
+    Role,
+    Transfer,
+    Worker,
+)
+
+__all__ = [
+    "Attempt",
+    "Audit",
+    "Base",
+    "Bell",
+    "Clock",
+    "Commitment",
+    "Completion",
+    "Conflict",
+    "Count",
+    "CountDelta",
+    "Destination",
+    "File",
+    "Instance",
+    "Item",
+    "Lease",
+    "LedgerMeta",
+    "Refusal",
+    "Role",
+    "Seal",
+    "Series",
+    "SourceCount",
+    "Spool",
+    "Study",
+    "StudyRoute",
+    "Tombstone",
+    "Transfer",
+    "Worker",
+]

@@ -1,0 +1,30 @@
+"""States as literals: a planner uses a partial index only where it can prove its condition, never for a parameter."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, literal_column
+
+from gurney.ledger.models.content import File
+from gurney.ledger.models.work import Item, Lease
+from gurney.transfer.states import FileState, ItemState
+
+__all__ = ["file_is", "is_live", "item_is"]
+
+
+def item_is(*states: ItemState) -> ColumnElement[bool]:
+    """Match items in one of the states."""
+    if len(states) == 1:
+        return Item.state == literal_column(str(int(states[0])))
+    return Item.state.in_([literal_column(str(int(state))) for state in states])
+
+
+def file_is(*states: FileState) -> ColumnElement[bool]:
+    """Match files in one of the states."""
+    if len(states) == 1:
+        return File.state == literal_column(str(int(states[0])))
+    return File.state.in_([literal_column(str(int(state))) for state in states])
+
+
+def is_live() -> ColumnElement[bool]:
+    """Match leases that nobody has released or lost; whether they have run out is another question."""
+    return Lease.state == literal_column("'live'")

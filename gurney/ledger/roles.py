@@ -1,0 +1,53 @@
+"""Roles: work that one process at a time does, kept by a lease on ledger time and fenced like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gurney.ledger.database import Transaction
+from gurney.ledger.models import Role
+
+__all__ = ["RoleTicket", "assume", "keep", "resign"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTicket:
+    """The right to do a role's work while ``fence`` is the newest."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+def assume(tx: Transaction, name: str, holder: str, ttl: float = 30.0) -> RoleTicket | None:
+    """Take a role that is free or run out; None while another holds it."""
+    insert = postgresql.insert(Role) if tx.conn.dialect.name == "postgresql" else sqlite.insert(Role)
+    fence = tx.conn.scalar(
+        insert.values(name=name, holder=holder, fence=1, until=tx.now + ttl)
+        .on_conflict_do_update(
+            index_elements=[Role.name],
+            set_={"holder": holder, "fence": Role.fence + 1, "until": tx.now + ttl},
+            # A lease far in the future was written by a clock that has since been set right.
+            where=(Role.until <= tx.now) | (Role.until > tx.now + 2 * ttl),
+        )
+        .returning(Role.fence)
+    )
+    return None if fence is None else RoleTicket(name, holder, fence)
+
+
+def keep(tx: Transaction, ticket: RoleTicket, ttl: float = 30.0) -> bool:
+    """Renew a role; false when it was taken over, and then its work must stop."""
+    changed = tx.conn.execute(
+        update(Role)
+        .where(Role.name == ticket.name, Role.fence == ticket.fence, Role.until > tx.now)
+        .values(until=tx.now + ttl)
+    ).rowcount
+    return changed == 1
+
+
+def resign(tx: Transaction, ticket: RoleTicket) -> None:
+    """Give a role back at once, so that the next holder need not wait."""
+    tx.conn.execute(update(Role).where(Role.name == ticket.name, Role.fence == ticket.fence).values(until=tx.now))
