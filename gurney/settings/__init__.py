@@ -1,0 +1,50 @@
+"""Settings: read once at the process edge, checked whole, refused with every mistake at once.
+
+``load`` reads the file, ``config.d`` beside it and the environment; ``check`` tells what is unwise; ``show`` writes
+what counts, with secrets masked.
+"""
+
+from gurney.settings.check import check
+from gurney.settings.load import load
+from gurney.settings.model import (
+    Api,
+    Broker,
+    Complete,
+    Ledger,
+    Log,
+    Node,
+    Quarantine,
+    Remote,
+    Route,
+    Settings,
+    Spool,
+    Timeouts,
+    Watch,
+    Workers,
+)
+from gurney.settings.problems import InvalidSettingsError, Origin, Problem, Severity
+from gurney.settings.show import show
+
+__all__ = [
+    "Api",
+    "Broker",
+    "Complete",
+    "InvalidSettingsError",
+    "Ledger",
+    "Log",
+    "Node",
+    "Origin",
+    "Problem",
+    "Quarantine",
+    "Remote",
+    "Route",
+    "Settings",
+    "Severity",
+    "Spool",
+    "Timeouts",
+    "Watch",
+    "Workers",
+    "check",
+    "load",
+    "show",
+]

@@ -1,0 +1,153 @@
+"""Rules that look at more than one key, or at the host."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gurney.settings.folders import find_overlaps
+from gurney.settings.model import Settings
+from gurney.settings.mounts import MOUNTINFO, network_filesystem
+from gurney.settings.problems import KeyPath, Origin, Problem, Severity
+from gurney.settings.schema import label, origin_of, suggest
+
+__all__ = ["check"]
+
+# Above this, processes wait for SQLite's one writer more than they send.
+_SQLITE_PROCESSES = 4
+
+
+class _Finding(NamedTuple):
+    key: KeyPath
+    message: str
+    remedy: str
+    severity: Severity = Severity.ERROR
+
+
+def check(settings: Settings, *, mountinfo: str = MOUNTINFO) -> list[Problem]:
+    """Return what is wrong or unwise, errors first; what ``load`` returned has only warnings left.
+
+    ``mountinfo`` is the kernel's table of mounts, by which network filesystems are told.
+    """
+    values = settings.model_dump()
+    problems = list(settings._reading)
+    wrong = [problem.key for problem in problems if problem.is_error]
+    for finding in _findings(settings, mountinfo):
+        key = label(finding.key, values)
+        # Of what holds a mistake already, no rule over many keys can say more.
+        if not any(other.startswith(key) for other in wrong):
+            origin = origin_of(finding.key, settings._origins, Origin(settings._source))
+            problems.append(Problem(finding.severity, origin, key, finding.message, finding.remedy))
+    return sorted(problems, key=lambda problem: not problem.is_error)
+
+
+def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
+    yield from _names(settings)
+    yield from _destinations(settings)
+    yield from _remotes(settings)
+    yield from _watches(settings)
+    for overlap in find_overlaps(settings, mountinfo):
+        yield _Finding(overlap.key, overlap.message, "Name a folder apart.")
+    yield from _ledger(settings, mountinfo)
+    yield from _api(settings)
+
+
+def _names(settings: Settings) -> Iterator[_Finding]:
+    tables = {
+        "remote": [remote.name for remote in settings.remote],
+        "watch": [watch.name for watch in settings.watch],
+        "route": [route.name for route in settings.route],
+    }
+    for table, names in tables.items():
+        seen: dict[str, int] = {}
+        for index, name in enumerate(names):
+            # The environment can't tell names apart that differ in case or in - and _ only.
+            first = seen.setdefault(name.lower().replace("-", "_"), index)
+            if first != index:
+                place = origin_of((table, first, "name"), settings._origins, Origin(settings._source))
+                remedy = f"Give each [[{table}]] a name of its own."
+                yield _Finding((table, index, "name"), f'"{name}" is taken already at {place}', remedy)
+
+
+def _destinations(settings: Settings) -> Iterator[_Finding]:
+    known = [remote.name for remote in settings.remote]
+    senders = {
+        "watch": [watch.send_to for watch in settings.watch],
+        "route": [route.send_to for route in settings.route],
+    }
+    for table, lists in senders.items():
+        for index, send_to in enumerate(lists):
+            for position, name in enumerate(send_to):
+                if name not in known:
+                    key = (table, index, "send_to", position)
+                    yield _Finding(key, f'there is no remote "{name}"', suggest(name, known))
+    for index, route in enumerate(settings.route):
+        if route.action == "drop" and route.send_to:
+            yield _Finding(("route", index, "send_to"), 'has no effect with action = "drop"', "Remove one of the two.")
+        elif route.action != "drop" and not route.send_to:
+            yield _Finding(("route", index), "sends nowhere", 'Name remotes in send_to, or set action = "drop".')
+
+
+def _remotes(settings: Settings) -> Iterator[_Finding]:
+    seen: dict[tuple[str, str, int], str] = {}
+    for index, remote in enumerate(settings.remote):
+        address = (remote.ae_title.strip(), remote.host.lower(), remote.port)
+        first = seen.setdefault(address, remote.name)
+        if first != remote.name:
+            yield _Finding(
+                ("remote", index),
+                f'is the same node as "{first}": it would get everything twice',
+                "Use one name for one node.",
+                Severity.WARNING,
+            )
+
+
+def _watches(settings: Settings) -> Iterator[_Finding]:
+    if not settings.watch:
+        yield _Finding(("watch",), "no folder is watched", "Add a [[watch]] with a path.", Severity.WARNING)
+    for index, watch in enumerate(settings.watch):
+        if watch.after == "move" and not watch.move_to:
+            yield _Finding(("watch", index, "after"), "needs a folder to move to", "Set move_to.")
+        if watch.after != "move" and watch.move_to:
+            yield _Finding(("watch", index, "move_to"), "has no effect", 'Set after = "move", or remove it.')
+        if not watch.send_to and not settings.route:
+            yield _Finding(
+                ("watch", index),
+                "what it brings would go nowhere",
+                "Set send_to, or add a [[route]].",
+                Severity.WARNING,
+            )
+
+
+def _ledger(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
+    if not settings.is_sqlite:
+        return
+    path = settings.ledger_url.removeprefix("sqlite:///")
+    kind = network_filesystem(os.path.realpath(path), mountinfo)
+    if kind:
+        yield _Finding(
+            ("ledger", "url") if settings.ledger.url else ("node", "data_dir"),
+            f"SQLite can't be trusted on {kind}: its locks are not kept over a network",
+            "Use a disk of this host, or PostgreSQL.",
+        )
+    if settings.workers.processes > _SQLITE_PROCESSES:
+        yield _Finding(
+            ("workers", "processes"),
+            f"{settings.workers.processes} processes would wait for SQLite's one writer",
+            f"Use PostgreSQL ([ledger] url), or at most {_SQLITE_PROCESSES} processes.",
+            Severity.WARNING,
+        )
+
+
+def _api(settings: Settings) -> Iterator[_Finding]:
+    host = settings.api.host
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = host == "localhost"
+    if not is_local:
+        yield _Finding(
+            ("api", "host"), "is open to the network, and this version has no log-in", 'Set it to "127.0.0.1".'
+        )

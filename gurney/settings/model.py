@@ -1,0 +1,369 @@
+"""The keys of the configuration, their types and defaults.
+
+Attributes are named as the keys are written: ``[[remote]] name`` is ``settings.remote[0].name``. A description is the
+remedy that a mistake in its key shows. Rules that look at more than one key live in ``check``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gurney.settings.problems import Origin, Problem
+from gurney.settings.quantities import Duration, Reserve, ReserveField
+
+__all__ = [
+    "Api",
+    "Broker",
+    "Complete",
+    "Ledger",
+    "Log",
+    "Node",
+    "Quarantine",
+    "Remote",
+    "Route",
+    "Settings",
+    "Spool",
+    "Timeouts",
+    "Watch",
+    "Workers",
+]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("is not a name")
+    return value
+
+
+def _ae_title(value: str) -> str:
+    # PS3.5 6.2, VR AE: 16 characters of the default repertoire (ISO IR 6) without backslash and control characters.
+    if not 1 <= len(value) <= 16 or not value.strip() or any(not " " <= char <= "~" or char == "\\" for char in value):
+        raise ValueError("is not an AE title")
+    return value
+
+
+def _calling_ae_title(value: str) -> str:
+    if value == "source":
+        # What a folder brings has no calling AE title that could be passed on.
+        raise ValueError("is not served by this version, which receives from folders only")
+    return _ae_title(value) if value else value
+
+
+def _host(value: str) -> str:
+    if not value or any(char.isspace() or char == "/" for char in value):
+        raise ValueError("is not a host name or address")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not a time zone") from None
+    return value
+
+
+def _path(value: str) -> str:
+    if not value or "\0" in value:
+        raise ValueError("is not a path")
+    return value
+
+
+def _ledger_url(value: str) -> str:
+    if value and not value.startswith(("sqlite:////", "postgresql+psycopg://")):
+        raise ValueError("is not a ledger that Gurney can use")
+    return value
+
+
+def _broker_url(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://", "memory://")):
+        raise ValueError("is not a broker that Gurney can use")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Path = Annotated[str, AfterValidator(_path)]
+
+
+class _Table(BaseModel):
+    # What a value was is never repeated by pydantic: it may be a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Node(_Table):
+    """Who we are."""
+
+    ae_title: AETitle = Field(
+        default="GURNEY", description="The AE title that we call with; up to 16 characters, no backslash"
+    )
+    data_dir: Path = Field(
+        default="/var/lib/gurney", description="Folder for everything of ours that has no path of its own"
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description='An IANA name such as "Europe/Berlin", for schedules and display'
+    )
+
+
+class Ledger(_Table):
+    """The database that knows the state of every instance."""
+
+    url: Annotated[str, AfterValidator(_ledger_url)] = Field(
+        default="",
+        repr=False,
+        description='Empty for SQLite in data_dir, or "sqlite:////path" or "postgresql+psycopg://user:password@host/db"',
+    )
+
+
+class Broker(_Table):
+    """The doorbell's carrier."""
+
+    url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        default="", repr=False, description='Empty for the embedded one, or "redis://...", "rediss://...", "amqp://..."'
+    )
+
+
+class Workers(_Table):
+    """The processes of one host that send."""
+
+    processes: int = Field(default=2, ge=1, le=256, description="Worker processes on a host, 1 to 256")
+    batch_instances: int = Field(
+        default=200, ge=1, le=100_000, description="Instances sent over one association at most"
+    )
+    batch_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds after which an association takes no more"
+    )
+    stat_slot: bool = Field(default=True, description="Keep one slot of every host for STAT")
+
+
+class Spool(_Table):
+    """Where accepted files are held until they are sent."""
+
+    name: Name = Field(
+        default="main", description="Letters, digits, - and _; workers that can read this spool serve it"
+    )
+    path: str = Field(default="", description="Empty for a folder in data_dir")
+    retain_days: int = Field(default=14, ge=0, le=36_500, description="Days that sent instances stay in the spool")
+    keep_free: ReserveField = Field(
+        default=Reserve(share=0.1),
+        description='Intake stops when less is free; a share or a size, such as "10%" or "20GB"',
+    )
+    trash_grace_hours: float = Field(default=24.0, ge=0, le=8760, description="Hours that a file stays in the trash")
+
+
+class Quarantine(_Table):
+    """Where files go that can't be what they should be."""
+
+    path: str = Field(default="", description="Empty for a folder in data_dir")
+
+
+class Log(_Table):
+    """How we write to standard error."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else json"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe level written"
+    )
+
+
+class Api(_Table):
+    """Where the HTTP interface listens."""
+
+    host: Host = Field(default="127.0.0.1", description="An address of this host")
+    port: Port = Field(default=8642, description="A TCP port, 1 to 65535")
+
+
+class Timeouts(_Table):
+    """Seconds to wait for a remote."""
+
+    connect: float = Field(default=10.0, gt=0, le=3600, description="Seconds for the TCP connection")
+    acse: float = Field(default=30.0, gt=0, le=3600, description="Seconds for an answer while associating or releasing")
+    store: float = Field(default=300.0, gt=0, le=86_400, description="Seconds for the response to a C-STORE")
+
+
+class Remote(_Table):
+    """A DICOM node that we send to."""
+
+    name: Name = Field(description="Letters, digits, - and _; what send_to, commands and logs call it")
+    ae_title: AETitle = Field(description="The AE title that it answers to; up to 16 characters, no backslash")
+    host: Host = Field(description="A host name or address, without a scheme or port")
+    port: Port = Field(description="A TCP port, 1 to 65535")
+    calling_ae_title: Annotated[str, AfterValidator(_calling_ae_title)] = Field(
+        default="", description="The AE title that we call it with; empty for [node] ae_title"
+    )
+    max_associations: int = Field(
+        default=2, ge=1, le=128, description="Associations open at once, over all hosts, 1 to 128"
+    )
+    max_pdu: int = Field(
+        # Zero means no limit (PS3.8 D.1). Below 4 KiB headers would outweigh the data.
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="Longest PDU in bytes that we send, whatever it offers; 0 for its own limit",
+    )
+    fast_path: bool = Field(default=True, description="false sends through pynetdicom alone: slower, same bytes")
+    association: Literal["study", "series", "batch"] = Field(
+        default="study", description="What one association carries: one study, one series, or whatever is due"
+    )
+    duplicate: Literal["ok", "fail"] = Field(
+        default="ok",
+        description='What status 0111, "duplicate SOP instance", is: ok (it has it, done with warning) or fail',
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store")
+
+
+class Watch(_Table):
+    """A folder that a modality or a person drops files into."""
+
+    name: Name = Field(description="Letters, digits, - and _; what commands and logs call the folder")
+    path: Path = Field(description="The folder to watch")
+    recursive: bool = Field(default=True, description="false looks at the folder itself only")
+    scan_seconds: float = Field(
+        default=10.0, gt=0, le=86_400, description="Seconds between scans; notifications come between"
+    )
+    settle_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="Seconds without change until a file counts as written; unset: by filesystem",
+    )
+    ignore: tuple[str, ...] = Field(
+        default=("*.tmp", "*.part", "~*", "Thumbs.db", ".DS_Store", "DICOMDIR"),
+        description="Patterns of file names to leave alone; * and ? stand for any characters",
+    )
+    complete_marker: str = Field(default="", description="The name of a file that says that its folder is complete")
+    require_mount: bool = Field(
+        default=False, description="true: the folder must lie on a mounted share, else alert and wait"
+    )
+    spool: Literal["auto", "copy", "in_place"] = Field(
+        default="auto", description="auto links, or copies where that can't be; copy; in_place sends from the folder"
+    )
+    after: Literal["keep", "move", "delete"] = Field(
+        default="keep", description="What becomes of a file once every destination has every instance"
+    )
+    move_to: str = Field(default="", description='The folder for after = "move"')
+    allow_no_meta: bool = Field(
+        default=False, description="true takes files without preamble and meta header (PS3.10 7.1)"
+    )
+    on_not_dicom: Literal["quarantine", "ignore"] = Field(
+        default="quarantine", description="What to do with other files"
+    )
+    on_conflict: Literal["review", "replace", "reject"] = Field(
+        default="review", description="What to do with another content under a known SOP Instance UID"
+    )
+    send_to: tuple[str, ...] = Field(
+        default=(), description="Names of [[remote]]s that get everything from this folder"
+    )
+
+
+class Route(_Table):
+    """A rule over what arrives."""
+
+    name: str = Field(min_length=1, max_length=200, description="What commands and logs call the rule")
+    when: str = Field(min_length=1, description='A CEL expression, such as t.Modality == "CT"')
+    scope: Literal["study", "instance"] = Field(
+        default="study", description="study: once matched, the rest of its study follows; instance: each for itself"
+    )
+    send_to: tuple[str, ...] = Field(default=(), description="Names of [[remote]]s")
+    send: Literal["immediately", "series_complete", "study_complete"] = Field(
+        default="immediately", description="When what matched goes out"
+    )
+    action: Literal["send", "hold", "drop"] = Field(
+        default="send", description="send; hold until an operator lets go; drop"
+    )
+    stop: bool = Field(default=False, description="true: no later rule is asked when this one matches")
+
+
+class Complete(_Table):
+    """When a study counts as complete."""
+
+    quiet: Duration = Field(default=60.0, description='Time without a new instance, such as "60s"')
+    max_wait: Duration = Field(default=1800.0, description='Longest wait for that, such as "30m"')
+
+
+class Settings(BaseSettings):
+    """Everything that was configured, checked; made by ``load``.
+
+    Paths are absolute. What is left empty in the file has its resolved value in a property here.
+    """
+
+    # Only ``load`` reads the environment, so that a Settings made in a test is what the test wrote.
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, env_prefix="GURNEY_", env_nested_delimiter="__"
+    )
+
+    node: Node = Node()
+    ledger: Ledger = Ledger()
+    broker: Broker = Broker()
+    workers: Workers = Workers()
+    spool: Spool = Spool()
+    quarantine: Quarantine = Quarantine()
+    log: Log = Log()
+    api: Api = Api()
+    complete: Complete = Complete()
+    remote: tuple[Remote, ...] = ()
+    watch: tuple[Watch, ...] = ()
+    route: tuple[Route, ...] = ()
+
+    _origins: dict[tuple[str | int, ...], Origin] = PrivateAttr(default_factory=dict)
+    _reading: tuple[Problem, ...] = PrivateAttr(default=())
+    _source: str = PrivateAttr(default="configuration")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes all of these by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL: what was configured, or SQLite in the data folder."""
+        return self.ledger.url or f"sqlite:///{os.path.join(self.node.data_dir, 'ledger.sqlite3')}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the ledger lives in a file of this host."""
+        return self.ledger_url.startswith("sqlite:")
+
+    @property
+    def broker_is_embedded(self) -> bool:
+        """Whether ``gurney up`` starts and owns the broker."""
+        return not self.broker.url
+
+    @property
+    def spool_path(self) -> str:
+        """The spool's folder."""
+        return self.spool.path or os.path.join(self.node.data_dir, "spool")
+
+    @property
+    def quarantine_path(self) -> str:
+        """The quarantine's folder."""
+        return self.quarantine.path or os.path.join(self.node.data_dir, "quarantine")
+
+    def remote_named(self, name: str) -> Remote:
+        """Return the remote of that name; KeyError when there is none."""
+        for remote in self.remote:
+            if remote.name == name:
+                return remote
+        raise KeyError(name)
+
+    def calling_ae_title(self, remote: Remote) -> str:
+        """Return the AE title to call ``remote`` with."""
+        return remote.calling_ae_title or self.node.ae_title

@@ -1,0 +1,50 @@
+"""Which filesystem a path lies on, from the kernel's table, without touching the path: a dead share would block."""
+
+from __future__ import annotations
+
+import os
+import re
+
+__all__ = ["MOUNTINFO", "network_filesystem", "real_path"]
+
+MOUNTINFO = "/proc/self/mountinfo"
+
+_NETWORK = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+    | {"fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs"}
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def network_filesystem(path: str, mountinfo: str = MOUNTINFO) -> str | None:
+    """Return the type of the network filesystem that an absolute path lies on; None on a disk of this host.
+
+    ``mountinfo`` is a file as proc(5) describes it; where there is none, nothing is known to be remote.
+    """
+    best, kind = "", ""
+    for mount_point, filesystem in _mounts(mountinfo):
+        inside = mount_point in ("/", path) or path.startswith(mount_point + "/")
+        # Of two mounts on one point, the later hides the earlier.
+        if inside and len(mount_point) >= len(best):
+            best, kind = mount_point, filesystem
+    return kind if kind in _NETWORK else None
+
+
+def real_path(path: str, mountinfo: str = MOUNTINFO) -> str:
+    """Return a path without ``..`` and, on disks of this host, without symbolic links."""
+    plain = os.path.normpath(path)
+    return plain if network_filesystem(plain, mountinfo) else os.path.realpath(plain)
+
+
+def _mounts(mountinfo: str) -> list[tuple[str, str]]:
+    try:
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as table:
+            lines = table.read().splitlines()
+    except OSError:
+        return []
+    mounts = []
+    for line in lines:
+        mount, _, source = line.partition(" - ")
+        mount_point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), mount.split(" ")[4])
+        mounts.append((mount_point, source.split(" ")[0]))
+    return mounts

@@ -1,0 +1,68 @@
+"""Durations and disk reserves as people write them: ``"30m"``, ``"10%"``, ``"20GB"``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+__all__ = ["Duration", "Reserve", "ReserveField", "format_duration", "parse_duration", "parse_reserve"]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]+)\s*")
+
+
+def parse_duration(value: Any) -> float:
+    """Return seconds for a number of seconds or a text such as ``"90s"``, ``"30m"``, ``"12h"``, ``"2d"``."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _SECONDS:
+        raise ValueError('is not a duration; write a number and ms, s, m, h or d, such as "90s"')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration in the largest unit that needs no fraction."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False), PlainSerializer(format_duration)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Disk space to leave free: a share of the filesystem (0 to 1) or a number of bytes."""
+
+    share: float = 0.0
+    size: int = 0
+
+    def of(self, total: int) -> int:
+        """Return the bytes to leave free on a filesystem of ``total`` bytes."""
+        return max(int(self.share * total), self.size)
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.share else f"{self.size}B"
+
+
+def parse_reserve(value: Any) -> Reserve:
+    """Return the reserve for a text such as ``"10%"`` or ``"20GB"`` (decimal units, as disks are sold)."""
+    if isinstance(value, Reserve):
+        return value
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and match[2] == "%" and float(match[1]) < 100:
+        return Reserve(share=float(match[1]) / 100)
+    if match is not None and match[2] in _BYTES:
+        return Reserve(size=int(float(match[1]) * _BYTES[match[2]]))
+    raise ValueError('is not an amount of disk space; write a share below 100% or a size, such as "10%" or "20GB"')
+
+
+ReserveField = Annotated[Reserve, BeforeValidator(parse_reserve), PlainSerializer(str)]

@@ -1,0 +1,61 @@
+"""Keys of the configuration's language that this version does not serve.
+
+To take ``[[receiver]]`` and not listen would be a lie. So such a key is refused, with its line, unless it stands at
+the value that promises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gurney.settings.layers import Layers
+from gurney.settings.problems import KeyPath, Origin
+from gurney.settings.schema import label, origin_of
+
+__all__ = ["UNSERVED_TABLES", "refuse_unserved"]
+
+UNSERVED_TABLES = {
+    "receiver": "nothing would listen for C-STORE",
+    "retrieve": "nothing would be retrieved",
+    "prefetch": "no prior would be fetched",
+}
+_UNSERVED_KEYS: dict[KeyPath, tuple[Any, str]] = {
+    ("remote", "retrieve"): ("move", "nothing would be retrieved"),
+    ("remote", "commitment"): ("none", "storage commitment would not be asked for"),
+    ("remote", "window"): ("", "instances would go out at any hour"),
+    ("remote", "bandwidth"): ("", "the rate would not be limited"),
+    ("remote", "timeouts", "find"): (120, "nothing would be queried"),
+    ("remote", "timeouts", "move_idle"): (600, "nothing would be retrieved"),
+}
+
+
+def refuse_unserved(layers: Layers) -> None:
+    """Take the keys of later versions out of ``layers``, with a problem for each that promises something."""
+    for table, effect in UNSERVED_TABLES.items():
+        if table in layers.values:
+            layers.values.pop(table)
+            written = [path for path in layers.origins if path[0] == table]
+            places: list[KeyPath] = [path for path in written if len(path) == 2 and isinstance(path[1], int)]
+            for path in places or [(table,)]:
+                _refuse(layers, path, table, effect, "Remove the table")
+    for key, (harmless, effect) in _UNSERVED_KEYS.items():
+        for path, holder in _holders(layers.values, key):
+            if key[-1] in holder and holder.pop(key[-1]) != harmless:
+                name = label(path, layers.values)
+                _refuse(layers, path, name, effect, f"Remove the key, or set it to {harmless!r}".replace("'", '"'))
+
+
+def _holders(values: dict[str, Any], key: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    entries = values.get(str(key[0]))
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        holder = entry
+        for part in key[1:-1]:
+            holder = holder.get(part) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            yield (key[0], index, *key[1:]), holder
+
+
+def _refuse(layers: Layers, path: KeyPath, name: str, effect: str, remedy: str) -> None:
+    origin = origin_of(path, layers.origins, Origin("?"))
+    layers.error(origin, name, f"is not served by this version: {effect}", f"{remedy}; a later version will serve it.")
