@@ -40,8 +40,9 @@ class EventKind(StrEnum):
 class Event:
     """One thing that happened to one item's attempt.
 
-    ``status`` is the DIMSE status; ``result``, ``source``, ``reason`` are those of an A-ASSOCIATE-RJ, or ``result`` of a
-    refused context. ``comment`` is the peer's Error Comment (0000,0902). ``in_flight`` says that the instance was on the wire.
+    ``status`` is the DIMSE status; ``result``, ``source``, ``reason`` are those of an A-ASSOCIATE-RJ, or
+    ``result`` of a refused context. ``comment`` is the peer's Error Comment (0000,0902). ``in_flight`` says
+    that the instance was on the wire.
     """
 
     kind: EventKind
@@ -56,14 +57,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class DestinationHistory:
-    """What the ledger knows of a destination when it decides. Times are ledger seconds."""
+    """What the ledger knows of a destination when it decides. Times are ledger seconds.
+
+    :meth:`gurney.transfer.breaker.Gate.history` makes one. The AE titles are only put into words.
+    """
 
     consecutive_faults: int = 0
     last_success_at: float | None = None
-    # Distinct items that failed ambiguously since the last success, oldest first, with whether each was charged.
+    # Items charged for an ambiguous failure since the last success, oldest first, one entry for each charge.
     streak: tuple[int, ...] = ()
     permanent_rejects: int = 0  # RJ 1/1/1 in a row
     duplicate_ok: bool = True
+    calling_ae_title: str = ""
+    called_ae_title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,9 @@ class ItemHistory:
 
     item_id: int
     attempts: int = 0  # charged so far
-    first_failed_at: float | None = None  # the first charged failure since the budget was last reset
+    # The first charged failure since the budget was last reset, or since a refund gave every charge back.
+    first_failed_at: float | None = None
+    last_failed_at: float | None = None  # the last failure, charged or not, refunded or not
     suspect: int = 0
     alone: bool = False  # this attempt carried no other item
     context_retries: int = 0
@@ -100,8 +108,11 @@ class RefusalScope(StrEnum):
 class Decision:
     """What follows from one event. ``words`` is for people: no patient data.
 
-    ``delay`` is seconds until the item is due again (RETRY only). ``refund`` names earlier items whose charged attempt
-    is given back because the destination, not they, was at fault.
+    ``delay`` is seconds until the item is due again (RETRY only). ``refund`` names earlier items whose charged attempts
+    are given back because the destination, not they, was at fault: one entry for each charge.
+    ``suspect`` and ``context_retry`` each add one to the item's count of that name; ``permanent_reject`` says that the
+    destination's count of permanent rejections without a reason grows. ``abort`` says that the association must not
+    carry another message.
     """
 
     outcome: Outcome
@@ -111,6 +122,9 @@ class Decision:
     delay: float = 0.0
     charge: bool = False
     suspect: bool = False
+    context_retry: bool = False
+    permanent_reject: bool = False
+    abort: bool = False
     refund: tuple[int, ...] = ()
     halve: bool = False
     refuse: RefusalScope | None = None
