@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gurney.pacs.remote import check_ae_title
 from gurney.settings.problems import Origin, Problem
 from gurney.settings.quantities import Duration, Reserve, ReserveField
 
@@ -34,6 +35,7 @@ __all__ = [
     "Workers",
 ]
 
+_BROKERS = frozenset({"amqp", "amqps", "memory", "redis", "redis+socket", "rediss", "sentinel"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -43,18 +45,11 @@ def _name(value: str) -> str:
     return value
 
 
-def _ae_title(value: str) -> str:
-    # PS3.5 6.2, VR AE: 16 characters of the default repertoire (ISO IR 6) without backslash and control characters.
-    if not 1 <= len(value) <= 16 or not value.strip() or any(not " " <= char <= "~" or char == "\\" for char in value):
-        raise ValueError("is not an AE title")
-    return value
-
-
 def _calling_ae_title(value: str) -> str:
     if value == "source":
         # What a folder brings has no calling AE title that could be passed on.
         raise ValueError("is not served by this version, which receives from folders only")
-    return _ae_title(value) if value else value
+    return check_ae_title(value) if value else value
 
 
 def _host(value: str) -> str:
@@ -84,13 +79,20 @@ def _ledger_url(value: str) -> str:
 
 
 def _broker_url(value: str) -> str:
-    if value and not value.startswith(("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://", "memory://")):
+    if value and value.partition("://")[0] not in _BROKERS:
         raise ValueError("is not a broker that Gurney can use")
     return value
 
 
+def _max_pdu(value: int) -> int:
+    # PS3.8 D.1: four bytes, and zero for no limit. Shorter ones than this would be headers for the most part.
+    if value and not 1024 <= value <= 0xFFFFFFFF:
+        raise ValueError("is not a PDU length")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
-AETitle = Annotated[str, AfterValidator(_ae_title)]
+AETitle = Annotated[str, AfterValidator(check_ae_title)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Path = Annotated[str, AfterValidator(_path)]
@@ -206,12 +208,8 @@ class Remote(_Table):
     max_associations: int = Field(
         default=2, ge=1, le=128, description="Associations open at once, over all hosts, 1 to 128"
     )
-    max_pdu: int = Field(
-        # Zero means no limit (PS3.8 D.1). Below 4 KiB headers would outweigh the data.
-        default=0,
-        ge=0,
-        le=2**32 - 1,
-        description="Longest PDU in bytes that we send, whatever it offers; 0 for its own limit",
+    max_pdu: Annotated[int, AfterValidator(_max_pdu)] = Field(
+        default=16384, description="The longest PDU in bytes that we take from it: 1024 or more, 0 for no limit"
     )
     fast_path: bool = Field(default=True, description="false sends through pynetdicom alone: slower, same bytes")
     association: Literal["study", "series", "batch"] = Field(
