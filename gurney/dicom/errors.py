@@ -1,0 +1,84 @@
+"""Why a file is refused.
+
+    DicomFileError
+    └── Part10Error          any reason to refuse a file; ``reason`` is what quarantine shows
+        ├── TruncatedError   the file stops before its data set does: more bytes may still come
+        └── UnreadableError  the operating system could not give the bytes: the file may be fine
+
+``detail`` names what was found and where (an attribute, an offset, a syntax), never a value: what stands in a broken
+file's fields may be a patient's name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from gurney.errors import DicomFileError
+
+__all__ = ["FORGIVABLE", "Part10Error", "Reason", "TruncatedError", "UnreadableError"]
+
+
+class Reason(StrEnum):
+    """What is wrong with a file. The values are stored by the ledger and never change meaning."""
+
+    EMPTY = "empty"
+    NOT_DICOM = "not_dicom"
+    NO_META = "no_meta"
+    MEDIA_DIRECTORY = "media_directory"
+    EXECUTABLE_PREAMBLE = "executable_preamble"
+    TRUNCATED = "truncated"
+    BLANK_PIXELS = "blank_pixels"
+    TRAILING_BYTES = "trailing_bytes"
+    BAD_LENGTH = "bad_length"
+    CORRUPT = "corrupt"
+    WRONG_ENCODING = "wrong_encoding"
+    TOO_DEEP = "too_deep"
+    DEFLATE_BOMB = "deflate_bomb"
+    BAD_UID = "bad_uid"
+    UID_MISMATCH = "uid_mismatch"
+    UNREADABLE = "unreadable"
+
+
+# What an operator may overrule. The others leave nothing that could be sent truthfully.
+FORGIVABLE = frozenset(
+    {
+        Reason.NO_META,
+        Reason.EXECUTABLE_PREAMBLE,
+        Reason.BLANK_PIXELS,
+        Reason.TRAILING_BYTES,
+        Reason.WRONG_ENCODING,
+        Reason.UID_MISMATCH,
+    }
+)
+
+
+class Part10Error(DicomFileError):
+    """Refuse a file for ``reason``; ``detail`` says what was found and where, without patient data."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class TruncatedError(Part10Error):
+    """Refuse a file that stops too early. Not permanent: whoever writes it may only be slow."""
+
+    permanent = False
+
+    def __init__(self, detail: str, reason: Reason = Reason.TRUNCATED) -> None:
+        super().__init__(reason, detail)
+        self.args = (detail, reason)
+
+
+class UnreadableError(Part10Error):
+    """Report that the system refused the bytes (EIO, ESTALE). Not permanent: shares come back."""
+
+    permanent = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.UNREADABLE, detail)
+        self.args = (detail,)

@@ -1,0 +1,42 @@
+"""Unique identifiers: what may pass as one, and the few that the code itself must know."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = [
+    "DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN",
+    "EXPLICIT_VR_BIG_ENDIAN",
+    "EXPLICIT_VR_LITTLE_ENDIAN",
+    "IMPLICIT_VR_LITTLE_ENDIAN",
+    "MEDIA_STORAGE_DIRECTORY",
+    "STANDARD_TRANSFER_SYNTAXES",
+    "from_bytes",
+    "is_valid_uid",
+]
+
+IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+
+# Every transfer syntax that the standard registers for files starts so (PS3.6 Table A-1).
+STANDARD_TRANSFER_SYNTAXES: Final = "1.2.840.10008."
+
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*", re.ASCII)
+
+
+def is_valid_uid(text: str) -> bool:
+    """Tell whether ``text``, its padding removed, can be a UID: 1 to 64 digits and dots, no empty component.
+
+    Leading zeros in a component break the standard (PS3.5 9.1) but pass here: devices in service write them, their
+    instances must travel, and they hold no character that could do harm in a path or a message.
+    """
+    return _UID.fullmatch(text) is not None
+
+
+def from_bytes(value: bytes) -> str:
+    """Give a raw value as text without its padding (NUL; from some writers a space), valid or not."""
+    return value.rstrip(b"\0 ").decode("latin-1")

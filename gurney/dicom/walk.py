@@ -1,0 +1,372 @@
+"""Walk the elements of a data set to its end, so that "complete" means that every length led to where it said.
+
+A parser that reads until it is content calls most truncated files fine. This walk touches every element header, keeps
+the few values it was asked for, passes over all others by their length, and never holds more than a window of bytes.
+Nesting is a list of frames, not recursion, so that depth is a number to compare and never a stack that overflows.
+
+What lies *inside* a value of defined length can't move the end of the data set. There the walk descends only to measure
+depth: what it can't follow there (some vendors write implicit items into explicit sequences) is passed over.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from gurney.dicom.dictionary import SEQUENCES
+from gurney.dicom.encodings import IMPLICIT_LE, Encoding
+from gurney.dicom.errors import Part10Error, Reason, TruncatedError
+from gurney.dicom.sources import Source
+
+__all__ = ["PixelData", "RawElement", "Walk"]
+
+# A VR ("" where the encoding has none) and the value as it lies in the file.
+RawElement = tuple[str, bytes]
+
+_UNDEFINED: Final = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_PIXEL_DATA: Final = 0x7FE00010
+# Pixel Data, and its floating-point forms (PS3.3 C.7.6.24, C.7.6.25).
+_PIXELS: Final = frozenset({_PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+# Nothing but image data has a reason to be longer than this.
+_PLAUSIBLE_LENGTH: Final = 0x7FFFFFFF
+_WINDOW: Final = 64 * 1024
+# Fragments are whole frames: between two of their headers lies nothing worth reading.
+_FRAGMENT_WINDOW: Final = 512
+# Reading a header needs up to 12 bytes.
+_HEADER: Final = 12
+_STOP: Final = -1
+
+
+class _Kind(Enum):
+    ITEM = auto()  # holds elements
+    SEQUENCE = auto()  # holds items of elements
+    FRAGMENTS = auto()  # holds items of bytes
+
+
+class _Frame(NamedTuple):
+    """Something open, the outermost being the data set. ``end`` is its own if ``defined``, else its encloser's."""
+
+    kind: _Kind
+    end: int
+    defined: bool
+    encoding: Encoding
+
+
+class PixelData(NamedTuple):
+    """The top-level pixel data: where its value starts, and its length, None where it is encapsulated."""
+
+    start: int
+    length: int | None
+
+
+@lru_cache(maxsize=64)
+def _notable(wanted: frozenset[int], encoding: Encoding) -> dict[int, int]:
+    """Map the keys at which the quick pass does more than skip: to the tag to keep, or to _STOP."""
+    stops = {0, _ITEM, _ITEM_END, _SEQUENCE_END} | _PIXELS
+    if not encoding.explicit:
+        # Without a VR, only the dictionary tells a sequence of defined length from text.
+        stops |= SEQUENCES
+    notable = {encoding.key(tag): tag for tag in wanted}
+    notable.update((encoding.key(tag), _STOP) for tag in stops)
+    return notable
+
+
+class Walk:
+    """One pass over a data set: :meth:`run`, then read ``values`` and ``pixel_data``.
+
+    ``source`` gives the bytes, the data set starting at ``start``; ``window`` may hold what is already read of it, from
+    position 0 on. Values longer than ``value_limit`` are kept cut to it; ``max_depth`` counts sequences in sequences.
+    """
+
+    __slots__ = (
+        "_at",
+        "_base",
+        "_data",
+        "_frames",
+        "_max_depth",
+        "_notable",
+        "_source",
+        "_stop",
+        "_value_limit",
+        "_wanted",
+        "pixel_data",
+        "values",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        encoding: Encoding,
+        wanted: frozenset[int],
+        *,
+        start: int,
+        window: bytes,
+        max_depth: int,
+        value_limit: int,
+    ) -> None:
+        self._source = source
+        self._wanted = wanted
+        self._max_depth = max_depth
+        self._value_limit = value_limit
+        self._base = 0
+        self._data = window
+        self._at = start
+        self._frames = [_Frame(_Kind.ITEM, source.end, False, encoding)]
+        self._look_about()
+        self.values: dict[int, RawElement] = {}
+        self.pixel_data: PixelData | None = None
+
+    def run(self) -> None:
+        """Walk to the end.
+
+        Raises TruncatedError where the bytes end first, and Part10Error with BAD_LENGTH, CORRUPT, TOO_DEEP or
+        TRAILING_BYTES (something behind complete pixel data) where they make no sense.
+        """
+        more = True
+        while more:
+            try:
+                more = self._step()
+            except Part10Error as error:
+                if error.reason is not Reason.CORRUPT or not self._leave_defined():
+                    raise
+
+    # The quick pass: plain elements inside the window, most of every header.
+
+    def _pass_explicit(self) -> None:
+        data, at, stop, notable, values = self._data, self._at, self._stop, self._notable, self.values
+        encoding, limit, value_limit = self._frames[-1].encoding, len(data), self._value_limit
+        unpack, unpack_long = encoding.unpack_header, encoding.unpack_long
+        short, plain = encoding.short_vrs, encoding.plain_vrs
+        while at < stop:
+            key, vr, length = unpack(data, at)
+            if vr in short:
+                after = at + 8 + length
+            elif vr in plain:
+                length = unpack_long(data, at + 8)[0]
+                after = at + 12 + length
+            else:
+                break
+            if after > limit:
+                break
+            if key in notable:
+                tag = notable[key]
+                if tag < 0 or length > value_limit:
+                    break
+                values[tag] = (short.get(vr) or plain[vr], data[after - length : after])
+            at = after
+        self._at = at
+
+    def _pass_implicit(self) -> None:
+        data, at, stop, notable, values = self._data, self._at, self._stop, self._notable, self.values
+        unpack, limit, value_limit = self._frames[-1].encoding.unpack_header, len(data), self._value_limit
+        while at < stop:
+            key, length = unpack(data, at)
+            after = at + 8 + length
+            if after > limit:
+                break
+            if key in notable:
+                tag = notable[key]
+                if tag < 0 or length > value_limit:
+                    break
+                values[tag] = ("", data[at + 8 : after])
+            at = after
+        self._at = at
+
+    # The careful step: whatever the quick pass stopped at.
+
+    def _step(self) -> bool:
+        """Take what needs thought; False at the end of the data set."""
+        frame = self._frames[-1]
+        if frame.kind is _Kind.ITEM:
+            if frame.encoding.explicit:
+                self._pass_explicit()
+            else:
+                self._pass_implicit()
+        position = self._base + self._at
+        if frame.defined and position >= frame.end:
+            if position > frame.end:
+                raise Part10Error(Reason.CORRUPT, f"a value crosses the end of what encloses it at byte {frame.end}")
+            self._leave()
+            return True
+        header = self._peek(position, _FRAGMENT_WINDOW if frame.kind is _Kind.FRAGMENTS else _WINDOW)
+        if not header and len(self._frames) == 1:
+            return False
+        if len(header) < 8:
+            raise self._stray(position, header)
+        self._take(position, header, frame)
+        return True
+
+    def _take(self, position: int, header: bytes, frame: _Frame) -> None:
+        key, length = frame.encoding.unpack_item(header, 0)
+        tag = frame.encoding.key(key)
+        inside = frame.kind is _Kind.ITEM
+        if inside and tag >> 16 not in (0, 0xFFFE):
+            self._element(position, tag, header)
+        elif len(self._frames) > 1 and tag == (_ITEM_END if inside else _SEQUENCE_END):
+            self._at += 8
+            # What has a length may carry the needless delimiter too.
+            if not frame.defined:
+                self._leave()
+        elif tag != _ITEM or inside:
+            raise self._stray(position, header)
+        elif frame.kind is _Kind.SEQUENCE:
+            self._item(position, length)
+        else:
+            self._fragment(position, length)
+
+    def _element(self, position: int, tag: int, header: bytes) -> None:
+        frame = self._frames[-1]
+        vr, size, length = self._read_header(position, header)
+        top = len(self._frames) == 1
+        if top and tag in _PIXELS:
+            self.pixel_data = PixelData(position + size, None if length == _UNDEFINED else length)
+        if length == _UNDEFINED:
+            self._at += size
+            self._enter_undefined(position, tag, vr)
+            return
+        after = position + size + length
+        self._check_end(position, tag, length, after)
+        if vr == "SQ" or (not frame.encoding.explicit and tag in SEQUENCES):
+            self._at += size
+            self._enter(_Frame(_Kind.SEQUENCE, after, True, frame.encoding), position)
+            return
+        if top and tag in self._wanted:
+            self.values[tag] = (vr, self._source.read_at(position + size, min(length, self._value_limit)))
+        self._at += size + length
+
+    def _read_header(self, position: int, header: bytes) -> tuple[str, int, int]:
+        """Give the VR ("" if unknown), the size of the header, and the length of the value."""
+        encoding = self._frames[-1].encoding
+        if not encoding.explicit:
+            return "", 8, encoding.unpack_item(header, 0)[1]
+        _, code, length = encoding.unpack_header(header, 0)
+        if code in encoding.short_vrs:
+            return encoding.short_vrs[code], 8, length
+        if code in encoding.long_vrs:
+            if len(header) < _HEADER:
+                raise TruncatedError(f"the file ends inside the element header at byte {position}")
+            return encoding.long_vrs[code], 12, encoding.unpack_long(header, 8)[0]
+        return "", *self._guess_length(position, header)
+
+    def _guess_length(self, position: int, header: bytes) -> tuple[int, int]:
+        """Find header size and length of an element whose VR is unknown, by looking at what would follow.
+
+        A VR of the future has a 32-bit length (PS3.5 7.1.2); writers that invent VRs mostly give them 16 bits; some
+        leave the VR out of single elements. The first reading that leads to an element or to the end is taken.
+        """
+        frame, end = self._frames[-1], min(self._frames[-1].end, self._source.end) - self._base
+        encoding = frame.encoding
+        readings = [(8, encoding.unpack_header(header, 0)[2]), (8, encoding.unpack_item(header, 0)[1])]
+        if len(header) == _HEADER:
+            readings.insert(0, (_HEADER, encoding.unpack_long(header, 8)[0]))
+        for size, length in readings:
+            after = self._at + size + length
+            if after == end or (after + 8 <= len(self._data) and self._has_vr(encoding, after)):
+                return size, length
+        raise self._stray(position, header)
+
+    def _has_vr(self, encoding: Encoding, at: int) -> bool:
+        code = encoding.unpack_header(self._data, at)[1]
+        return code in encoding.short_vrs or code in encoding.long_vrs
+
+    def _enter_undefined(self, position: int, tag: int, vr: str) -> None:
+        frame = self._frames[-1]
+        encoding = frame.encoding
+        if tag == _PIXEL_DATA or vr in ("OB", "OW"):
+            kind = _Kind.FRAGMENTS
+        elif vr == "SQ" or not encoding.explicit:
+            kind = _Kind.SEQUENCE
+        elif vr == "UN":
+            # A sequence of unknown content is implicit VR little endian whatever surrounds it (PS3.5 6.2.2).
+            kind, encoding = _Kind.SEQUENCE, IMPLICIT_LE
+        else:
+            raise Part10Error(Reason.BAD_LENGTH, f"{_name(tag)} at byte {position} has no length, which {vr} must have")
+        self._enter(_Frame(kind, frame.end, False, encoding), position)
+
+    def _item(self, position: int, length: int) -> None:
+        sequence = self._frames[-1]
+        self._at += 8
+        if length == _UNDEFINED:
+            self._enter(_Frame(_Kind.ITEM, sequence.end, False, sequence.encoding), position)
+        else:
+            after = position + 8 + length
+            self._check_end(position, _ITEM, length, after)
+            self._enter(_Frame(_Kind.ITEM, after, True, sequence.encoding), position)
+
+    def _fragment(self, position: int, length: int) -> None:
+        """Pass one fragment (PS3.5 A.4): a few bytes to read, however long the frame."""
+        if length == _UNDEFINED:
+            raise Part10Error(Reason.BAD_LENGTH, f"the fragment at byte {position} has no length")
+        self._check_end(position, _ITEM, length, position + 8 + length)
+        self._at += 8 + length
+
+    # Frames and the window.
+
+    def _enter(self, frame: _Frame, position: int) -> None:
+        self._frames.append(frame)
+        if len(self._frames) > 2 * self._max_depth + 1:
+            raise Part10Error(Reason.TOO_DEEP, f"more than {self._max_depth} nested sequences at byte {position}")
+        self._look_about()
+
+    def _leave(self) -> None:
+        self._frames.pop()
+        self._look_about()
+
+    def _leave_defined(self) -> bool:
+        """Go to the end of the innermost value of defined length, if there is one."""
+        if not self._is_enclosed():
+            return False
+        while not self._frames[-1].defined:
+            self._frames.pop()
+        self._at = self._frames[-1].end - self._base
+        self._leave()
+        return True
+
+    def _is_enclosed(self) -> bool:
+        return any(frame.defined for frame in self._frames)
+
+    def _peek(self, position: int, window: int) -> bytes:
+        """Give the next header's bytes, moving the window if it ends before them."""
+        if self._at + _HEADER > len(self._data):
+            self._data = self._source.read_at(position, window)
+            self._base, self._at = position, 0
+            self._look_about()
+        return self._data[self._at : self._at + _HEADER]
+
+    def _look_about(self) -> None:
+        """Set the quick pass's bounds after the frame or the window has changed."""
+        frame = self._frames[-1]
+        self._stop = min(frame.end - self._base, len(self._data) - _HEADER + 1)
+        self._notable = _notable(self._wanted if len(self._frames) == 1 else frozenset(), frame.encoding)
+
+    # What is wrong, in words.
+
+    def _check_end(self, position: int, tag: int, length: int, after: int) -> None:
+        if after <= self._frames[-1].end:
+            return
+        what = f"{_name(tag)} at byte {position} with {length} bytes"
+        if self._is_enclosed():
+            raise Part10Error(Reason.CORRUPT, f"{what} is longer than what encloses it")
+        if length > _PLAUSIBLE_LENGTH and tag >> 16 not in (0x7FE0, 0xFFFE):
+            raise Part10Error(Reason.BAD_LENGTH, f"{what} can't be true")
+        raise TruncatedError(f"{what} is longer than the rest of the file")
+
+    def _stray(self, position: int, header: bytes) -> Part10Error:
+        """Say what it means that no element, item or delimiter starts here."""
+        where = f"at byte {position}"
+        zeros = not header.strip(b"\0")
+        if self._is_enclosed():
+            return Part10Error(Reason.CORRUPT, f"neither element nor item {where}")
+        if self.pixel_data is not None and len(self._frames) == 1 and (zeros or len(header) >= 8):
+            return Part10Error(Reason.TRAILING_BYTES, f"bytes that are no element follow the pixel data {where}")
+        if len(header) < 8:
+            return TruncatedError(f"the file ends inside a header or before a delimiter {where}")
+        if zeros:
+            return TruncatedError(f"zeros where an element should start {where}: reserved, not yet written")
+        return Part10Error(Reason.CORRUPT, f"neither element nor item {where}")
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
