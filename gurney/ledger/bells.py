@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Bell
@@ -27,7 +26,7 @@ def claim_ring(tx: Transaction, destination_id: int, spool_id: int, lane: str) -
         return True
     if tx.conn.execute(select(Bell.lane).filter_by(**place)).one_or_none() is not None:
         return False
-    upsert = postgresql.insert(Bell) if tx.conn.dialect.name == "postgresql" else sqlite.insert(Bell)
+    upsert = tx.upsert(Bell)
     return tx.conn.execute(upsert.values(**place, rung_at=tx.now).on_conflict_do_nothing()).rowcount == 1
 
 

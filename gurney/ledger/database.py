@@ -13,17 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gurney.ledger.clock import BootClock, LedgerClock, clock_for
 from gurney.ledger.errors import LedgerCorrupt, LedgerUnavailable
+from gurney.ledger.models import Base
 
-__all__ = ["Ledger", "Transaction"]
+__all__ = ["AnyRow", "AnySelect", "Ledger", "Transaction"]
 
+# Rows and selects whose columns the type checker need not follow.
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -46,6 +51,10 @@ class Transaction:
         if self._now is None:
             self._now = self.clock.now(self.conn)
         return self._now
+
+    def upsert(self, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+        """Start an INSERT that may end in ON CONFLICT, which both databases spell the same way."""
+        return postgresql.insert(model) if self.conn.dialect.name == "postgresql" else sqlite.insert(model)
 
     @property
     def locks_rows(self) -> bool:

@@ -69,10 +69,10 @@ def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> N
         raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
 
 
-def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int:
+def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int | None:
     """End a lease: what it had not settled goes back to READY, uncharged and at once. Return how many did.
 
-    A lease that is already lost is left alone: its items are somebody else's.
+    None, and nothing is written, when the lease is already lost: its items are somebody else's.
     """
     lock_destination(tx, ticket.destination_id)
     changed = tx.conn.execute(
@@ -81,7 +81,7 @@ def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "don
         .values(state="released", ended_at=tx.now)
     ).rowcount
     if changed != 1:
-        return 0
+        return None
     returned = _return_items(tx, ticket.id, ticket.destination_id)
     trail.record(
         tx,

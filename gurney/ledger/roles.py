@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Role
@@ -24,7 +23,7 @@ class RoleTicket:
 
 def assume(tx: Transaction, name: str, holder: str, ttl: float = 30.0) -> RoleTicket | None:
     """Take a role that is free or run out; None while another holds it."""
-    insert = postgresql.insert(Role) if tx.conn.dialect.name == "postgresql" else sqlite.insert(Role)
+    insert = tx.upsert(Role)
     fence = tx.conn.scalar(
         insert.values(name=name, holder=holder, fence=1, until=tx.now + ttl)
         .on_conflict_do_update(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Count, CountDelta, Item
@@ -64,7 +63,7 @@ def fold(tx: Transaction, limit: int = 5_000) -> int:
         if n
     ]
     if rows:
-        upsert = postgresql.insert(Count) if tx.conn.dialect.name == "postgresql" else sqlite.insert(Count)
+        upsert = tx.upsert(Count)
         tx.conn.execute(
             upsert.on_conflict_do_update(
                 index_elements=[Count.destination_id, Count.transfer_id, Count.state],

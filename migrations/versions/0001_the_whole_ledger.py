@@ -79,6 +79,8 @@ def upgrade() -> None:
         "destination",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("ae_title", sa.String(length=16), nullable=False),
+        sa.Column("calling_ae_title", sa.String(length=16), nullable=False),
         sa.Column("association", sa.String(length=8), nullable=False),
         sa.Column("duplicate_ok", sa.Boolean(), nullable=False),
         sa.Column("max_associations", sa.Integer(), nullable=False),
@@ -95,7 +97,7 @@ def upgrade() -> None:
         sa.Column("paused_at", sa.Float(precision=53), nullable=True),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("claims", sa.BigInteger(), nullable=False),
-        sa.Column("streak", sa.String(length=400), nullable=False),
+        sa.Column("streak", sa.Text(), nullable=False),
         sa.Column("permanent_rejects", sa.Integer(), nullable=False),
         sa.Column("last_failed_item_id", sa.BigInteger(), nullable=True),
         sa.Column("last_success_at", sa.Float(precision=53), nullable=True),
@@ -457,7 +459,9 @@ def upgrade() -> None:
         sa.Column("context_retries", sa.SmallInteger(), nullable=False),
         sa.Column("suspect", sa.SmallInteger(), nullable=False),
         sa.Column("crash_suspect", sa.SmallInteger(), nullable=False),
+        sa.Column("refused", sa.Boolean(), nullable=False),
         sa.Column("first_failed_at", sa.Float(precision=53), nullable=True),
+        sa.Column("last_failed_at", sa.Float(precision=53), nullable=True),
         sa.Column("last_status", sa.Integer(), nullable=True),
         sa.Column("last_words", sa.String(length=400), nullable=False),
         sa.Column("proof", sa.SmallInteger(), nullable=False),
@@ -500,6 +504,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 0"),
     )
     op.create_index(
+        "ix_item_refused",
+        "item",
+        ["destination_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 5 AND refused"),
+        postgresql_where=sa.text("state = 5 AND refused"),
+    )
+    op.create_index(
         "ix_item_retry",
         "item",
         ["destination_id", "due_at"],
@@ -535,6 +547,12 @@ def downgrade() -> None:
     )
     op.drop_index(
         "ix_item_retry", table_name="item", sqlite_where=sa.text("state = 2"), postgresql_where=sa.text("state = 2")
+    )
+    op.drop_index(
+        "ix_item_refused",
+        table_name="item",
+        sqlite_where=sa.text("state = 5 AND refused"),
+        postgresql_where=sa.text("state = 5 AND refused"),
     )
     op.drop_index(
         "ix_item_ready", table_name="item", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")

@@ -6,7 +6,7 @@ that wait there, so that a claim costs the same at ten thousand items and at ten
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gurney.ledger.models.base import Base, BigId, Code, LedgerTime, key
@@ -30,7 +30,7 @@ __all__ = [
 class Destination(Base):
     """A remote that we send to, and what we believe of it. Shown state: paused, then held, then the breaker.
 
-    ``fence`` counts claims that took something; ``streak`` are the ids of distinct items that failed ambiguously since
+    ``fence`` counts claims that took something; ``streak`` are the ids of items charged for ambiguous failures since
     the last success, comma-separated. A claim locks this row: it is the one gate to a destination.
     """
 
@@ -42,6 +42,8 @@ class Destination(Base):
 
     id: Mapped[int] = key()
     name: Mapped[str] = mapped_column(String(64), unique=True)
+    ae_title: Mapped[str] = mapped_column(String(16), default="")
+    calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
     association: Mapped[str] = mapped_column(String(8), default="study")
     duplicate_ok: Mapped[bool] = mapped_column(default=True)
     max_associations: Mapped[int] = mapped_column(default=1)
@@ -58,7 +60,7 @@ class Destination(Base):
     paused_at: Mapped[float | None] = mapped_column(LedgerTime)
     fence: Mapped[int] = mapped_column(BigInteger, default=0)
     claims: Mapped[int] = mapped_column(BigInteger, default=0)
-    streak: Mapped[str] = mapped_column(String(400), default="")
+    streak: Mapped[str] = mapped_column(Text, default="")
     permanent_rejects: Mapped[int] = mapped_column(default=0)
     last_failed_item_id: Mapped[int | None] = mapped_column(BigInteger)
     last_success_at: Mapped[float | None] = mapped_column(LedgerTime)
@@ -125,9 +127,8 @@ class Completion(Base):
     instances: Mapped[int] = mapped_column()
 
 
-_READY, _RUNNING, _RETRY, _HELD = (
-    int(s) for s in (ItemState.READY, ItemState.RUNNING, ItemState.RETRY, ItemState.HELD)
-)
+_READY, _RUNNING, _RETRY = int(ItemState.READY), int(ItemState.RUNNING), int(ItemState.RETRY)
+_FAILED, _HELD = int(ItemState.FAILED), int(ItemState.HELD)
 
 
 class Item(Base):
@@ -166,6 +167,12 @@ class Item(Base):
             postgresql_where=text(f"state = {_RUNNING}"),
         ),
         Index(
+            "ix_item_refused",
+            "destination_id",
+            sqlite_where=text(f"state = {_FAILED} AND refused"),
+            postgresql_where=text(f"state = {_FAILED} AND refused"),
+        ),
+        Index(
             "ix_item_held",
             "transfer_id",
             sqlite_where=text(f"state = {_HELD}"),
@@ -198,7 +205,9 @@ class Item(Base):
     context_retries: Mapped[int] = mapped_column(Code, default=0)
     suspect: Mapped[int] = mapped_column(Code, default=0)
     crash_suspect: Mapped[int] = mapped_column(Code, default=0)
+    refused: Mapped[bool] = mapped_column(default=False)  # FAILED by a refusal, and back when that runs out
     first_failed_at: Mapped[float | None] = mapped_column(LedgerTime)
+    last_failed_at: Mapped[float | None] = mapped_column(LedgerTime)
     last_status: Mapped[int | None] = mapped_column()
     last_words: Mapped[str] = mapped_column(String(400), default="")
     proof: Mapped[int] = mapped_column(Code, default=int(Proof.NONE))

@@ -1,0 +1,201 @@
+"""What the watcher hands to the ledger, and what it must know beforehand: plain facts, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from gurney.ledger.models import File, Instance, Study, StudyRoute
+from gurney.ledger.models.predicates import file_is
+from gurney.transfer.routing import RoutingDecision
+from gurney.transfer.states import FileState
+
+__all__ = [
+    "Arrival",
+    "FileFacts",
+    "InstanceFacts",
+    "KnownFile",
+    "SeriesFacts",
+    "StudyFacts",
+    "Twin",
+    "TwinFile",
+    "known_files",
+    "matched_routes",
+    "twins",
+]
+
+# SQLite refuses statements with too many parameters; every IN list here is cut to this.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file as it lies there, and where our copy of it is. ``inode`` and ``dev`` are those of ``path``."""
+
+    source: str
+    door: str
+    path: bytes
+    dev: int
+    inode: int
+    size: int
+    mtime_ns: int
+    spool_id: int
+    dataset_offset: int = 0
+    spool_path: str = ""
+    spool_mtime_ns: int = 0
+    digest: bytes | None = None
+    after: str = "keep"
+    calling_ae_title: str = ""
+    called_ae_title: str = ""
+    peer_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """A study's identity, and what people search by."""
+
+    study_instance_uid: str
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    study_description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """A series's identity within its study."""
+
+    series_instance_uid: str
+    modality: str = ""
+    body_part_examined: str = ""
+    series_description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One content: its UIDs and the size of its data set in bytes."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    size: int
+    study: StudyFacts
+    series: SeriesFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A whole file with what the rules said of it, and what that was based on.
+
+    ``twin`` is the newest instance of the same UID that the caller compared with, None where there was none;
+    ``same`` tells whether the data sets are equal. ``on_conflict`` is review, replace or reject.
+    """
+
+    file: FileFacts
+    instance: InstanceFacts
+    decision: RoutingDecision
+    study_matched: frozenset[str] = frozenset()
+    twin: int | None = None
+    same: bool = False
+    on_conflict: str = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that the ledger has at a path, with the signature it had then."""
+
+    file_id: int
+    dev: int
+    inode: int
+    size: int
+    mtime_ns: int
+    state: FileState
+
+
+@dataclass(frozen=True, slots=True)
+class TwinFile:
+    """One file of a known instance, to compare with."""
+
+    file_id: int
+    path: bytes
+    spool_id: int
+    spool_path: str
+    dataset_offset: int
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The newest instance of a SOP Instance UID, and the files of it that still exist."""
+
+    instance_id: int
+    transfer_syntax_uid: str
+    size: int
+    files: list[TwinFile] = field(default_factory=list)
+
+
+def known_files(conn: Connection, source: str, paths: Sequence[bytes]) -> dict[bytes, KnownFile]:
+    """Return what the ledger knows at some paths of a source, so that only what changed is read again."""
+    known: dict[bytes, KnownFile] = {}
+    for start in range(0, len(paths), _AT_ONCE):
+        rows = conn.execute(
+            select(File.path, File.id, File.dev, File.inode, File.size, File.mtime_ns, File.state).where(
+                File.source == source, File.path.in_(paths[start : start + _AT_ONCE]), ~file_is(FileState.GONE)
+            )
+        )
+        for row in rows:
+            known[row.path] = KnownFile(row.id, row.dev, row.inode, row.size, row.mtime_ns, FileState(row.state))
+    return known
+
+
+def twins(conn: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Twin]:
+    """Return the newest known content of some SOP Instance UIDs."""
+    found: dict[str, Twin] = {}
+    for start in range(0, len(sop_instance_uids), _AT_ONCE):
+        rows = conn.execute(
+            select(
+                Instance.id,
+                Instance.sop_instance_uid,
+                Instance.transfer_syntax_uid,
+                Instance.size,
+                File.id.label("file_id"),
+                File.path,
+                File.spool_id,
+                File.spool_path,
+                File.dataset_offset,
+                File.digest,
+            )
+            .outerjoin(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+            .where(Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _AT_ONCE]))
+            .order_by(Instance.sop_instance_uid, Instance.version, File.id)
+        )
+        for row in rows:
+            twin = found.get(row.sop_instance_uid)
+            if twin is None or twin.instance_id != row.id:
+                twin = found[row.sop_instance_uid] = Twin(row.id, row.transfer_syntax_uid, row.size)
+            if row.file_id is not None:
+                twin.files.append(
+                    TwinFile(row.file_id, row.path, row.spool_id, row.spool_path, row.dataset_offset, row.digest)
+                )
+    return found
+
+
+def matched_routes(conn: Connection, study_instance_uids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Return the rules of scope "study" that each study has matched."""
+    matched: dict[str, set[str]] = {uid: set() for uid in study_instance_uids}
+    for start in range(0, len(study_instance_uids), _AT_ONCE):
+        rows = conn.execute(
+            select(Study.study_instance_uid, StudyRoute.route)
+            .join(StudyRoute, StudyRoute.study_id == Study.id)
+            .where(Study.study_instance_uid.in_(study_instance_uids[start : start + _AT_ONCE]))
+        )
+        for row in rows:
+            matched[row.study_instance_uid].add(row.route)
+    return {uid: frozenset(routes) for uid, routes in matched.items()}

@@ -1,0 +1,212 @@
+"""Turn what the rules said into items: one per instance and destination, in the study's transfer, at most once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import exists, insert, select, update
+
+from gurney.ledger import bells
+from gurney.ledger.database import Transaction
+from gurney.ledger.models import (
+    Completion,
+    Destination,
+    File,
+    Instance,
+    Item,
+    Series,
+    Study,
+    Tombstone,
+    Transfer,
+)
+from gurney.ledger.models.predicates import file_is
+from gurney.ledger.tally import Tally
+from gurney.transfer.routing import RoutingDecision, Send
+from gurney.transfer.states import FileState, ItemState, Priority, Routing
+
+__all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "words"]
+
+# The origin of everything that is passed on because it arrived: watch folders, rules and `send` share it, so that an
+# instance that two of them want at one destination is sent once.
+FORWARD = "forward"
+# Modalities of what is said about a study: reports, key object selections, presentation states (PS3.3 C.7.3.1.1.1).
+FOLLOWERS = ("SR", "KO", "PR")
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """Whom to ring, once the transaction is committed."""
+
+    destination: str
+    spool_id: int
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where an instance stands in the ledger."""
+
+    instance_id: int
+    file_id: int
+    series_id: int
+    study_id: int
+
+
+def words(decision: RoutingDecision) -> str:
+    """Say in a line why an instance was not simply sent: the names of the rules, never values."""
+    if decision.state is Routing.ROUTED:
+        return ""
+    said = [f"{told.rule}: {told.why}" for told in decision.explanations if told.verdict in {"error", "matched"}]
+    return "; ".join(said)[:400]
+
+
+class Forwarding:
+    """Items to be added in one transaction, and the bells that they ask for."""
+
+    def __init__(self, tx: Transaction, actor: str) -> None:
+        """Start with nothing to add."""
+        self.tx, self.actor = tx, actor
+        self.tally = Tally()
+        self._destinations: dict[str, int] = {}
+        self._transfers: dict[tuple[str, int], tuple[int, bool]] = {}
+        self._wanted: dict[tuple[int, int, str], str] = {}
+        self._fresh: list[dict[str, Any]] = []
+        self._touched: set[int] = set()
+
+    def add(
+        self,
+        decision: RoutingDecision,
+        content: Content,
+        *,
+        study_instance_uid: str,
+        spool_id: int,
+        size: int,
+        fresh: bool = False,
+    ) -> None:
+        """Add an item for each destination that the rules named, unless the instance has one there already.
+
+        ``fresh``: the instance was made in this transaction, so it can have none.
+        """
+        for send in decision.sends:
+            held_for = "rule" if decision.state is Routing.HELD else ""
+            row = self._row(send, held_for, content, study_instance_uid, spool_id=spool_id, size=size)
+            if fresh:
+                self._fresh.append(row)
+                self._added(row, send)
+            elif not self._was_pruned(content.instance_id, row["destination_id"]):
+                if self.tx.conn.execute(self.tx.upsert(Item).values(row).on_conflict_do_nothing()).rowcount:
+                    self._added(row, send)
+
+    def look_back(self, study_id: int, decision: RoutingDecision, route: str) -> None:
+        """Send what came before its study matched a rule, and follows it."""
+        sends = [send for send in decision.sends if send.rule == route]
+        if not sends:
+            return
+        rows = self.tx.conn.execute(
+            select(Instance.id, Instance.series_id, Instance.size, File.id.label("file_id"), File.spool_id)
+            .add_columns(Study.study_instance_uid)
+            .join(Series, Series.id == Instance.series_id)
+            .join(Study, Study.id == Instance.study_id)
+            .join(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+            .where(Instance.study_id == study_id, Series.modality.in_(FOLLOWERS))
+            .order_by(Instance.id, File.id)
+        ).all()
+        for row in {row.id: row for row in rows}.values():
+            self.add(
+                replace(decision, state=Routing.ROUTED, sends=tuple(sends)),
+                Content(row.id, row.file_id, row.series_id, study_id),
+                study_instance_uid=row.study_instance_uid,
+                spool_id=row.spool_id,
+                size=row.size,
+            )
+            self.tx.conn.execute(
+                update(Instance)
+                .where(Instance.id == row.id, Instance.routing.in_([int(Routing.NO_ROUTE), int(Routing.PENDING)]))
+                .values(routing=int(Routing.ROUTED), routing_detail="")
+            )
+
+    def close(self) -> list[Bell]:
+        """Write what was added and its counts, and take the right to ring; return whom to ring after the commit."""
+        if self._fresh:
+            self.tx.conn.execute(insert(Item), self._fresh)
+        if self._touched:
+            self.tx.conn.execute(
+                update(Transfer)
+                .where(Transfer.id.in_(self._touched))
+                .values(last_arrival_at=self.tx.now, quiet_since=None)
+            )
+        self.tally.write(self.tx)
+        return [
+            Bell(destination, spool_id, lane)
+            for (destination_id, spool_id, lane), destination in self._wanted.items()
+            if bells.claim_ring(self.tx, destination_id, spool_id, lane)
+        ]
+
+    def _row(
+        self, send: Send, held_for: str, content: Content, study_instance_uid: str, *, spool_id: int, size: int
+    ) -> dict[str, Any]:
+        destination_id = self._destination(send.destination)
+        transfer_id, complete = self._transfer(content.study_id, study_instance_uid, destination_id)
+        if not held_for and send.when != "immediately" and not complete:
+            held_for = send.when
+        return {
+            "transfer_id": transfer_id,
+            "destination_id": destination_id,
+            "instance_id": content.instance_id,
+            "file_id": content.file_id,
+            "series_id": content.series_id,
+            "spool_id": spool_id,
+            "size": size,
+            "priority": int(send.priority),
+            "state": int(ItemState.HELD if held_for else ItemState.READY),
+            "held_for": held_for,
+            "created_at": self.tx.now,
+        }
+
+    def _added(self, row: dict[str, Any], send: Send) -> None:
+        state = ItemState(row["state"])
+        self.tally.add(row["destination_id"], row["transfer_id"], state)
+        self._touched.add(row["transfer_id"])
+        if state is ItemState.READY:
+            lane = "stat" if send.priority is Priority.STAT else "work"
+            self._wanted[row["destination_id"], row["spool_id"], lane] = send.destination
+
+    def _destination(self, name: str) -> int:
+        found = self._destinations.get(name)
+        if found is None:
+            found = self.tx.conn.scalars(select(Destination.id).where(Destination.name == name)).one()
+            self._destinations[name] = found
+        return found
+
+    def _was_pruned(self, instance_id: int, destination_id: int) -> bool:
+        gone = exists().where(Tombstone.instance_id == instance_id, Tombstone.destination_id == destination_id)
+        return bool(self.tx.conn.scalar(select(gone)))
+
+    def _transfer(self, study_id: int, study_instance_uid: str, destination_id: int) -> tuple[int, bool]:
+        """Find or make the study's transfer; tell whether it has been complete before, so that the late go at once."""
+        key = (study_instance_uid, destination_id)
+        found = self._transfers.get(key)
+        if found is None:
+            which = select(Transfer.id).filter_by(
+                study_instance_uid=study_instance_uid, destination_id=destination_id, origin=FORWARD, generation=1
+            )
+            transfer_id = self.tx.conn.scalar(which)
+            if transfer_id is None:
+                upsert = self.tx.upsert(Transfer)
+                self.tx.conn.execute(
+                    upsert.values(
+                        study_id=study_id,
+                        study_instance_uid=study_instance_uid,
+                        destination_id=destination_id,
+                        origin=FORWARD,
+                        generation=1,
+                        requested_by=self.actor[:64],
+                        created_at=self.tx.now,
+                        last_arrival_at=self.tx.now,
+                    ).on_conflict_do_nothing()
+                )
+                transfer_id = self.tx.conn.scalars(which).one()
+            complete = bool(self.tx.conn.scalar(select(exists().where(Completion.transfer_id == transfer_id))))
+            found = self._transfers[key] = (transfer_id, complete)
+        return found
