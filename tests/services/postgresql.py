@@ -72,6 +72,10 @@ class PostgreSql(Service):
         """Shut down; the default, SIGINT, is PostgreSQL's "fast": it does not wait for clients to leave."""
         super().stop(how, timeout=timeout)
 
+    def discard(self) -> None:
+        """Shut down rather than kill: its children are sessions of their own, and shared memory would stay behind."""
+        self.stop()
+
     def restart_immediately(self) -> None:
         """Crash and recover, as `pg_ctl restart -m immediate` does: sessions die, what was committed stays."""
         self.stop(signal.SIGQUIT)

@@ -22,7 +22,7 @@ __all__ = ["Service"]
 class Service(ABC):
     """Run one program in a session of its own, on one port that it keeps over restarts.
 
-    A context manager: entering starts, leaving kills the whole process group. A test run that is itself killed takes
+    A context manager: entering starts, leaving ends the whole process group. A test run that is itself killed takes
     its services along, because each asks the kernel for a signal on its parent's death. That parent is the *thread*
     that called `start`, so start services from a thread that outlives them.
     """
@@ -107,6 +107,10 @@ class Service(ABC):
         self._process.wait()
         self._process = None
 
+    def discard(self) -> None:
+        """End it for good, the quick way: what it would still write is not wanted."""
+        self.kill()
+
     def restart(self) -> None:
         """Stop in good order and start again on the same port."""
         self.stop()
@@ -131,7 +135,7 @@ class Service(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
+        self.discard()
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process is None:
