@@ -32,15 +32,19 @@ def check(settings: Settings, *, mountinfo: str = MOUNTINFO) -> list[Problem]:
     ``mountinfo`` is the kernel's table of mounts, by which network filesystems are told.
     """
     values = settings.model_dump()
-    problems = list(settings._reading)
+    problems = list(settings.provenance.problems)
     wrong = [problem.key for problem in problems if problem.is_error]
     for finding in _findings(settings, mountinfo):
         key = label(finding.key, values)
         # Of what holds a mistake already, no rule over many keys can say more.
         if not any(other.startswith(key) for other in wrong):
-            origin = origin_of(finding.key, settings._origins, Origin(settings._source))
+            origin = _origin(settings, finding.key)
             problems.append(Problem(finding.severity, origin, key, finding.message, finding.remedy))
     return sorted(problems, key=lambda problem: not problem.is_error)
+
+
+def _origin(settings: Settings, key: KeyPath) -> Origin:
+    return origin_of(key, settings.provenance.origins, Origin(settings.provenance.source))
 
 
 def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
@@ -66,7 +70,7 @@ def _names(settings: Settings) -> Iterator[_Finding]:
             # The environment can't tell names apart that differ in case or in - and _ only.
             first = seen.setdefault(name.lower().replace("-", "_"), index)
             if first != index:
-                place = origin_of((table, first, "name"), settings._origins, Origin(settings._source))
+                place = _origin(settings, (table, first, "name"))
                 remedy = f"Give each [[{table}]] a name of its own."
                 yield _Finding((table, index, "name"), f'"{name}" is taken already at {place}', remedy)
 

@@ -45,12 +45,10 @@ def read_environment(layers: Layers, environ: Mapping[str, str]) -> None:
                 _lay(layers, origin, key, value)
         elif "__" in variable:
             table = variable.removeprefix(PREFIX).split("__")[0].lower()
-            layers.error(
-                origin,
-                "",
-                f'there is no table "{table}"',
-                schema.suggest(table, [*schema.keys_at(()), *UNSERVED_TABLES]),
-            )
+            if table in UNSERVED_TABLES:
+                layers.put((table,), {}, origin)
+            else:
+                layers.error(origin, "", f'there is no table "{table}"', schema.suggest(table, schema.keys_at(())))
 
 
 def _parse(variable: str, text: str) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class _Walk:
         path: KeyPath = ()
         *parents, last = self._key()
         for name in parents:
+            self._mark((*path, name), start)
             path = self._inside((*path, name))
         path = (*path, last)
         if is_array:

@@ -16,7 +16,7 @@ from gurney.settings.check import check
 from gurney.settings.environment import read_environment
 from gurney.settings.layers import Layers
 from gurney.settings.model import Settings
-from gurney.settings.problems import InvalidSettingsError, KeyPath, Origin, Problem, Severity
+from gurney.settings.problems import InvalidSettingsError, KeyPath, Origin, Problem, Provenance, Severity
 from gurney.settings.secrets import SECRETS, read_secrets
 from gurney.settings.unserved import refuse_unserved
 
@@ -78,9 +78,7 @@ def _validate(layers: Layers, source: str) -> Settings:
         for detail in details:
             _mend(mended, _field_path(detail["loc"]))
         settings = Settings(**mended)
-    settings._origins.update(layers.origins)
-    settings._reading = tuple(layers.problems)
-    settings._source = source
+    settings._provenance = Provenance(source, layers.origins, tuple(layers.problems))
     return settings
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gurney.pacs.remote import check_ae_title
-from gurney.settings.problems import Origin, Problem
+from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
 
 __all__ = [
@@ -315,9 +315,12 @@ class Settings(BaseSettings):
     watch: tuple[Watch, ...] = ()
     route: tuple[Route, ...] = ()
 
-    _origins: dict[tuple[str | int, ...], Origin] = PrivateAttr(default_factory=dict)
-    _reading: tuple[Problem, ...] = PrivateAttr(default=())
-    _source: str = PrivateAttr(default="configuration")
+    _provenance: Provenance = PrivateAttr(default_factory=Provenance)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where each value was written, and what was noticed while reading."""
+        return self._provenance
 
     @classmethod
     def settings_customise_sources(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 from gurney.errors import ConfigError
 
-__all__ = ["InvalidSettingsError", "KeyPath", "Origin", "Origins", "Problem", "Severity"]
+__all__ = ["InvalidSettingsError", "KeyPath", "Origin", "Origins", "Problem", "Provenance", "Severity"]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way from the root of the configuration to a key: ``("remote", 0, "port")``."""
@@ -71,6 +71,15 @@ class Problem:
             "message": self.message,
             "remedy": self.remedy,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How settings came to be; settings that say the same are equal, wherever they say it."""
+
+    source: str = field(default="configuration", compare=False)
+    origins: Origins = field(default_factory=dict, compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
 
 
 class InvalidSettingsError(ConfigError):

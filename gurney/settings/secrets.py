@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from urllib.parse import urlsplit
 
 from gurney.settings.layers import Layers
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
@@ -48,27 +47,20 @@ def read_secrets(layers: Layers, base: str) -> None:
 
 
 def has_password(url: object) -> bool:
-    """Say whether a URL carries a password."""
-    try:
-        return isinstance(url, str) and bool(urlsplit(url).password)
-    except ValueError:
-        return False
+    """Say whether a URL carries a password, or a query that may."""
+    return isinstance(url, str) and mask(url) != url
 
 
 def mask(url: str) -> str:
-    """Return ``url`` with its password, and whatever its query holds, replaced by asterisks."""
-    try:
-        parts = urlsplit(url)
-        user, password = parts.username, parts.password
-    except ValueError:
-        return "***"
-    host = parts.netloc.rpartition("@")[2]
-    account = "" if user is None and password is None else f"{user or ''}{':***' if password else ''}@"
-    # A query may carry a password too (PostgreSQL takes ?password=).
-    masked = parts._replace(netloc=account + host, query="***" if parts.query else "")
-    text = masked.geturl()
-    # urlsplit drops the empty authority that SQLite's URLs begin with.
-    return text if "://" in text else text.replace(":", "://", 1)
+    """Return ``url`` with its password, and its query (PostgreSQL takes ``?password=``), replaced by asterisks.
+
+    Cut by hand: a password with a ``/`` or ``#`` in it is a mistake that a parser would let through unmasked.
+    """
+    scheme, separator, rest = url.partition("://")
+    place, _, query = rest.partition("?") if "@" not in rest.partition("?")[2] else (rest, "", "")
+    account, at, host = place.rpartition("@")
+    user, colon, _ = account.partition(":")
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{host}{'?***' if query else ''}"
 
 
 def _read(layers: Layers, secret: tuple[str, str], name: str, path: str, origin: Origin) -> None:

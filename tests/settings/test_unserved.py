@@ -1,0 +1,43 @@
+"""What this version does not serve is refused, not taken in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gurney.settings import Settings
+
+REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = 4242\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("[[receiver]]\nname = 'main'\n", 1, "receiver"),
+        ("[retrieve]\nport = 11113\n", 1, "retrieve"),
+        ("[[prefetch]]\nname = 'priors'\n", 1, "prefetch"),
+        (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
+        (REMOTE + "window = 'Mon-Fri 18:00-06:00'\n", 6, "remote[archive].window"),
+        (REMOTE + "bandwidth = '20Mbit/s'\n", 6, "remote[archive].bandwidth"),
+        (REMOTE + "retrieve = 'get'\n", 6, "remote[archive].retrieve"),
+        (REMOTE + "timeouts = { find = 5 }\n", 6, "remote[archive].timeouts.find"),
+    ],
+)
+def test_refuses_what_would_promise_something(
+    mistakes: Callable[..., list[tuple[int, str, str]]], text: str, line: int, key: str
+) -> None:
+    found = mistakes(text)
+    assert [(each[0], each[1]) for each in found] == [(line, key)]
+    assert "is not served by this version" in found[0][2]
+
+
+def test_names_each_table(mistakes: Callable[..., list[tuple[int, str, str]]]) -> None:
+    assert [each[0] for each in mistakes("[[receiver]]\nname = 'a'\n[[receiver]]\nname = 'b'\n")] == [1, 3]
+
+
+def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:
+    load_text(
+        REMOTE + "commitment = 'none'\nwindow = ''\nbandwidth = ''\nretrieve = 'move'\n"
+        "timeouts = { connect = 10, acse = 30, store = 300, find = 120, move_idle = 600 }\n"
+    )
