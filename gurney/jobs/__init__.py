@@ -1,1 +1,27 @@
 """The doorbell: queue names, ring(), the embedded broker. Losing all of it costs seconds, never an instance."""
+
+from __future__ import annotations
+
+from gurney.jobs.app import SERVE_TASK, is_in_process, make_app
+from gurney.jobs.doorbell import Doorbell
+from gurney.jobs.embedded import BrokerKind, EmbeddedBroker, embedded_url
+from gurney.jobs.errors import FolderInUseError, RuntimeFolderError, ServerStartError
+from gurney.jobs.folder_lock import FolderLock
+from gurney.jobs.queues import Lane, queue_name, queue_names
+
+__all__ = [
+    "SERVE_TASK",
+    "BrokerKind",
+    "Doorbell",
+    "EmbeddedBroker",
+    "FolderInUseError",
+    "FolderLock",
+    "Lane",
+    "RuntimeFolderError",
+    "ServerStartError",
+    "embedded_url",
+    "is_in_process",
+    "make_app",
+    "queue_name",
+    "queue_names",
+]
