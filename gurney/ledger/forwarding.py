@@ -94,9 +94,11 @@ class Forwarding:
             if fresh:
                 self._fresh.append(row)
                 self._added(row, send)
-            elif not self._was_pruned(content.instance_id, row["destination_id"]):
-                if self.tx.conn.execute(self.tx.upsert(Item).values(row).on_conflict_do_nothing()).rowcount:
-                    self._added(row, send)
+            elif (
+                not self._was_pruned(content.instance_id, row["destination_id"])
+                and self.tx.conn.execute(self.tx.upsert(Item).values(row).on_conflict_do_nothing()).rowcount
+            ):
+                self._added(row, send)
 
     def look_back(self, study_id: int, decision: RoutingDecision, route: str) -> None:
         """Send what came before its study matched a rule, and follows it."""

@@ -14,7 +14,10 @@ from gurney.ledger.database import Transaction
 from gurney.ledger.models import Count, CountDelta, Item
 from gurney.transfer.states import ItemState
 
-__all__ = ["Tally", "discrepancies", "fold"]
+__all__ = ["WHOLE", "Tally", "discrepancies", "fold"]
+
+# Stands for all transfers of a destination, so that its total is one row and no sum over studies.
+WHOLE = 0
 
 
 class Tally:
@@ -57,6 +60,7 @@ def fold(tx: Transaction, limit: int = 5_000) -> int:
     sums: Counter[tuple[int, int, int]] = Counter()
     for row in taken:
         sums[row.destination_id, row.transfer_id, row.state] += row.n
+        sums[row.destination_id, WHOLE, row.state] += row.n
     rows = [
         {"destination_id": destination, "transfer_id": transfer, "state": state, "n": n}
         for (destination, transfer, state), n in sorted(sums.items())
@@ -79,9 +83,9 @@ def discrepancies(tx: Transaction) -> list[tuple[int, int, int, int, int]]:
     counted: Counter[tuple[int, int, int]] = Counter()
     for table in (Count, CountDelta):
         for row in tx.conn.execute(
-            select(table.destination_id, table.transfer_id, table.state, func.sum(table.n).label("n")).group_by(
-                table.destination_id, table.transfer_id, table.state
-            )
+            select(table.destination_id, table.transfer_id, table.state, func.sum(table.n).label("n"))
+            .where(table.transfer_id != WHOLE)
+            .group_by(table.destination_id, table.transfer_id, table.state)
         ):
             counted[row.destination_id, row.transfer_id, row.state] += int(row.n)
     true = {

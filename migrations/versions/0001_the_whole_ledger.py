@@ -231,6 +231,7 @@ def upgrade() -> None:
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("items", sa.Integer(), nullable=False),
         sa.Column("probe", sa.Boolean(), nullable=False),
+        sa.Column("recalled", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("acquired_at", sa.Float(precision=53), nullable=False),
         sa.Column("until", sa.Float(precision=53), nullable=False),

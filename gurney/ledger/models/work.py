@@ -265,6 +265,7 @@ class Lease(Base):
     fence: Mapped[int] = mapped_column(BigInteger)
     items: Mapped[int] = mapped_column()
     probe: Mapped[bool] = mapped_column(default=False)
+    recalled: Mapped[bool] = mapped_column(default=False)  # something in it was cancelled: its worker must look
     state: Mapped[str] = mapped_column(String(8), default="live")
     acquired_at: Mapped[float] = mapped_column(LedgerTime)
     until: Mapped[float] = mapped_column(LedgerTime)

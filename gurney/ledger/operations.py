@@ -1,0 +1,248 @@
+"""What operators do: retry, cancel, release, resend. In short transactions, each with its row in the trail.
+
+History is never rewritten: a retry resets an item's budget and keeps its attempts and its fence; a resend is a new
+generation of the transfer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+
+from gurney.ledger import bells, trail
+from gurney.ledger.database import AnyRow, Ledger, Transaction
+from gurney.ledger.forwarding import FORWARD, Bell
+from gurney.ledger.models import Destination, File, Instance, Item, Lease, Study, Transfer
+from gurney.ledger.models.predicates import file_is
+from gurney.ledger.selection import Selection
+from gurney.ledger.tally import Tally
+from gurney.transfer.states import FileState, ItemState, Priority
+
+__all__ = ["CANCELLABLE", "RETRYABLE", "Resent", "cancel", "release_held", "resend", "retry"]
+
+RETRYABLE = (ItemState.FAILED, ItemState.DEAD, ItemState.CANCELLED, ItemState.RETRY)
+CANCELLABLE = (ItemState.READY, ItemState.RETRY, ItemState.HELD, ItemState.RUNNING)
+_AT_ONCE = 200
+
+_FRESH: dict[str, object] = {
+    "state": int(ItemState.READY),
+    "held_for": "",
+    "due_at": None,
+    "lease_id": None,
+    "attempts": 0,
+    "context_retries": 0,
+    "suspect": 0,
+    "crash_suspect": 0,
+    "refused": False,
+    "first_failed_at": None,
+    "settled_at": None,
+}
+
+
+def retry(ledger: Ledger, selection: Selection, actor: str) -> tuple[int, list[Bell]]:
+    """Make failed, dead, cancelled and waiting items READY with a fresh budget; return how many, and whom to ring."""
+    return _change(ledger, selection, RETRYABLE, _FRESH, actor, "items.retried")
+
+
+def release_held(ledger: Ledger, selection: Selection, actor: str) -> tuple[int, list[Bell]]:
+    """Let held items go; return how many, and whom to ring."""
+    return _change(
+        ledger, selection, (ItemState.HELD,), {"state": int(ItemState.READY), "held_for": ""}, actor, "items.released"
+    )
+
+
+def cancel(ledger: Ledger, selection: Selection, actor: str) -> int:
+    """Cancel what is open; return how many. What is on the wire ends as the peer answers: stored is stored."""
+    values: dict[str, object] = {
+        "state": int(ItemState.CANCELLED),
+        "held_for": "",
+        "due_at": None,
+        "lease_id": None,
+        "last_words": f"cancelled by {actor}"[:400],
+    }
+    return _change(ledger, selection, CANCELLABLE, values, actor, "items.cancelled")[0]
+
+
+def _change(
+    ledger: Ledger,
+    selection: Selection,
+    states: tuple[ItemState, ...],
+    values: dict[str, object],
+    actor: str,
+    action: str,
+) -> tuple[int, list[Bell]]:
+    """Change items in groups, so that no transaction is long however many there are."""
+    total, after = 0, 0
+    wanted: dict[Bell, None] = {}
+    while True:
+        rows = ledger.transact(_change_some, selection, states, values, after, actor, action)
+        for bell in rows.bells:
+            wanted[bell] = None
+        total += rows.changed
+        if rows.last is None:
+            return total, list(wanted)
+        after = rows.last
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    changed: int
+    last: int | None
+    bells: list[Bell]
+
+
+def _change_some(
+    tx: Transaction,
+    selection: Selection,
+    states: tuple[ItemState, ...],
+    values: dict[str, object],
+    after: int,
+    actor: str,
+    action: str,
+) -> _Changed:
+    query = (
+        select(Item.id, Item.state, Item.transfer_id, Item.destination_id, Item.spool_id, Item.priority, Item.lease_id)
+        .where(*selection.conditions(*states), Item.id > after)
+        .order_by(Item.id)
+        .limit(_AT_ONCE)
+    )
+    rows = tx.conn.execute(query.with_for_update() if tx.locks_rows else query).all()
+    if not rows:
+        return _Changed(0, None, [])
+    new = ItemState(int(str(values["state"])))
+    tx.conn.execute(update(Item).where(Item.id.in_([row.id for row in rows])).values(**values))
+    recalled = {row.lease_id for row in rows if row.lease_id is not None}
+    if recalled:
+        tx.conn.execute(update(Lease).where(Lease.id.in_(recalled)).values(recalled=True))
+    tally = Tally()
+    for row in rows:
+        tally.move(row.destination_id, row.transfer_id, ItemState(row.state), new)
+    tally.write(tx)
+    for destination_id, n in Counter(row.destination_id for row in rows).items():
+        trail.record(
+            tx,
+            actor,
+            action,
+            study_instance_uid=selection.study_instance_uid,
+            destination_id=destination_id,
+            items=n,
+            transfer=selection.transfer_id,
+        )
+    return _Changed(len(rows), rows[-1].id, _bells(tx, rows) if new is ItemState.READY else [])
+
+
+def _bells(tx: Transaction, rows: Sequence[AnyRow]) -> list[Bell]:
+    names = {row.id: row.name for row in tx.conn.execute(select(Destination.id, Destination.name))}
+    wanted = {(row.destination_id, row.spool_id, "stat" if row.priority == Priority.STAT else "work") for row in rows}
+    return [
+        Bell(names[destination_id], spool_id, lane)
+        for destination_id, spool_id, lane in sorted(wanted)
+        if bells.claim_ring(tx, destination_id, spool_id, lane)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """A new generation of a transfer."""
+
+    transfer_id: int
+    generation: int
+    instances: int
+    without_file: int
+    bells: list[Bell]
+
+
+def resend(
+    tx: Transaction, study_instance_uid: str, destination: str, actor: str, priority: Priority = Priority.ROUTINE
+) -> Resent | None:
+    """Send a study again: a new generation with every instance whose file we still have. None: not known here."""
+    study_id = tx.conn.scalar(select(Study.id).where(Study.study_instance_uid == study_instance_uid))
+    destination_id = tx.conn.scalar(select(Destination.id).where(Destination.name == destination))
+    if study_id is None or destination_id is None:
+        return None
+    which = (
+        Transfer.study_instance_uid == study_instance_uid,
+        Transfer.destination_id == destination_id,
+        Transfer.origin == FORWARD,
+    )
+    generation = (tx.conn.scalar(select(func.max(Transfer.generation)).where(*which)) or 0) + 1
+    transfer_id = tx.conn.execute(
+        insert(Transfer)
+        .values(
+            study_id=study_id,
+            study_instance_uid=study_instance_uid,
+            destination_id=destination_id,
+            origin=FORWARD,
+            generation=generation,
+            requested_by=actor[:64],
+            created_at=tx.now,
+            last_arrival_at=tx.now,
+        )
+        .returning(Transfer.id)
+    ).scalar_one()
+    newest = (
+        select(Instance.sop_instance_uid, func.max(Instance.version).label("version"))
+        .where(Instance.study_id == study_id)
+        .group_by(Instance.sop_instance_uid)
+        .subquery()
+    )
+    rows = tx.conn.execute(
+        select(Instance.id, Instance.series_id, Instance.size, func.max(File.id).label("file_id"))
+        .join(
+            newest,
+            (newest.c.sop_instance_uid == Instance.sop_instance_uid) & (newest.c.version == Instance.version),
+        )
+        .outerjoin(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+        .group_by(Instance.id, Instance.series_id, Instance.size)
+        .order_by(Instance.id)
+    ).all()
+    present = [row for row in rows if row.file_id is not None]
+    spools = {
+        row.id: row.spool_id
+        for row in tx.conn.execute(
+            select(File.id, File.spool_id)
+            .join(Instance, Instance.id == File.instance_id)
+            .where(Instance.study_id == study_id)
+        )
+    }
+    if present:
+        tx.conn.execute(
+            insert(Item),
+            [
+                {
+                    "transfer_id": transfer_id,
+                    "destination_id": destination_id,
+                    "instance_id": row.id,
+                    "file_id": row.file_id,
+                    "series_id": row.series_id,
+                    "spool_id": spools[row.file_id],
+                    "size": row.size,
+                    "priority": int(priority),
+                    "state": int(ItemState.READY),
+                    "created_at": tx.now,
+                }
+                for row in present
+            ],
+        )
+    tally = Tally()
+    tally.add(destination_id, transfer_id, ItemState.READY, len(present))
+    tally.write(tx)
+    trail.record(
+        tx,
+        actor,
+        "study.resent",
+        study_instance_uid=study_instance_uid,
+        destination_id=destination_id,
+        generation=generation,
+        instances=len(present),
+    )
+    lane = "stat" if priority is Priority.STAT else "work"
+    rung = [
+        Bell(destination, spool_id, lane)
+        for spool_id in sorted({spools[row.file_id] for row in present})
+        if bells.claim_ring(tx, destination_id, spool_id, lane)
+    ]
+    return Resent(transfer_id, generation, len(present), len(rows) - len(present), rung)

@@ -1,0 +1,149 @@
+"""What keeps the ledger moving when every message was lost: whom to ring, which leases are dead, which studies rest.
+
+Everything here is due by the ledger's own rows, so it may run twice, late, or after any crash.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, exists, func, insert, select, update
+
+from gurney.ledger import batches, bells, destinations, trail
+from gurney.ledger.database import Ledger, Transaction
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.leases import expire
+from gurney.ledger.models import Completion, Destination, Item, Lease, Spool, Transfer
+from gurney.ledger.models.predicates import is_live, item_is
+from gurney.ledger.operations import release_held
+from gurney.ledger.selection import Selection
+from gurney.transfer import breaker
+from gurney.transfer.breaker import Admit
+from gurney.transfer.states import ItemState, Priority
+
+__all__ = ["complete_quiet", "due_bells", "expire_leases"]
+
+_UNTIL_COMPLETE = ("series_complete", "study_complete")
+
+
+def due_bells(ledger: Ledger) -> list[Bell]:
+    """Return whom to ring now: every destination that would admit a claim and has due work that nobody was rung for."""
+    with ledger.read() as conn:
+        now = ledger.clock.now(conn)
+        rows = conn.execute(
+            select(Destination.__table__).where(Destination.retired.is_(False)).order_by(Destination.id)
+        ).all()
+        spools = conn.scalars(select(Spool.id)).all()
+        due = [
+            (row.id, spool_id, row.name, lane)
+            for row in rows
+            if breaker.may_claim(destinations.gate_of(row), now).admit is not Admit.DENIED
+            for spool_id in spools
+            for lane in _lanes(conn, row.id, spool_id, now)
+        ]
+    return ledger.transact(_claim_rings, due) if due else []
+
+
+def _lanes(conn: Connection, destination_id: int, spool_id: int, now: float) -> list[str]:
+    if not batches.has_due_work(conn, destination_id, spool_id, now):
+        return []
+    stat = exists().where(
+        Item.destination_id == destination_id,
+        Item.spool_id == spool_id,
+        Item.priority == int(Priority.STAT),
+        item_is(ItemState.READY),
+    )
+    return ["stat", "work"] if conn.scalar(select(stat)) else ["work"]
+
+
+def _claim_rings(tx: Transaction, due: list[tuple[int, int, str, str]]) -> list[Bell]:
+    return [
+        Bell(name, spool_id, lane)
+        for destination_id, spool_id, name, lane in due
+        if bells.claim_ring(tx, destination_id, spool_id, lane)
+    ]
+
+
+def expire_leases(ledger: Ledger) -> int:
+    """Take back what dead workers held, at every destination; return how many leases were lost."""
+    with ledger.read() as conn:
+        now = ledger.clock.now(conn)
+        holders = conn.scalars(select(Lease.destination_id).where(is_live(), Lease.until <= now).distinct()).all()
+    return sum(ledger.transact(_expire, destination_id) for destination_id in holders)
+
+
+def _expire(tx: Transaction, destination_id: int) -> int:
+    row = destinations.lock_by_id(tx, destination_id)
+    lost = expire(tx, destination_id)
+    probing = exists().where(Lease.destination_id == destination_id, is_live(), Lease.probe)
+    if lost and not tx.conn.scalar(select(probing)):
+        # A probe that died with its worker has told nothing.
+        destinations.store_gate(tx, row, breaker.on_nothing_learned(destinations.gate_of(row), tx.now))
+    return lost
+
+
+def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) -> list[Bell]:
+    """Note the transfers to which nothing has come for ``quiet`` seconds, and let go what waited for completion.
+
+    What a study or series to which instances trickle in holds back waits ``max_wait`` seconds at most. Return whom to
+    ring.
+    """
+    with ledger.read() as conn:
+        now = ledger.clock.now(conn)
+        resting = conn.scalars(
+            select(Transfer.id)
+            .where(Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= now - quiet)
+            .order_by(Transfer.last_arrival_at)
+            .limit(200)
+        ).all()
+        held = conn.execute(
+            select(
+                Item.transfer_id,
+                Item.series_id,
+                func.max(Item.created_at).label("latest"),
+                func.min(Item.created_at).label("earliest"),
+            )
+            .where(item_is(ItemState.HELD), Item.held_for.in_(["series_complete", "study_complete"]))
+            .group_by(Item.transfer_id, Item.series_id)
+        ).all()
+    selections = [Selection(transfer_id=transfer_id, held_for=_UNTIL_COMPLETE) for transfer_id in resting]
+    for row in held:
+        if row.earliest <= now - max_wait:
+            selections.append(Selection(transfer_id=row.transfer_id, held_for=_UNTIL_COMPLETE))
+        elif row.latest <= now - quiet:
+            series = Selection(transfer_id=row.transfer_id, series_id=row.series_id, held_for=("series_complete",))
+            selections.append(series)
+    for transfer_id in resting:
+        ledger.transact(_complete, transfer_id, actor)
+    wanted: dict[Bell, None] = {}
+    for selection in selections:
+        for bell in release_held(ledger, selection, actor)[1]:
+            wanted[bell] = None
+    return list(wanted)
+
+
+def _complete(tx: Transaction, transfer_id: int, actor: str) -> None:
+    """Write one quiet period, for what it covers that none before it did."""
+    transfer = tx.conn.execute(select(Transfer.__table__).where(Transfer.id == transfer_id)).one()
+    covered = (
+        tx.conn.scalar(select(func.max(Completion.last_item_id)).where(Completion.transfer_id == transfer_id)) or 0
+    )
+    new = tx.conn.execute(
+        select(func.max(Item.id).label("last"), func.count().label("n")).where(
+            Item.transfer_id == transfer_id, Item.id > covered
+        )
+    ).one()
+    tx.conn.execute(update(Transfer).where(Transfer.id == transfer_id).values(quiet_since=tx.now))
+    if new.n:
+        tx.conn.execute(
+            insert(Completion).values(
+                transfer_id=transfer_id, at=tx.now, reason="quiet", last_item_id=new.last, instances=new.n
+            )
+        )
+        trail.record(
+            tx,
+            actor,
+            "transfer.quiet",
+            study_instance_uid=transfer.study_instance_uid,
+            destination_id=transfer.destination_id,
+            transfer=transfer_id,
+            instances=new.n,
+        )

@@ -1,0 +1,337 @@
+"""What people and scripts ask of the ledger: destinations, studies, transfers, one item's trail.
+
+Counts come from :mod:`gurney.ledger.tally`, never from counting items. Every function takes a reading connection and
+returns plain data that can be printed as JSON.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Connection, func, select, union_all
+
+from gurney.ledger import destinations
+from gurney.ledger.models import (
+    Attempt,
+    Conflict,
+    Count,
+    CountDelta,
+    Destination,
+    File,
+    Instance,
+    Item,
+    Lease,
+    Series,
+    SourceCount,
+    Study,
+    Transfer,
+    Worker,
+)
+from gurney.ledger.models.predicates import file_is, is_live, item_is
+from gurney.transfer import breaker
+from gurney.transfer.states import FileState, ItemState, Outcome, Priority
+
+__all__ = [
+    "destination_states",
+    "item_trail",
+    "list_transfers",
+    "open_items",
+    "source_states",
+    "study_report",
+    "transfer_report",
+    "worker_states",
+]
+
+Report = dict[str, Any]
+
+
+def _no_items() -> dict[str, int]:
+    return {state.name.lower(): 0 for state in ItemState}
+
+
+def _counts(conn: Connection, *, transfer_ids: list[int] | None = None) -> dict[tuple[int, int], dict[str, int]]:
+    """Return counts by (destination, transfer): what is folded plus what is not yet."""
+    parts = []
+    for table in (Count, CountDelta):
+        part = select(table.destination_id, table.transfer_id, table.state, table.n)
+        parts.append(part if transfer_ids is None else part.where(table.transfer_id.in_(transfer_ids)))
+    both = union_all(*parts).subquery()
+    counted: dict[tuple[int, int], dict[str, int]] = defaultdict(_no_items)
+    for row in conn.execute(
+        select(both.c.destination_id, both.c.transfer_id, both.c.state, func.sum(both.c.n).label("n")).group_by(
+            both.c.destination_id, both.c.transfer_id, both.c.state
+        )
+    ):
+        counted[row.destination_id, row.transfer_id][ItemState(row.state).name.lower()] = int(row.n)
+    return counted
+
+
+def _counts_by_destination(conn: Connection) -> dict[int, dict[str, int]]:
+    both = union_all(
+        select(Count.destination_id, Count.state, Count.n),
+        select(CountDelta.destination_id, CountDelta.state, CountDelta.n),
+    ).subquery()
+    counted: dict[int, dict[str, int]] = defaultdict(_no_items)
+    for row in conn.execute(
+        select(both.c.destination_id, both.c.state, func.sum(both.c.n).label("n")).group_by(
+            both.c.destination_id, both.c.state
+        )
+    ):
+        counted[row.destination_id][ItemState(row.state).name.lower()] = int(row.n)
+    return counted
+
+
+def destination_states(conn: Connection, now: float) -> dict[str, Report]:
+    """Describe every destination: its state in words, its queue, the age of its oldest open item, its last error."""
+    counts = _counts_by_destination(conn)
+    live = {
+        row.destination_id: row.n
+        for row in conn.execute(
+            select(Lease.destination_id, func.count().label("n"))
+            .where(is_live(), Lease.until > now)
+            .group_by(Lease.destination_id)
+        )
+    }
+    states: dict[str, Report] = {}
+    for row in conn.execute(select(Destination.__table__).order_by(Destination.name)).all():
+        gate = destinations.gate_of(row)
+        items = counts.get(row.id) or _no_items()
+        oldest = _oldest(conn, row.id) if items["ready"] or items["running"] or items["retry"] else None
+        states[row.name] = {
+            "state": breaker.shown(gate).value,
+            **items,
+            "associations": live.get(row.id, 0),
+            "max_associations": row.max_associations,
+            "oldest_seconds": None if oldest is None else max(0.0, round(now - oldest, 1)),
+            "last_error": row.last_error,
+            "last_error_seconds": None if row.last_error_at is None else round(now - row.last_error_at, 1),
+            "last_success_seconds": None if gate.last_success_at is None else round(now - gate.last_success_at, 1),
+            "hold_reason": row.hold_reason,
+            "paused_by": row.paused_by,
+            "next_probe_seconds": None if gate.probe_at is None else max(0.0, round(gate.probe_at - now, 1)),
+            "retired": row.retired,
+        }
+    return states
+
+
+def _oldest(conn: Connection, destination_id: int) -> float | None:
+    """Find the oldest open item. Ids ascend with time, so the first of each state is its oldest."""
+    first_ids = [
+        conn.scalar(select(func.min(Item.id)).where(Item.destination_id == destination_id, item_is(state)))
+        for state in (ItemState.READY, ItemState.RETRY)
+    ]
+    running = conn.scalar(
+        select(func.min(Item.id))
+        .join(Lease, Lease.id == Item.lease_id)
+        .where(Lease.destination_id == destination_id, is_live(), item_is(ItemState.RUNNING))
+    )
+    known = [found for found in [*first_ids, running] if found is not None]
+    return conn.scalar(select(Item.created_at).where(Item.id == min(known))) if known else None
+
+
+def source_states(conn: Connection) -> dict[str, dict[str, int]]:
+    """Return each source's counters: accepted, duplicate, conflict, no_route, filtered, quarantined and so on."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in conn.execute(select(SourceCount.source, SourceCount.what, SourceCount.n)):
+        found[row.source][row.what] = row.n
+    waiting = select(File.source, func.count().label("n")).where(file_is(FileState.QUARANTINED)).group_by(File.source)
+    for source, n in conn.execute(waiting):
+        found[source]["in_quarantine"] = n
+    return dict(found)
+
+
+def worker_states(conn: Connection, now: float) -> dict[str, Report]:
+    """Describe every process that has announced itself, with the seconds since it was last heard of."""
+    return {
+        row.name: {
+            "kind": row.kind,
+            "host": row.host,
+            "slots": row.slots,
+            "spools": row.spools.split(",") if row.spools else [],
+            "seen_seconds": round(now - row.seen_at, 1),
+        }
+        for row in conn.execute(select(Worker.__table__).order_by(Worker.name))
+    }
+
+
+def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
+    """Describe a study: its instances, where they stand at each destination, what is wrong. None: not known."""
+    study = conn.execute(select(Study.id).where(Study.study_instance_uid == study_instance_uid)).one_or_none()
+    if study is None:
+        return None
+    transfers = conn.execute(
+        select(Transfer.id, Transfer.generation, Destination.id.label("destination_id"), Destination.name)
+        .join(Destination, Destination.id == Transfer.destination_id)
+        .where(Transfer.study_id == study.id)
+        .order_by(Destination.name, Transfer.generation)
+    ).all()
+    counts = _counts(conn, transfer_ids=[row.id for row in transfers])
+    reached: dict[str, dict[str, int]] = {}
+    for row in transfers:
+        # The newest generation speaks for the destination; older ones are history.
+        items = counts.get((row.destination_id, row.id)) or _no_items()
+        reached[row.name] = items
+    series = conn.execute(
+        select(Series.series_instance_uid, Series.modality, func.count().label("n"))
+        .join(Instance, Instance.series_id == Series.id)
+        .where(Series.study_id == study.id)
+        .group_by(Series.id, Series.series_instance_uid, Series.modality)
+        .order_by(Series.id)
+    ).all()
+    conflicts = conn.scalar(
+        select(func.count())
+        .select_from(Conflict)
+        .join(Instance, Instance.id == Conflict.instance_id)
+        .where(Instance.study_id == study.id, Conflict.state == "open")
+    )
+    return {
+        "study_instance_uid": study_instance_uid,
+        "instances": sum(row.n for row in series),
+        "series": [
+            {"series_instance_uid": row.series_instance_uid, "modality": row.modality, "instances": row.n}
+            for row in series
+        ],
+        "open_conflicts": conflicts or 0,
+        "destinations": reached,
+        "transfers": [{"id": row.id, "destination": row.name, "generation": row.generation} for row in transfers],
+    }
+
+
+def list_transfers(
+    conn: Connection,
+    *,
+    destination: str = "",
+    study_instance_uid: str = "",
+    state: ItemState | None = None,
+    before_id: int | None = None,
+    limit: int = 50,
+) -> list[Report]:
+    """List transfers, newest first; ``before_id`` continues a list. ``state`` keeps those with an item in it."""
+    query = (
+        select(
+            Transfer.id,
+            Transfer.study_instance_uid,
+            Transfer.origin,
+            Transfer.generation,
+            Transfer.requested_by,
+            Transfer.created_at,
+            Transfer.last_arrival_at,
+            Transfer.quiet_since,
+            Destination.id.label("destination_id"),
+            Destination.name,
+        )
+        .join(Destination, Destination.id == Transfer.destination_id)
+        .order_by(Transfer.id.desc())
+        .limit(limit)
+    )
+    if destination:
+        query = query.where(Destination.name == destination)
+    if study_instance_uid:
+        query = query.where(Transfer.study_instance_uid == study_instance_uid)
+    if before_id is not None:
+        query = query.where(Transfer.id < before_id)
+    if state is not None:
+        in_state = select(Item.id).where(Item.transfer_id == Transfer.id, item_is(state)).exists()
+        query = query.where(in_state)
+    rows = conn.execute(query).all()
+    counts = _counts(conn, transfer_ids=[row.id for row in rows])
+    return [
+        {
+            "id": row.id,
+            "study_instance_uid": row.study_instance_uid,
+            "destination": row.name,
+            "origin": row.origin,
+            "generation": row.generation,
+            "requested_by": row.requested_by,
+            "created_at": row.created_at,
+            "last_arrival_at": row.last_arrival_at,
+            "quiet": row.quiet_since is not None,
+            **(counts.get((row.destination_id, row.id)) or _no_items()),
+        }
+        for row in rows
+    ]
+
+
+def transfer_report(conn: Connection, transfer_id: int, *, limit: int = 1_000, after_id: int = 0) -> Report | None:
+    """Describe one transfer with its items, each with its state, its last status and the reason in words."""
+    head = conn.execute(
+        select(Transfer.study_instance_uid, Transfer.generation, Transfer.origin, Destination.name)
+        .join(Destination, Destination.id == Transfer.destination_id)
+        .where(Transfer.id == transfer_id)
+    ).one_or_none()
+    if head is None:
+        return None
+    counted = list(_counts(conn, transfer_ids=[transfer_id]).values())
+    rows = conn.execute(
+        select(
+            Item.id,
+            Item.state,
+            Item.priority,
+            Item.attempts,
+            Item.due_at,
+            Item.held_for,
+            Item.last_status,
+            Item.last_words,
+            Item.settled_at,
+            Instance.sop_instance_uid,
+            Instance.sop_class_uid,
+            Instance.transfer_syntax_uid,
+        )
+        .join(Instance, Instance.id == Item.instance_id)
+        .where(Item.transfer_id == transfer_id, Item.id > after_id)
+        .order_by(Item.id)
+        .limit(limit)
+    ).all()
+    return {
+        "id": transfer_id,
+        "study_instance_uid": head.study_instance_uid,
+        "destination": head.name,
+        "origin": head.origin,
+        "generation": head.generation,
+        "counts": counted[0] if counted else _no_items(),
+        "items": [
+            {
+                "id": row.id,
+                "sop_instance_uid": row.sop_instance_uid,
+                "sop_class_uid": row.sop_class_uid,
+                "transfer_syntax_uid": row.transfer_syntax_uid,
+                "state": ItemState(row.state).name.lower(),
+                "priority": Priority(row.priority).name.lower(),
+                "attempts": row.attempts,
+                "due_at": row.due_at,
+                "held_for": row.held_for,
+                "status": None if row.last_status is None else f"{row.last_status:04X}",
+                "words": row.last_words,
+                "settled_at": row.settled_at,
+            }
+            for row in rows
+        ],
+    }
+
+
+def item_trail(conn: Connection, item_id: int) -> list[Report]:
+    """Return every attempt of one item, oldest first."""
+    return [
+        {
+            "fence": row.fence,
+            "lease": row.lease_id,
+            "endpoint": row.endpoint,
+            "outcome": Outcome(row.outcome).name.lower(),
+            "status": None if row.status is None else f"{row.status:04X}",
+            "words": row.words,
+            "bytes": row.bytes_sent,
+            "seconds": row.seconds,
+            "settled_at": row.settled_at,
+        }
+        for row in conn.execute(select(Attempt.__table__).where(Attempt.item_id == item_id).order_by(Attempt.fence))
+    ]
+
+
+def open_items(conn: Connection, transfer_ids: list[int]) -> dict[str, int]:
+    """Return the counts of some transfers together, for a progress bar."""
+    total = _no_items()
+    for counted in _counts(conn, transfer_ids=transfer_ids).values():
+        for state, n in counted.items():
+            total[state] += n
+    return total

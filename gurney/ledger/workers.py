@@ -1,0 +1,68 @@
+"""Who works: processes announce themselves and what they can read; the drain flag that they all look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select, update
+
+from gurney.ledger.database import Transaction
+from gurney.ledger.leases import LeaseTicket
+from gurney.ledger.models import Destination, Item, LedgerMeta, Worker
+from gurney.ledger.models.predicates import item_is
+from gurney.transfer.states import ItemState, Priority
+
+__all__ = ["Interruption", "announce", "interruption", "leave", "set_draining"]
+
+_FORGOTTEN_AFTER = 24 * 3600.0
+
+
+def announce(tx: Transaction, name: str, *, host: str, kind: str, slots: int, spools: list[str]) -> None:
+    """Say that a process lives and which spools it can read; forget those silent for a day."""
+    values = {"host": host, "kind": kind, "slots": slots, "spools": ",".join(spools)[:400], "seen_at": tx.now}
+    tx.conn.execute(
+        tx.upsert(Worker)
+        .values(name=name, started_at=tx.now, **values)
+        .on_conflict_do_update(index_elements=[Worker.name], set_=values)
+    )
+    tx.conn.execute(delete(Worker).where(Worker.seen_at < tx.now - _FORGOTTEN_AFTER))
+
+
+def leave(tx: Transaction, name: str) -> None:
+    """Say goodbye."""
+    tx.conn.execute(delete(Worker).where(Worker.name == name))
+
+
+def set_draining(tx: Transaction, *, draining: bool) -> None:
+    """Raise or lower the flag at which every worker stops after the instance that it is sending."""
+    tx.conn.execute(update(LedgerMeta).values(draining=draining))
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What a worker must know between two instances. ``stop`` says why to end the batch; "" is to go on."""
+
+    stop: str
+    cancelled: frozenset[int]
+
+
+def interruption(conn: Connection, ticket: LeaseTicket, priority: Priority, item_ids: Sequence[int]) -> Interruption:
+    """Look whether a batch must stop at the next instance: drained, paused, or STAT waiting for its association."""
+    row = conn.execute(
+        select(Destination.paused_by, Destination.stat_waiting_at, LedgerMeta.draining, Lease.recalled)
+        .join(LedgerMeta, LedgerMeta.id == 1)
+        .join(Lease, Lease.id == ticket.id)
+        .where(Destination.id == ticket.destination_id)
+    ).one()
+    cancelled: frozenset[int] = frozenset()
+    if row.recalled:
+        which = select(Item.id).where(Item.id.in_(item_ids), item_is(ItemState.CANCELLED))
+        cancelled = frozenset(conn.scalars(which).all())
+    if row.draining:
+        return Interruption("draining", cancelled)
+    if row.paused_by:
+        return Interruption("paused", cancelled)
+    if row.stat_waiting_at is not None and priority is not Priority.STAT:
+        return Interruption("STAT goes first", cancelled)
+    return Interruption("", cancelled)
