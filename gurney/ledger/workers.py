@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.leases import LeaseTicket
-from gurney.ledger.models import Destination, Item, LedgerMeta, Worker
+from gurney.ledger.models import Destination, Item, Lease, LedgerMeta, Worker
 from gurney.ledger.models.predicates import item_is
 from gurney.transfer.states import ItemState, Priority
 
