@@ -1,0 +1,82 @@
+"""The example and the reference say what the model says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gurney.settings import Settings, check, load
+from gurney.settings.schema import is_named_tables, keys_at
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config" / "gurney.toml"
+REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
+
+
+def _keys() -> set[tuple[str, str]]:
+    keys = {(table, key) for table in keys_at(()) for key in keys_at((table,))}
+    keys |= {("remote", f"timeouts.{key}") for key in keys_at(("remote", "timeouts"))}
+    return keys - {("remote", "timeouts")}
+
+
+def test_the_example_loads_without_a_problem() -> None:
+    assert check(load(str(EXAMPLE), {})) == []
+
+
+def test_the_example_has_every_key_at_its_default() -> None:
+    written = tomllib.loads(EXAMPLE.read_text())
+    settings = load(str(EXAMPLE), {})
+    for table in keys_at(()):
+        if not is_named_tables(table):
+            assert set(written[table]) == set(keys_at((table,))), table
+            assert getattr(settings, table) == getattr(Settings(), table)
+    assert set(written["remote"][0]) == set(keys_at(("remote",)))
+    assert set(written["watch"][0]) | {"settle_seconds"} == set(keys_at(("watch",)))
+    for entry in (settings.remote[0], settings.watch[0]):
+        required = {name: getattr(entry, name) for name in type(entry).model_fields if name in _REQUIRED}
+        assert type(entry)(**required) == entry
+
+
+_REQUIRED = {"name", "ae_title", "host", "port", "path", "send_to"}
+
+
+def test_the_example_routes_load_beside_it(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "config.d").mkdir()
+    shutil.copy(ROOT / "config" / "routes.toml", tmp_path / "config.d")
+    settings = load(str(tmp_path / "gurney.toml"), {})
+    assert check(settings) == []
+    assert len(settings.route) == 2
+
+
+def test_the_reference_has_every_key_with_its_default() -> None:
+    documented: dict[tuple[str, str], str] = {}
+    table = ""
+    for line in REFERENCE.read_text().splitlines():
+        if heading := re.fullmatch(r"## `\[+(\w+)\]+`", line):
+            table = heading[1]
+        elif row := re.match(r"\| `([\w.]+)`[^|]*\| ([^|]+) \|", line):
+            documented[(table, row[1])] = row[2].strip("`")
+    assert set(documented) == _keys()
+    for (table, key), text in documented.items():
+        if text not in ("required", "unset"):
+            value = tomllib.loads(f"x = {text}")["x"]
+            assert _default(table, key) == _parsed(table, key, value), (table, key)
+
+
+def _default(table: str, key: str) -> Any:
+    field: Any = Settings.model_fields[table]
+    model = field.default if not is_named_tables(table) else field.annotation.__args__[0]
+    *parents, last = key.split(".")
+    for parent in parents:
+        model = model.model_fields[parent].default
+    return (model if isinstance(model, type) else type(model)).model_fields[last].default
+
+
+def _parsed(table: str, key: str, value: Any) -> Any:
+    if is_named_tables(table):
+        return tuple(value) if isinstance(value, list) else value
+    return getattr(getattr(Settings(**{table: {key: value}}), table), key)
