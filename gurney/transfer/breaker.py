@@ -149,9 +149,9 @@ def shown(gate: Gate) -> Shown:
 def may_claim(gate: Gate, now: float) -> Admission:
     """Tell whether a worker may claim a batch, a probe, or nothing.
 
-    A ``PROBE`` must be taken with :func:`begin_probe` in the same transaction. It is a C-ECHO where the peer accepts it,
-    then one item: of another study than ``last_failed_item_id``'s where there is one, else one that never failed, else at
-    least another one. A bad study would otherwise fail probe after probe and hold up all the others.
+    A ``PROBE`` must be taken with :func:`begin_probe` in the same transaction. It is a C-ECHO where the peer accepts
+    it, then one item: of another study than ``last_failed_item_id``'s where there is one, else one that never failed,
+    else at least another one. A bad study would otherwise fail probe after probe and hold up all the others.
     """
     if gate.paused_by:
         return Admission(Admit.DENIED, "paused")
