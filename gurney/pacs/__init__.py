@@ -1,1 +1,63 @@
-"""The PACS client framework: engine, remote AEs, service class users, events, the wire fast path."""
+"""The PACS client framework: engine, remote AEs, service class users, events, the wire fast path.
+
+::
+
+    with DicomEngine():
+        archive = RemoteAE("ORTHANC", "127.0.0.1", 4242)
+        scu = StoreScu("GURNEY")
+        scu.verify(archive)
+        for result in scu.store_many(archive, paths):
+            print(result.sop_instance_uid, result.status)
+"""
+
+from __future__ import annotations
+
+from gurney.pacs.association import StoreAssociation
+from gurney.pacs.command import DimsePriority
+from gurney.pacs.contexts import ContextResult, NegotiatedContext
+from gurney.pacs.engine import DicomEngine
+from gurney.pacs.errors import (
+    AcseTimeout,
+    AssociationAborted,
+    AssociationEnded,
+    AssociationFailure,
+    AssociationLost,
+    AssociationRejected,
+    BadResponse,
+    ClosedAtRequest,
+    ConnectFailed,
+    DimseTimeout,
+    EngineError,
+)
+from gurney.pacs.events import Skip, StoreChange
+from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
+from gurney.pacs.remote import RemoteAE, Timeouts
+from gurney.pacs.scu import StoreScu, request_for_file
+
+__all__ = [
+    "AcseTimeout",
+    "AssociationAborted",
+    "AssociationEnded",
+    "AssociationFailure",
+    "AssociationLost",
+    "AssociationRejected",
+    "BadResponse",
+    "ClosedAtRequest",
+    "ConnectFailed",
+    "ContextResult",
+    "DicomEngine",
+    "DimsePriority",
+    "DimseTimeout",
+    "EngineError",
+    "FileSignature",
+    "NegotiatedContext",
+    "RemoteAE",
+    "Skip",
+    "StoreAssociation",
+    "StoreChange",
+    "StoreRequest",
+    "StoreResult",
+    "StoreScu",
+    "Timeouts",
+    "request_for_file",
+]

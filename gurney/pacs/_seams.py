@@ -1,0 +1,249 @@
+"""Everything that we touch of pynetdicom's inside, in one place.
+
+pynetdicom negotiates, releases, aborts and times out. Two things it cannot do are added here, where its private names
+are used and nowhere else: its reactor stops exactly (:class:`PacedAssociation`), and its connection can be lent to the
+wire fast path and given back with the bytes that were not for us (:class:`WireSocket`).
+
+A test checks that every name in ``PRIVATE_NAMES`` exists in the pynetdicom that is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pynetdicom import _config, evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+from gurney.pacs.turnstile import Turnstile
+
+__all__ = ["PRIVATE_NAMES", "PacedAssociation", "WireSocket", "silence_handlers"]
+
+PRIVATE_NAMES = {
+    "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
+    "pynetdicom.association.Association": ("_reactor_checkpoint", "_is_paused", "_sent_abort", "_serve_request"),
+    "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread"),
+    "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
+}
+"""What is overridden, read or set below, by owner: attributes of the class or of an instance of it."""
+
+LONGEST_PDU = 1 << 20
+"""Longer PDUs are cut off at their header: nothing that a peer may send to an SCU comes near it."""
+
+_PARTING_SECONDS = 0.5
+_JOIN_SECONDS = 5.0
+
+
+def silence_handlers() -> None:
+    """Keep pynetdicom from binding handlers that write every PDU and message to its log."""
+    _config.LOG_HANDLER_LEVEL = "none"
+
+
+class WireSocket(AssociationSocket):
+    """A connected, non-blocking TCP socket that pynetdicom's upper-layer thread uses, and lends.
+
+    pynetdicom asks :attr:`ready` in each turn of its loop. While the wire is lent the thread stands still there; that
+    is the one place where it holds no half-read PDU and no unhandled event.
+    """
+
+    def __init__(self, assoc: PacedAssociation, connection: socket.socket) -> None:
+        self.connection = connection
+        self.loss = ""
+        self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.is_interrupted = False
+        self._is_severed = False
+        self._unread = bytearray()
+        self._turnstile = Turnstile(assoc.dul)
+        super().__init__(assoc, address=AddressInformation("0.0.0.0", 0))  # noqa: S104  (never bound: see below)
+
+    # --- Lending ------------------------------------------------------------------------------------------------------
+
+    def borrow(self) -> None:
+        """Take the wire: when this returns, pynetdicom's upper-layer thread stands still."""
+        self._turnstile.clear()
+
+    def give_back(self, unread: bytes | bytearray | memoryview = b"") -> None:
+        """Return the wire with the bytes that were read but not meant for the borrower."""
+        self._unread += unread
+        self.assoc.dul._idle_timer.restart()
+        self._turnstile.set()
+
+    def interrupt(self) -> None:
+        """Make every wait on this wire, by whichever thread, end at once and for good."""
+        self.is_interrupted = True
+        with suppress(OSError):
+            os.eventfd_write(self.wake_fd, 1)
+
+    def sever(self) -> None:
+        """Say nothing more: a PDU is half sent, so whatever follows would be read as its rest. Close with a reset."""
+        self._is_severed = True
+
+    def dispose(self) -> None:
+        """Close what is still open. Only after both threads have ended."""
+        self._shutdown_socket()
+        os.close(self.wake_fd)
+
+    # --- What pynetdicom calls ----------------------------------------------------------------------------------------
+
+    def _create_socket(self, address: AddressInformation) -> socket.socket:  # noqa: ARG002
+        """Use the connection that is there in place of a new socket."""
+        return self.connection
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Confirm the connection that is there (PS3.8 9.2, AE-1)."""
+        self.assoc.requestor.address_info = AddressInformation.from_tuple(self.connection.getsockname())
+        self._is_connected = True
+        primitive.result = "Evt2"
+        self.provider_queue.put(primitive)
+        self._ready.set()
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether there are bytes to read; stand still here while the wire is lent."""
+        if not self._turnstile.is_set() and self.event_queue.empty() and self.provider_queue.empty():
+            self._turnstile.wait()
+            return False
+        if self.socket is None or not self._is_connected:
+            return False
+        return bool(self._unread) or self._can_read(0.0)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes, or as many as come before the peer closes.
+
+        Raises OSError when the peer resets the connection, needs longer than the network timeout for them, or
+        announces more than any peer may send us.
+        """
+        if nr_bytes > LONGEST_PDU:
+            raise OSError(f"a PDU of {nr_bytes} bytes")
+        taken = self._unread[:nr_bytes]
+        del self._unread[:nr_bytes]
+        deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
+        while len(taken) < nr_bytes:
+            try:
+                chunk = self.connection.recv(nr_bytes - len(taken))
+            except BlockingIOError:
+                if self.is_interrupted or not self._can_read(deadline - time.monotonic()):
+                    raise TimeoutError("the rest of a PDU did not come") from None
+                continue
+            except OSError:
+                self.loss = "reset by the peer"
+                raise
+            if not chunk:
+                self.loss = "closed by the peer"
+                break
+            taken += chunk
+        return taken
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all of it, else report the connection as closed (PS3.8 9.2, Evt17)."""
+        patience = _PARTING_SECONDS if self.is_interrupted else self.assoc.network_timeout or 0.0
+        deadline = time.monotonic() + patience
+        rest = memoryview(bytestream)
+        try:
+            while rest:
+                if self._is_severed:
+                    raise BrokenPipeError("a PDU was left half sent")
+                try:
+                    rest = rest[self.connection.send(rest) :]
+                except BlockingIOError:
+                    poll = select.poll()
+                    poll.register(self.connection, select.POLLOUT)
+                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                        raise TimeoutError("the peer takes no bytes") from None
+        except OSError:
+            self.event_queue.put("Evt17")
+
+    def _can_read(self, seconds: float) -> bool:
+        """Wait until there are bytes or the end to read; an interruption ends a wait early."""
+        if self.connection.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        if seconds > 0:
+            poll.register(self.wake_fd, select.POLLIN)
+        return any(fd != self.wake_fd for fd, _ in poll.poll(max(0.0, seconds) * 1000))
+
+    def _shutdown_socket(self) -> None:
+        """Close the connection for certain: pynetdicom leaves it open when the peer was faster."""
+        with suppress(OSError):
+            if self._is_severed:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
+
+
+class PacedAssociation(Association):
+    """pynetdicom's association as requestor, whose reactor thread stops exactly.
+
+    Its ``_reactor_checkpoint`` is a :class:`Turnstile`; its ``_is_paused`` is derived from it and so never stale. Thus
+    every ``send_*`` and ``release`` of pynetdicom that clears the one and reads the other is exact as well.
+    """
+
+    def __init__(self, ae: ApplicationEntity, connection: socket.socket) -> None:
+        super().__init__(ae, "requestor")
+        self._reactor_checkpoint = Turnstile(self)  # type: ignore[assignment]  # it has the methods that are called
+        self.dul.daemon = True
+        self.wire = WireSocket(self, connection)
+        self.set_socket(self.wire)
+
+    @property
+    def _is_paused(self) -> bool:
+        # A dead reactor takes no message, so pynetdicom must not wait for it.
+        return self._reactor_checkpoint.is_standing or not self.is_alive()  # type: ignore[attr-defined]
+
+    @_is_paused.setter
+    def _is_paused(self, value: bool) -> None:
+        """Ignore what pynetdicom believes."""
+
+    def kill(self) -> None:
+        """End both threads; a wait for bytes that may never come ends first."""
+        self.wire.interrupt()
+        super().kill()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep the reactor from taking messages inside the block."""
+        self._reactor_checkpoint.clear()
+        try:
+            yield
+        finally:
+            self._reactor_checkpoint.set()
+
+    def end(self) -> None:
+        """Send A-ABORT if that is still possible and end, within seconds (PS3.8 9.3.8)."""
+        if self.dul.is_alive() and not self._sent_abort and not self.is_released:
+            self._sent_abort = True
+            self._reactor_checkpoint.set()
+            self.acse.send_abort(0x00)
+        self.wire.interrupt()
+        self.wire.give_back()
+        self.dispose()
+
+    def dispose(self) -> None:
+        """Wait for both threads to end and close everything; call it once for every association, however it ended."""
+        self._kill = True
+        self._reactor_checkpoint.set()
+        if self.is_alive():
+            self.join(_JOIN_SECONDS)
+        self.dul.join(_PARTING_SECONDS)
+        if self.dul.is_alive():
+            self.dul._kill_thread = True
+            self.dul.join(_JOIN_SECONDS)
+        self.wire.dispose()
+
+    def serve(self, message: DimseServiceType, context_id: int) -> None:
+        """Let pynetdicom answer a request that the peer made of us."""
+        self._serve_request(message, context_id)
+
+    def witness(self, event: evt.EventType, handler: object) -> None:
+        """Call a handler for a notification of pynetdicom."""
+        self.bind(event, handler)  # type: ignore[arg-type]

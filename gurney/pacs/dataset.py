@@ -1,0 +1,37 @@
+"""Data sets to bytes and back, for the rare store that changes one on its way."""
+
+from __future__ import annotations
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom import dsutils
+
+__all__ = ["decode_dataset", "encode_dataset"]
+
+
+def decode_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+    """Decode a data set; its ``file_meta`` then names the transfer syntax."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    part10 = DicomBytesIO()
+    part10.is_implicit_VR, part10.is_little_endian = False, True
+    part10.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(part10, meta, enforce_standard=False)
+    part10.write(encoded)
+    part10.seek(0)
+    return dcmread(part10)
+
+
+def encode_dataset(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
+    """Encode a data set in a transfer syntax that its pixel data are already in.
+
+    Raises ValueError, without a word of the data set's contents, if it can't be encoded.
+    """
+    syntax = UID(transfer_syntax_uid)
+    encoded = dsutils.encode(dataset, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+    if encoded is None:
+        raise ValueError("the data set can't be encoded")
+    return encoded

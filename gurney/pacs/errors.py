@@ -1,0 +1,177 @@
+"""What can go wrong with an association, each with the event that decides what follows.
+
+GurneyError
+├── EngineError                 an SCU was used without an engine, or across a fork
+└── AssociationError            (gurney.errors)
+    └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
+        ├── ConnectFailed       no TCP connection: name, refusal, route, timeout
+        ├── ClosedAtRequest     closed, aborted or answered with something else in place of A-ASSOCIATE-AC
+        ├── AssociationRejected A-ASSOCIATE-RJ
+        ├── AcseTimeout         no answer to A-ASSOCIATE-RQ in time
+        ├── AssociationAborted  A-ABORT by the peer
+        ├── AssociationLost     reset, closed or released by the peer without being asked
+        ├── DimseTimeout        no response, or no byte taken, in time
+        ├── BadResponse         a response that answers nothing we asked, or no DICOM at all
+        └── AssociationEnded    ended by us: ``abort()``, a file that failed in mid-message, use after the end
+"""
+
+from __future__ import annotations
+
+from gurney.errors import AssociationError, GurneyError
+from gurney.transfer.outcomes import Event, EventKind
+
+__all__ = [
+    "AcseTimeout",
+    "AssociationAborted",
+    "AssociationEnded",
+    "AssociationFailure",
+    "AssociationLost",
+    "AssociationRejected",
+    "BadResponse",
+    "ClosedAtRequest",
+    "ConnectFailed",
+    "DimseTimeout",
+    "EngineError",
+]
+
+
+class EngineError(GurneyError):
+    """Report an SCU that was used outside its engine."""
+
+    permanent = True
+
+
+class AssociationFailure(AssociationError):
+    """Report an association that could not be made or kept, with the event to decide on.
+
+    ``event.in_flight`` is always False here: the instance that was on the wire has a result of its own.
+    """
+
+    kind = EventKind.RESET
+
+    def __init__(
+        self,
+        words: str,
+        *,
+        result: int | None = None,
+        source: int | None = None,
+        reason: int | None = None,
+    ) -> None:
+        super().__init__(words)
+        self.event = Event(self.kind, result=result, source=source, reason=reason, detail=words)
+
+
+class ConnectFailed(AssociationFailure):
+    """Report that no TCP connection came about."""
+
+    kind = EventKind.CONNECT_FAILED
+
+
+class ClosedAtRequest(AssociationFailure):
+    """Report a peer that ended the connection in place of answering the association request."""
+
+    kind = EventKind.CLOSED_AT_REQUEST
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} in place of an answer to the association request: "
+            "usually an unknown calling AE title or address, or a TLS port"
+        )
+
+
+class AssociationRejected(AssociationFailure):
+    """Report an A-ASSOCIATE-RJ with its result, source and reason in numbers and in words (PS3.8 9.3.4)."""
+
+    kind = EventKind.REJECTED
+
+    def __init__(self, result: int, source: int, reason: int) -> None:
+        super().__init__(
+            f"association rejected ({result}/{source}/{reason}): {_rejection_words(result, source, reason)}",
+            result=result,
+            source=source,
+            reason=reason,
+        )
+        self.result = result
+        self.source = source
+        self.reason = reason
+
+
+class AcseTimeout(AssociationFailure):
+    """Report that the association request was not answered in time."""
+
+    kind = EventKind.ACSE_TIMEOUT
+
+
+class AssociationAborted(AssociationFailure):
+    """Report an A-ABORT by the peer with its source and reason (PS3.8 9.3.8)."""
+
+    kind = EventKind.ABORTED
+
+    def __init__(self, source: int, reason: int) -> None:
+        super().__init__(f"association aborted {_abort_words(source, reason)}", source=source, reason=reason)
+
+
+class AssociationLost(AssociationFailure):
+    """Report a connection that the peer reset, closed or released in mid-association."""
+
+    kind = EventKind.RESET
+
+
+class DimseTimeout(AssociationFailure):
+    """Report a peer that took no byte, or gave no response, in time."""
+
+    kind = EventKind.DIMSE_TIMEOUT
+
+
+class BadResponse(AssociationFailure):
+    """Report bytes in place of a response that answer nothing we asked."""
+
+    kind = EventKind.BAD_RESPONSE
+
+
+class AssociationEnded(AssociationFailure):
+    """Report an association that we ended ourselves."""
+
+    kind = EventKind.CANCELLED
+
+
+_RESULTS = {1: "permanently", 2: "for now"}
+_SOURCES = {1: "by the peer's application", 2: "by its association layer", 3: "by its presentation layer"}
+_REASONS = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "it does not know our calling AE title",
+    (1, 7): "it does not answer to the called AE title",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "its limit of associations is reached",
+}
+
+
+def _rejection_words(result: int, source: int, reason: int) -> str:
+    """Say an A-ASSOCIATE-RJ in words (PS3.8 table 9-21)."""
+    return ", ".join(
+        (
+            _RESULTS.get(result, f"result {result}"),
+            _SOURCES.get(source, f"source {source}"),
+            _REASONS.get((source, reason), f"reason {reason}"),
+        )
+    )
+
+
+_ABORT_REASONS = {
+    0: "reason not specified",
+    1: "unrecognized PDU",
+    2: "unexpected PDU",
+    4: "unrecognized PDU parameter",
+    5: "unexpected PDU parameter",
+    6: "invalid PDU parameter value",
+}
+
+
+def _abort_words(source: int, reason: int) -> str:
+    """Say an A-ABORT in words (PS3.8 table 9-26): only the service provider gives a reason."""
+    if source == 2:
+        return f"by the peer's association layer: {_ABORT_REASONS.get(reason, f'reason {reason}')}"
+    return "by the peer's application" if source == 0 else f"by the peer (source {source})"

@@ -1,0 +1,171 @@
+"""What an SCU tells while it works: one frozen event for each moment, and what a before-event may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from pydicom.dataset import Dataset
+
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs.command import DimsePriority
+from gurney.pacs.contexts import NegotiatedContext
+from gurney.pacs.errors import AssociationFailure
+from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.instance import StoreRequest, StoreResult
+from gurney.pacs.remote import RemoteAE
+
+__all__ = [
+    "Aborted",
+    "AfterAssociateRequest",
+    "AfterCEcho",
+    "AfterCStore",
+    "AfterConnect",
+    "AfterRelease",
+    "BeforeAssociateRequest",
+    "BeforeCEcho",
+    "BeforeCStore",
+    "BeforeConnect",
+    "BeforeRelease",
+    "Events",
+    "Skip",
+    "StoreChange",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeConnect:
+    """A TCP connection is about to be made. Nothing can be changed; raising prevents it."""
+
+    remote: RemoteAE
+
+
+@dataclass(frozen=True, slots=True)
+class AfterConnect:
+    """A TCP connection came about, or not: ``error`` says why."""
+
+    remote: RemoteAE
+    error: AssociationFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAssociateRequest:
+    """An association is about to be requested. A listener may return other proposals, 128 at most."""
+
+    remote: RemoteAE
+    proposals: tuple[ContextProposal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AfterAssociateRequest:
+    """An association was accepted with these contexts, or ``error`` says why not."""
+
+    remote: RemoteAE
+    contexts: tuple[NegotiatedContext, ...] = ()
+    error: AssociationFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCEcho:
+    """A C-ECHO-RQ is about to be sent."""
+
+    remote: RemoteAE
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCEcho:
+    """A C-ECHO was answered with a status after so many seconds."""
+
+    remote: RemoteAE
+    status: int
+    seconds: float
+
+
+class Skip(Enum):
+    """How much a listener of ``before_c_store`` holds back."""
+
+    NOTHING = auto()
+    THIS = auto()
+    ALL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCStore:
+    """An instance is about to be sent; perhaps the one before it still awaits its response.
+
+    ``decode`` reads the data set that would be sent. Only then, and only if it is returned in a :class:`StoreChange`,
+    are the file's bytes not sent as they are.
+    """
+
+    remote: RemoteAE
+    request: StoreRequest
+    context_id: int
+    message_id: int
+    priority: DimsePriority
+    decode: Callable[[], Dataset] = field(repr=False)
+    dataset: Dataset | None = field(default=None, repr=False)
+    skip: Skip = Skip.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """What a listener of ``before_c_store`` wants otherwise.
+
+    A data set is encoded in the request's transfer syntax and sent in place of the file's bytes; its SOP Class and SOP
+    Instance UID are those that the request then names.
+    """
+
+    dataset: Dataset | None = field(default=None, repr=False)
+    priority: DimsePriority | None = None
+    skip: Skip = Skip.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCStore:
+    """An instance has its result, from the peer or from us."""
+
+    remote: RemoteAE
+    result: StoreResult
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeRelease:
+    """An association is about to be released."""
+
+    remote: RemoteAE
+
+
+@dataclass(frozen=True, slots=True)
+class AfterRelease:
+    """An association was released; ``confirmed`` tells whether the peer agreed in time."""
+
+    remote: RemoteAE
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """An association ended without release; ``error`` says who ended it and why."""
+
+    remote: RemoteAE
+    error: AssociationFailure
+
+
+class Events:
+    """The hooks of one SCU."""
+
+    def __init__(self) -> None:
+        self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
+        self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
+        self.before_associate_request: BeforeHook[BeforeAssociateRequest, Sequence[ContextProposal]] = BeforeHook(
+            "before_associate_request"
+        )
+        self.after_associate_request: AfterHook[AfterAssociateRequest] = AfterHook("after_associate_request")
+        self.before_c_echo: BeforeHook[BeforeCEcho, None] = BeforeHook("before_c_echo")
+        self.after_c_echo: AfterHook[AfterCEcho] = AfterHook("after_c_echo")
+        self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store")
+        self.after_c_store: AfterHook[AfterCStore] = AfterHook("after_c_store")
+        self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
+        self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")
+        self.aborted: AfterHook[Aborted] = AfterHook("aborted")

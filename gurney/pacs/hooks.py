@@ -1,0 +1,79 @@
+"""Places where an application listens: before-events may change or veto, after-events observe.
+
+A listener is subscribed for good with the hook as a decorator, or for a while with :meth:`listening`::
+
+    @scu.events.after_c_store
+    def note(event: AfterCStore) -> None: ...
+
+    with scu.events.before_c_store.listening(coerce):
+        ...
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+__all__ = ["AfterHook", "BeforeHook"]
+
+E = TypeVar("E")
+A = TypeVar("A")
+
+_log = logging.getLogger(__name__)
+
+
+class _Hook(Generic[E, A]):
+    """A list of listeners, replaced and never changed, so that any thread may read it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._listeners: tuple[Callable[[E], A], ...] = ()
+
+    def __call__(self, listener: Callable[[E], A]) -> Callable[[E], A]:
+        """Subscribe a listener; usable as a decorator."""
+        self._listeners = (*self._listeners, listener)
+        return listener
+
+    def __bool__(self) -> bool:
+        """Tell whether anybody listens."""
+        return bool(self._listeners)
+
+    def remove(self, listener: Callable[[E], A]) -> None:
+        """Unsubscribe a listener; one that is not there is ignored."""
+        self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+    @contextmanager
+    def listening(self, listener: Callable[[E], A]) -> Iterator[None]:
+        """Subscribe a listener for the duration of the block."""
+        self(listener)
+        try:
+            yield
+        finally:
+            self.remove(listener)
+
+
+class BeforeHook(_Hook[E, A | None]):
+    """A before-event: each listener may return a change; what it raises fails what was about to happen."""
+
+    def ask(self, event: E, apply: Callable[[E, A], E]) -> E:
+        """Show the event to each listener in the order of subscription, each seeing the changes of those before."""
+        for listener in self._listeners:
+            change = listener(event)
+            if change is not None:
+                event = apply(event, change)
+        return event
+
+
+class AfterHook(_Hook[E, None]):
+    """An after-event: what a listener raises is logged and keeps from nobody what happened."""
+
+    def tell(self, event: E) -> None:
+        """Show the event to every listener."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001  (listeners are isolated from each other and from us)
+                # Only the type: a message may quote the data set.
+                _log.error("listener_failed hook=%s error=%s", self.name, type(error).__name__)

@@ -1,0 +1,198 @@
+"""What goes out, and what came of it: one instance, its file, its result."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from pydicom.dataset import Dataset
+
+from gurney.pacs.command import DimsePriority
+from gurney.transfer.outcomes import Event
+
+__all__ = [
+    "EncodedDataset",
+    "FileSignature",
+    "InstanceFile",
+    "Payload",
+    "StoreRequest",
+    "StoreResult",
+    "UnusableFileError",
+]
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""Never through a symbolic link that someone slipped in, never waiting for a writer of a FIFO, never into a child."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSignature:
+    """What a file looked like when it was accepted; it must look the same when it is sent.
+
+    ``ctime_ns`` None is not compared: it changes when another hard link to the file goes.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+    dev: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """Take the signature of a file from its status."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
+
+    def matches(self, status: os.stat_result) -> bool:
+        """Tell whether a file still is the one that was signed."""
+        return (
+            self.size == status.st_size
+            and self.mtime_ns == status.st_mtime_ns
+            and self.inode == status.st_ino
+            and self.dev == status.st_dev
+            and self.ctime_ns in (None, status.st_ctime_ns)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """One instance to be stored: where its bytes lie and what they are.
+
+    ``dataset_offset`` is where the data set begins in the file, behind the file meta information; its bytes are sent as
+    they are. ``key`` is the caller's and comes back with the result. With ``dataset`` that is encoded and sent in place
+    of a file, in ``transfer_syntax_uid``.
+    """
+
+    path: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset_offset: int = 0
+    signature: FileSignature | None = None
+    key: object = None
+    priority: DimsePriority = DimsePriority.MEDIUM
+    dataset: Dataset | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """What came of one request.
+
+    ``status`` is the DIMSE status, None when there was no response; then ``event`` says what happened instead.
+    ``comment`` and ``offending_elements`` are the peer's (0000,0902) and (0000,0901). ``seconds`` runs from the first
+    byte sent to the response. ``sop_instance_uid`` is the one that was sent: coercion may change it.
+    """
+
+    request: StoreRequest
+    event: Event
+    sop_instance_uid: str
+    status: int | None = None
+    comment: str = ""
+    offending_elements: tuple[int, ...] = ()
+    bytes_sent: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_stored(self) -> bool:
+        """Tell whether the peer said that it holds the instance: success, or a warning (PS3.4 B.2.3, PS3.7 C)."""
+        return self.status is not None and (self.status in _STORED_WITH_WARNING or self.status >> 12 == 0xB)
+
+
+_STORED_WITH_WARNING = frozenset({0x0000, 0x0001, 0x0107, 0x0116})
+
+
+class UnusableFileError(Exception):
+    """Report a file that is missing, changed, or no plain file. The words carry no path."""
+
+
+class Payload(Protocol):
+    """Encoded bytes of a data set."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_into(self, gaps: Sequence[memoryview], position: int) -> None:
+        """Fill the gaps with the bytes from a position on; raise :class:`UnusableFileError` if they are not there."""
+
+    def read(self) -> bytes:
+        """Return all of it."""
+
+    def close(self) -> None:
+        """Let go of the source."""
+
+
+class InstanceFile:
+    """The data set of an open file, guarded against whatever happens to the file meanwhile."""
+
+    def __init__(self, request: StoreRequest) -> None:
+        try:
+            self._fd = os.open(request.path, _OPEN_FLAGS)
+        except (OSError, ValueError) as error:
+            raise UnusableFileError(getattr(error, "strerror", None) or "not a file name") from error
+        try:
+            self._status = os.fstat(self._fd)
+            self._offset = request.dataset_offset
+            self.size = self._status.st_size - self._offset
+            if not stat.S_ISREG(self._status.st_mode):
+                raise UnusableFileError("not a regular file")
+            if self.size < 0 or (request.signature is not None and not request.signature.matches(self._status)):
+                raise UnusableFileError("changed since it was accepted")
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def read_into(self, gaps: Sequence[memoryview], position: int) -> None:
+        """Fill the gaps in one call, at most 1,024 of them."""
+        wanted = sum(map(len, gaps))
+        try:
+            got = os.preadv(self._fd, gaps, self._offset + position) if wanted else 0
+        except OSError as error:
+            raise UnusableFileError(error.strerror or "unreadable") from error
+        if got != wanted:
+            raise UnusableFileError("became shorter while it was read")
+        if position + got == self.size:
+            self._check_unchanged()
+
+    def read(self) -> bytes:
+        """Return the whole data set."""
+        whole = bytearray(self.size)
+        view, at = memoryview(whole), 0
+        while at < self.size:
+            step = min(self.size - at, 1 << 30)
+            self.read_into([view[at : at + step]], at)
+            at += step
+        return bytes(whole)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _check_unchanged(self) -> None:
+        """Compare once more behind the last byte, so that no mixture of two versions is ever completed."""
+        now = os.fstat(self._fd)
+        if now.st_mtime_ns != self._status.st_mtime_ns or now.st_size != self._status.st_size:
+            raise UnusableFileError("changed while it was read")
+
+
+class EncodedDataset:
+    """A data set that lies encoded in memory."""
+
+    def __init__(self, encoded: bytes) -> None:
+        self._encoded = memoryview(encoded)
+        self.size = len(encoded)
+
+    def read_into(self, gaps: Sequence[memoryview], position: int) -> None:
+        """Copy into the gaps."""
+        for gap in gaps:
+            gap[:] = self._encoded[position : position + len(gap)]
+            position += len(gap)
+
+    def read(self) -> bytes:
+        """Return all of it."""
+        return bytes(self._encoded)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,118 @@
+"""Ask for an association (PS3.8 7.1): pynetdicom negotiates, on a connection of ours."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AddressInformation
+
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs._seams import PacedAssociation
+from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
+from gurney.pacs.errors import BadResponse
+from gurney.pacs.remote import RemoteAE
+from gurney.pacs.witness import Witness
+
+__all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "Identity", "Negotiated", "negotiate"]
+
+IMPLEMENTATION_CLASS_UID = "2.25.23095734136575356246886372902894165874"
+IMPLEMENTATION_VERSION_NAME = "GURNEY_0_1"
+
+SHORTEST_USABLE_PDU = 8
+"""A PDV's header takes 6 bytes of it and its data must be even (PS3.8 D.1, E.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How we introduce ourselves (PS3.7 D.3.3.2)."""
+
+    calling_ae_title: str
+    implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
+    implementation_version_name: str = IMPLEMENTATION_VERSION_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """An association as it was answered. ``max_pdu`` is the peer's limit (PS3.8 D.1), 0 for none."""
+
+    assoc: PacedAssociation
+    witness: Witness
+    contexts: NegotiatedContexts
+    max_pdu: int
+
+
+def negotiate(
+    connection: socket.socket, remote: RemoteAE, identity: Identity, proposals: Sequence[ContextProposal]
+) -> Negotiated:
+    """Associate over a connection, which is closed again if nothing comes of it.
+
+    A peer that refuses every context still gives an answer, with the association already ended: look at
+    ``contexts.any_accepted``.
+
+    Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`.
+    """
+    ae = ApplicationEntity(identity.calling_ae_title)
+    ae.implementation_class_uid = identity.implementation_class_uid
+    ae.implementation_version_name = identity.implementation_version_name
+    ae.connection_timeout = remote.timeouts.connect
+    ae.acse_timeout = remote.timeouts.acse
+    ae.dimse_timeout = remote.timeouts.store
+    ae.network_timeout = remote.timeouts.network
+
+    assoc = PacedAssociation(ae, connection)
+    witness = Witness(assoc)
+    assoc.name = f"association with {remote.ae_title}"
+    assoc.acceptor.ae_title = remote.ae_title
+    assoc.acceptor.address_info = AddressInformation.from_tuple(connection.getpeername())
+    assoc.requestor.ae_title = identity.calling_ae_title
+    assoc.requestor.maximum_length = remote.max_pdu
+    assoc.requestor.requested_contexts = [
+        _requested(2 * place + 1, proposal) for place, proposal in enumerate(proposals)
+    ]
+    assoc.request()
+    if assoc.is_established:
+        assoc.start()
+    contexts = _answers(assoc, proposals)
+    if not assoc.is_established:
+        assoc.dispose()
+        if not contexts.all or contexts.any_accepted:
+            raise witness.refusal(str(remote))
+        return Negotiated(assoc, witness, contexts, 0)
+    max_pdu = assoc.acceptor.maximum_length
+    if max_pdu is None:
+        max_pdu = remote.max_pdu
+    if 0 < max_pdu < SHORTEST_USABLE_PDU:
+        assoc.end()
+        raise BadResponse(f"{remote} takes PDUs of {max_pdu} bytes at most: too short to carry anything")
+    return Negotiated(assoc, witness, contexts, max_pdu)
+
+
+def _requested(context_id: int, proposal: ContextProposal) -> PresentationContext:
+    context = build_context(proposal.sop_class_uid, [proposal.transfer_syntax_uid])
+    context.context_id = context_id
+    return context
+
+
+def _answers(assoc: PacedAssociation, proposals: Sequence[ContextProposal]) -> NegotiatedContexts:
+    """Pair each proposal with its answer; without any answer there are no contexts."""
+    answers = {context.context_id: context for context in [*assoc.accepted_contexts, *assoc.rejected_contexts]}
+    contexts = []
+    for place, proposal in enumerate(proposals):
+        context_id = 2 * place + 1
+        if context_id in answers:
+            result = _result(answers[context_id], proposal)
+            contexts.append(NegotiatedContext(context_id, proposal.sop_class_uid, proposal.transfer_syntax_uid, result))
+    return NegotiatedContexts(contexts)
+
+
+def _result(answer: PresentationContext, proposal: ContextProposal) -> ContextResult:
+    """Read one answer. A context that was accepted in another syntax than the proposed one is of no use."""
+    syntax = str(answer.transfer_syntax[0]) if answer.transfer_syntax else ""
+    if answer.result == ContextResult.ACCEPTED and syntax != proposal.transfer_syntax_uid:
+        return ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+    known = {int(result): result for result in ContextResult}
+    return known.get(-1 if answer.result is None else answer.result, ContextResult.NO_REASON)

@@ -1,0 +1,71 @@
+"""Who we talk to: a remote Application Entity and how long we wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["RemoteAE", "Timeouts", "check_ae_title"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a remote AE, each counted from its own last progress.
+
+    connect: for the TCP connection, over all addresses that the name resolves to.
+    acse: for the answer to an association request, a release or a C-ECHO.
+    store: for the peer to take the next bytes of an instance, and then for its C-STORE response.
+    network: an association on which nothing happens is aborted after it.
+    """
+
+    connect: float = 10.0
+    acse: float = 30.0
+    store: float = 300.0
+    network: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "acse", "store", "network"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+                raise ValueError(f"timeout {name!r} must be a positive number of seconds, not {seconds!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAE:
+    """A remote Application Entity: its AE title and where it listens.
+
+    The host may be a name, an IPv4 or an IPv6 address; names are resolved at each connection, so that an archive that
+    moves is found again. ``max_pdu`` is the longest PDU that we take from it (PS3.8 D.1), 0 for no limit.
+    """
+
+    ae_title: str
+    host: str
+    port: int
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_pdu: int = 16384
+
+    def __post_init__(self) -> None:
+        check_ae_title(self.ae_title)
+        if not self.host or self.host != self.host.strip():
+            raise ValueError(f"host must be a name or an address, not {self.host!r}")
+        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 1 <= self.port <= 65535:
+            raise ValueError(f"port must be 1-65535, not {self.port!r}")
+        if self.max_pdu and not 1024 <= self.max_pdu <= 0xFFFFFFFF:
+            raise ValueError(f"max_pdu must be 0, or 1024 at least, not {self.max_pdu!r}")
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+def check_ae_title(ae_title: str) -> str:
+    """Return a valid AE title, else raise ValueError (PS3.5 6.2, VR AE).
+
+    At most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
+    """
+    if not isinstance(ae_title, str) or not 1 <= len(ae_title) <= 16:
+        raise ValueError(f"AE title {ae_title!r} must have 1 to 16 characters")
+    if not ae_title.strip(" "):
+        raise ValueError("AE title must not consist of spaces only")
+    wrong = next((character for character in ae_title if not " " <= character <= "~" or character == "\\"), None)
+    if wrong is not None:
+        raise ValueError(f"AE title {ae_title!r} contains {wrong!r}: only printable ASCII without backslash is allowed")
+    return ae_title

@@ -1,0 +1,36 @@
+"""What a peer answers to one C-STORE, judged the same on both ways (PS3.7 9.1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Awaited", "Response"]
+
+from gurney.pacs.errors import BadResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A C-STORE-RSP that answers our request."""
+
+    status: int
+    comment: str = ""
+    offending_elements: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The request that is to be answered."""
+
+    message_id: int
+    context_id: int
+
+    def check(self, *, message_id: int | None, context_id: int, status: int | None) -> int:
+        """Return the status, or raise :class:`BadResponse` when it answers something else or nothing."""
+        if message_id != self.message_id:
+            raise BadResponse(f"a response to message {message_id} in place of {self.message_id}")
+        if context_id != self.context_id:
+            raise BadResponse(f"a response in context {context_id} in place of {self.context_id}")
+        if status is None:
+            raise BadResponse("a response without a status")
+        return status

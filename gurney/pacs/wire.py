@@ -1,0 +1,159 @@
+"""The wire fast path: C-STORE straight from the file to the socket.
+
+While it has the wire, pynetdicom's threads stand still. A request goes out as P-DATA-TF PDUs laid out in a reused
+buffer (``preadv`` fills the gaps between the 12-byte headers), command set and data set of a small instance in one
+send. Of what comes in only a C-STORE-RSP is read here; all else is left unread and goes back to
+pynetdicom's state machine with the wire (:meth:`Wire.take_unread`).
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import time
+
+from gurney.pacs._seams import WireSocket
+from gurney.pacs.command import C_STORE_RSP, MalformedCommandError, read_command
+from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
+from gurney.pacs.instance import Payload
+from gurney.pacs.outgoing import Outgoing
+from gurney.pacs.pdu import P_DATA_TF, MalformedPduError, fragment_length, read_message
+from gurney.pacs.response import Awaited, Response
+
+__all__ = ["HandBack", "Wire"]
+
+_BUFFER = 1 << 20
+_LONGEST_RESPONSE_PDU = 1 << 16
+_RECEIVE_BUFFER = 1 << 17
+
+
+class HandBack(Exception):
+    """Ask to give the wire back: what came, or came to an end, is for pynetdicom to read. A signal, not an error."""
+
+
+class Wire:
+    """A lent wire: send requests on it and read their responses, one at a time."""
+
+    def __init__(self, wire: WireSocket, max_pdu: int, patience: float) -> None:
+        self._wire = wire
+        self._socket = wire.connection
+        self._fragment = fragment_length(max_pdu)
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._patience = patience
+        self._received = bytearray(_RECEIVE_BUFFER)
+        self._received_view = memoryview(self._received)
+        self._length = 0
+        self.is_mid_pdu = False
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
+        self._readable.register(wire.wake_fd, select.POLLIN)
+        self._either = select.poll()
+        self._either.register(self._socket, select.POLLIN | select.POLLOUT)
+        self._either.register(wire.wake_fd, select.POLLIN)
+
+    def take_unread(self) -> bytes:
+        """Give out what was received and is not for us."""
+        unread = bytes(self._received_view[: self._length])
+        self._length = 0
+        return unread
+
+    def prepare(self, context_id: int, command: bytes, payload: Payload) -> Outgoing:
+        """Lay out the beginning of a request: the one before may await its response, but must be sent."""
+        return Outgoing(self._buffer, self._fragment, context_id, command, payload)
+
+    def check_quiet(self) -> None:
+        """Raise :class:`HandBack` if the peer has something to say before we send: then nothing is in flight."""
+        if self._wire.is_interrupted:
+            raise AssociationEnded("aborted by us")
+        if self._length or self._readable.poll(0):
+            raise HandBack
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a whole request.
+
+        Raises :class:`HandBack`, :class:`DimseTimeout`, :class:`AssociationEnded`, or
+        :class:`~gurney.pacs.instance.UnusableFileError` when the file fails on the way; after any of them the message
+        is cut off, and the association can't carry another.
+        """
+        while not outgoing.is_complete:
+            self._send(outgoing.take())
+            outgoing.fill()
+
+    def receive(self, awaited: Awaited) -> Response:
+        """Return the response to the request that was sent last.
+
+        Raises :class:`HandBack`, :class:`DimseTimeout`, :class:`BadResponse` or :class:`AssociationEnded`.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                message = read_message(self._received_view[: self._length], _LONGEST_RESPONSE_PDU)
+            except MalformedPduError as error:
+                if self._received[0] != P_DATA_TF:
+                    raise HandBack from error
+                raise BadResponse(str(error)) from error
+            if message is not None:
+                break
+            events = dict(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000))
+            self._check_wake(events)
+            if not events:
+                raise DimseTimeout(f"no response for {self._patience:g} s")
+            self._read()
+        try:
+            command = read_command(message.command)
+        except MalformedCommandError as error:
+            raise BadResponse(str(error)) from error
+        if command.command_field != C_STORE_RSP:
+            raise HandBack
+        status = awaited.check(
+            message_id=command.message_id_responded_to, context_id=message.context_id, status=command.status
+        )
+        if command.has_data_set:
+            raise BadResponse("a response that announces a data set")
+        self._received[: self._length - message.length] = self._received[message.length : self._length]
+        self._length -= message.length
+        return Response(status, command.comment, command.offending_elements)
+
+    def _send(self, data: memoryview) -> None:
+        self.is_mid_pdu = True
+        while data:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                self._await_room()
+            except OSError as error:
+                if error.errno in (errno.ECONNRESET, errno.EPIPE):
+                    self._wire.loss = "reset by the peer"
+                raise HandBack from error
+        self.is_mid_pdu = False
+
+    def _await_room(self) -> None:
+        """Wait until the peer takes bytes again, listening to what it may say meanwhile."""
+        events = dict(self._either.poll(self._patience * 1000))
+        self._check_wake(events)
+        if not events:
+            raise DimseTimeout(f"the peer took no byte for {self._patience:g} s")
+        if events[self._socket.fileno()] & ~select.POLLOUT:
+            self._read()
+            if self._received[0] != P_DATA_TF:
+                raise HandBack
+
+    def _read(self) -> None:
+        room = self._received_view[self._length :]
+        if not room:
+            raise BadResponse("a response without an end")
+        try:
+            count = self._socket.recv_into(room)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._wire.loss = "reset by the peer"
+            raise HandBack from error
+        if not count:
+            self._wire.loss = self._wire.loss or "closed by the peer"
+            raise HandBack
+        self._length += count
+
+    def _check_wake(self, events: dict[int, int]) -> None:
+        if self._wire.wake_fd in events:
+            raise AssociationEnded("aborted by us")
