@@ -26,30 +26,8 @@ __all__ = [
 ]
 
 # PS3.5 7.1.2: these have a 16-bit length; every other VR, those of the future too, has two reserved bytes and 32 bits.
-_SHORT_VRS = [
-    "AE",
-    "AS",
-    "AT",
-    "CS",
-    "DA",
-    "DS",
-    "DT",
-    "FD",
-    "FL",
-    "IS",
-    "LO",
-    "LT",
-    "PN",
-    "SH",
-    "SL",
-    "SS",
-    "ST",
-    "TM",
-    "UI",
-    "UL",
-    "US",
-]
-_LONG_VRS = ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 _NATIVE = frozenset(
     {
@@ -71,29 +49,41 @@ _JPIP = _JPIP_DEFLATED | {_COMPRESSED + "94", _COMPRESSED + "204"}
 class Encoding:
     """One of the three layouts.
 
-    ``short_vrs`` (16-bit length), ``long_vrs`` (32-bit) and ``plain_vrs`` (the long ones but SQ) map a VR as one 16-bit
-    read gives it to its name.
+    The readers are ``Struct.unpack_from``: ``read_header`` gives key, VR and 16-bit length (explicit) or key and length
+    (implicit); ``read_item`` key and length; ``read_long`` a length. VRs are as one 16-bit read gives them: those with
+    a 16-bit length, those with 32 bits, and of the latter the ones that hold no items.
     """
 
     name: str
     explicit: bool
     byteorder: Literal["little", "big"]
     transfer_syntax_uid: str
-    unpack_header: Callable[..., tuple[Any, ...]]
-    unpack_item: Callable[..., tuple[Any, ...]]
-    unpack_long: Callable[..., tuple[Any, ...]]
-    short_vrs: dict[int, str]
-    long_vrs: dict[int, str]
-    plain_vrs: dict[int, str]
+    read_header: Callable[..., tuple[Any, ...]]
+    read_item: Callable[..., tuple[Any, ...]]
+    read_long: Callable[..., tuple[Any, ...]]
+    short_vrs: frozenset[int]
+    long_vrs: frozenset[int]
+    flat_vrs: frozenset[int]
 
     def key(self, tag: int) -> int:
         """Give the key of a tag, or the tag of a key: turning it is its own reverse."""
         return tag if self.byteorder == "big" else (tag & 0xFFFF) << 16 | tag >> 16
 
+    def vr(self, element: bytes) -> str:
+        """Give the VR of a whole element, header included; "" where the encoding has none."""
+        return element[4:6].decode("latin-1") if self.explicit else ""
+
+    def value(self, element: bytes) -> bytes:
+        """Give the value of a whole element, header included."""
+        return element[12 if self.explicit and element[4:6] in _LONG_VRS else 8 :]
+
 
 def _encoding(name: str, explicit: bool, byteorder: Literal["little", "big"], transfer_syntax_uid: str) -> Encoding:
     sign = "<" if byteorder == "little" else ">"
-    codes = {vr: int.from_bytes(vr.encode(), byteorder) for vr in _SHORT_VRS + _LONG_VRS}
+
+    def codes(vrs: frozenset[bytes]) -> frozenset[int]:
+        return frozenset(int.from_bytes(vr, byteorder) for vr in vrs)
+
     return Encoding(
         name,
         explicit,
@@ -102,9 +92,9 @@ def _encoding(name: str, explicit: bool, byteorder: Literal["little", "big"], tr
         Struct(sign + ("IHH" if explicit else "II")).unpack_from,
         Struct(sign + "II").unpack_from,
         Struct(sign + "I").unpack_from,
-        {codes[vr]: vr for vr in _SHORT_VRS},
-        {codes[vr]: vr for vr in _LONG_VRS},
-        {codes[vr]: vr for vr in _LONG_VRS if vr != "SQ"},
+        codes(_SHORT_VRS),
+        codes(_LONG_VRS),
+        codes(_LONG_VRS - {b"SQ"}),
     )
 
 
@@ -142,14 +132,13 @@ def recognise(block: bytes, offset: int) -> Encoding | None:
     Every storable data set has a SOP Class UID (0008,0016) and is in ascending order (PS3.5 7.1), so its first group is
     at most 0008: that tells byte order. What an implicit length would need to pass for a VR is an absurd first value.
     """
-    group, swapped = block[offset : offset + 2], block[offset + 4 : offset + 6]
-    if len(swapped) < 2:
+    if len(block) < offset + 8:
         return None
-    little = int.from_bytes(group, "little")
-    vr = int.from_bytes(swapped, "little")
-    has_vr = vr in EXPLICIT_LE.short_vrs or vr in EXPLICIT_LE.long_vrs
-    if 0 < little <= 8:
-        return EXPLICIT_LE if has_vr else IMPLICIT_LE
-    if 0 < int.from_bytes(group, "big") <= 8 and has_vr:
+    key, vr, _ = EXPLICIT_LE.read_header(block, offset)
+    group = key & 0xFFFF
+    if 0 < group <= 8:
+        return EXPLICIT_LE if vr in EXPLICIT_LE.short_vrs or vr in EXPLICIT_LE.long_vrs else IMPLICIT_LE
+    # A small group number read in the wrong order has an empty low byte.
+    if group & 0xFF == 0 and 0 < group >> 8 <= 8 and vr in EXPLICIT_LE.short_vrs | EXPLICIT_LE.long_vrs:
         return EXPLICIT_BE
     return None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gurney.dicom import uids
 from gurney.dicom.encodings import EXPLICIT_LE, recognise
@@ -16,17 +15,12 @@ __all__ = ["FileMeta", "read_meta"]
 _PREAMBLE: Final = 128
 _START: Final = _PREAMBLE + 4
 # Holds the whole header of most instances; a larger read costs them more than the second one costs the others.
-_FIRST_BLOCK: Final = 16 * 1024
+_FIRST_BLOCK: Final = 8 * 1024
 # The one element that may be long is private (0002,0102); a group longer than this is no header any more.
 _LIMIT: Final = 1024 * 1024
 
 # Keys as little endian gives them: element, then group.
-_NAMES: Final = {
-    0x00020002: "Media Storage SOP Class UID",
-    0x00030002: "Media Storage SOP Instance UID",
-    0x00100002: "Transfer Syntax UID",
-}
-_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = _NAMES
+_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x00020002, 0x00030002, 0x00100002
 
 # MZ; ELF; Mach-O, both ways round and fat; a script. That of a TIFF is legitimate (PS3.10 7.1).
 _PROGRAMS: Final = (
@@ -41,12 +35,14 @@ _PROGRAMS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeta:
-    """What the meta header says ("" where it does not), where the data set starts, and the block that was read."""
+class FileMeta(NamedTuple):
+    """What the meta header says, where the data set starts, and the block that was read.
 
-    sop_class_uid: str
-    sop_instance_uid: str
+    A Media Storage UID is None where it is missing or none; an absent transfer syntax, where forgiven, is "".
+    """
+
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
     transfer_syntax_uid: str
     dataset_offset: int
     block: bytes
@@ -56,8 +52,8 @@ class FileMeta:
 def read_meta(fd: int, size: int, policy: ReadPolicy) -> FileMeta:
     """Read the file's first block, and the meta header in it.
 
-    The group length (0002,0000) is optional here and never believed: writers get it wrong. A missing or empty Media
-    Storage UID is overlooked, as the data set has its own; a missing Transfer Syntax UID is no meta header.
+    The group length (0002,0000) is optional here and never believed: writers get it wrong. The Media Storage UIDs are
+    for the caller to compare with the data set's own; a meta header without Transfer Syntax UID is none.
 
     Raises TruncatedError, and Part10Error with EMPTY, NOT_DICOM, NO_META, EXECUTABLE_PREAMBLE, MEDIA_DIRECTORY, BAD_UID
     or BAD_LENGTH.
@@ -76,16 +72,16 @@ def read_meta(fd: int, size: int, policy: ReadPolicy) -> FileMeta:
     if found is None:
         raise TruncatedError("the file ends inside its file meta information or behind it")
     values, offset = found
-    sop_class_uid, transfer_syntax_uid = values.get(_SOP_CLASS, ""), values.get(_TRANSFER_SYNTAX, "")
+    sop_class_uid, sop_instance_uid = uids.uid_of(values[_SOP_CLASS]), uids.uid_of(values[_SOP_INSTANCE])
     if sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(Reason.MEDIA_DIRECTORY, "a DICOMDIR: an index of other files")
-    if start != _START or not transfer_syntax_uid:
+    if start != _START or not values[_TRANSFER_SYNTAX]:
         what = "has no Transfer Syntax UID (0002,0010)" if start == _START else "starts without preamble and DICM"
         policy.refuse(Part10Error(Reason.NO_META, f"the file {what}"))
-    for key, text in values.items():
-        if text and not uids.is_valid_uid(text):
-            raise Part10Error(Reason.BAD_UID, f"{_NAMES[key]} is not a UID")
-    return FileMeta(sop_class_uid, values.get(_SOP_INSTANCE, ""), transfer_syntax_uid, offset, block, executable)
+    transfer_syntax_uid = uids.uid_of(values[_TRANSFER_SYNTAX])
+    if transfer_syntax_uid is None and values[_TRANSFER_SYNTAX]:
+        raise Part10Error(Reason.BAD_UID, "the Transfer Syntax UID (0002,0010) is not a UID")
+    return FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid or "", offset, block, executable)
 
 
 def _find(block: bytes) -> int:
@@ -101,19 +97,19 @@ def _find(block: bytes) -> int:
     return 0
 
 
-def _scan(block: bytes, at: int) -> tuple[dict[int, str], int] | None:
+def _scan(block: bytes, at: int) -> tuple[dict[int, bytes], int] | None:
     """Collect the UIDs of group 0002, always explicit VR little endian, and its end; None if the block ends first."""
-    unpack, long_vrs, limit = EXPLICIT_LE.unpack_header, EXPLICIT_LE.long_vrs, len(block) - 12
-    values: dict[int, str] = {}
+    read, long_vrs, limit = EXPLICIT_LE.read_header, EXPLICIT_LE.long_vrs, len(block) - 12
+    values = {_SOP_CLASS: b"", _SOP_INSTANCE: b"", _TRANSFER_SYNTAX: b""}
     while at <= limit:
-        key, vr, length = unpack(block, at)
+        key, vr, length = read(block, at)
         if key & 0xFFFF != 2:
             return values, at
         at += 8
         if vr in long_vrs:
-            length = EXPLICIT_LE.unpack_long(block, at)[0]
+            length = EXPLICIT_LE.read_long(block, at)[0]
             at += 4
-        if key in _NAMES:
-            values[key] = uids.from_bytes(block[at : at + length])
+        if key in values:
+            values[key] = block[at : at + length]
         at += length
     return None

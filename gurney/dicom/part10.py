@@ -19,7 +19,7 @@ from gurney.dicom.meta import FileMeta, read_meta
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.sources import FileSource, InflateSource, Source
 from gurney.dicom.values import Value, interpret
-from gurney.dicom.walk import PixelData, RawElement, Walk
+from gurney.dicom.walk import PixelData, Walk
 
 __all__ = ["IDENTITY_TAGS", "Part10", "read_part10"]
 
@@ -63,8 +63,8 @@ _UID_NAMES: Final = {
     _STUDY: "Study Instance UID",
     _SERIES: "Series Instance UID",
 }
-# The tail that settles most files' pixel data, and how many places to look at when it does not.
-_SAMPLE, _SAMPLES = 64, 16
+# Where the first pixels are black: how many bytes to look at, in how many places, before all are read.
+_SAMPLE, _SAMPLES = 256, 16
 _BLOCK: Final = 1024 * 1024
 # Nobody reserves less than a page.
 _RESERVABLE: Final = 4096
@@ -78,7 +78,8 @@ class Part10:
     """A whole, storable file: what is needed to route and send it.
 
     The UIDs are the data set's own. The data set is every byte from ``dataset_offset`` to ``size``, as the transfer
-    syntax encodes it. ``elements`` maps the tags that were asked for and found to their raw values.
+    syntax encodes it. ``elements`` maps the tags that were asked for and found to whole elements, their headers
+    included, as they lie in the file.
     ``executable_preamble`` says that the policy let a program's preamble pass; it must not be sent or kept.
     """
 
@@ -89,7 +90,7 @@ class Part10:
     transfer_syntax_uid: str
     dataset_offset: int
     size: int
-    elements: Mapping[int, RawElement] = field(repr=False)
+    elements: Mapping[int, bytes] = field(repr=False)
     encoding: Encoding = field(repr=False)
     executable_preamble: bool = False
 
@@ -102,8 +103,9 @@ class Part10:
         element = self.elements.get(tag)
         if element is None:
             return None
-        character_set = self.elements.get(_CHARACTER_SET)
-        return interpret(tag, element, self.encoding.byteorder, character_set[1] if character_set else b"")
+        encoding, character_set = self.encoding, self.elements.get(_CHARACTER_SET, b"")
+        vr, value = encoding.vr(element), encoding.value(element)
+        return interpret(tag, vr, value, encoding.byteorder, encoding.value(character_set))
 
 
 def read_part10(fd: int, *, wanted: frozenset[int] = IDENTITY_TAGS, policy: ReadPolicy = STRICT) -> Part10:
@@ -123,33 +125,24 @@ def _read(fd: int, wanted: frozenset[int], policy: ReadPolicy) -> Part10:
     meta = read_meta(fd, size, policy)
     source, window, start = _open_dataset(fd, size, meta, policy)
     encoding = _choose_encoding(source, window, start, meta.transfer_syntax_uid, policy)
-    walk = Walk(
-        source,
-        encoding,
-        _with_own(wanted),
-        start=start,
-        window=window,
-        max_depth=policy.max_depth,
-        value_limit=policy.value_limit,
-    )
+    walk = Walk(source, encoding, _with_own(wanted), policy, start, window)
     _finish(walk, source, policy)
     transfer_syntax_uid = meta.transfer_syntax_uid or encoding.transfer_syntax_uid
-    _check_pixel_data(walk, source, transfer_syntax_uid, policy)
-    sop_class_uid, sop_instance_uid = _uid(walk, _SOP_CLASS), _uid(walk, _SOP_INSTANCE)
-    if (meta.sop_class_uid or sop_class_uid, meta.sop_instance_uid or sop_instance_uid) != (
-        sop_class_uid,
-        sop_instance_uid,
-    ):
+    _check_pixel_data(walk, transfer_syntax_uid, policy)
+    if walk.pixel_data and isinstance(source, FileSource):
+        _check_written(source, walk.pixel_data, window, policy)
+    sop_class_uid, sop_instance_uid = _uid(walk, encoding, _SOP_CLASS), _uid(walk, encoding, _SOP_INSTANCE)
+    if meta.sop_class_uid not in (None, sop_class_uid) or meta.sop_instance_uid not in (None, sop_instance_uid):
         policy.refuse(Part10Error(Reason.UID_MISMATCH, "file meta information and data set name different SOP UIDs"))
     return Part10(
         sop_class_uid,
         sop_instance_uid,
-        _uid(walk, _STUDY),
-        _uid(walk, _SERIES),
+        _uid(walk, encoding, _STUDY),
+        _uid(walk, encoding, _SERIES),
         transfer_syntax_uid,
         meta.dataset_offset,
         size,
-        walk.values,
+        walk.elements,
         encoding,
         meta.executable_preamble,
     )
@@ -208,11 +201,11 @@ def _finish(walk: Walk, source: Source, policy: ReadPolicy) -> None:
         policy.refuse(Part10Error(Reason.TRAILING_BYTES, f"{source.rest} bytes follow the deflate stream"))
 
 
-def _check_pixel_data(walk: Walk, source: Source, transfer_syntax_uid: str, policy: ReadPolicy) -> None:
-    """Compare the pixel data with what the header promises."""
+def _check_pixel_data(walk: Walk, transfer_syntax_uid: str, policy: ReadPolicy) -> None:
+    """Compare the pixel data with what header and transfer syntax promise."""
     pixels = walk.pixel_data
     if pixels is None:
-        if _ROWS in walk.values and _PIXEL_DATA_URL not in walk.values:
+        if _ROWS in walk.elements and _PIXEL_DATA_URL not in walk.elements:
             raise TruncatedError("an image header without pixel data: the file ends between two elements")
         return
     encapsulated = is_encapsulated(transfer_syntax_uid)
@@ -220,27 +213,19 @@ def _check_pixel_data(walk: Walk, source: Source, transfer_syntax_uid: str, poli
         form = "encapsulated" if pixels.length is None else "native"
         detail = f"{form} pixel data under transfer syntax {transfer_syntax_uid}"
         policy.refuse(Part10Error(Reason.WRONG_ENCODING, detail))
-    if (
-        pixels.length
-        and pixels.length >= _RESERVABLE
-        and isinstance(source, FileSource)
-        and Reason.BLANK_PIXELS not in policy.forgive
-    ):
-        _check_written(source, pixels, policy)
 
 
-def _check_written(source: FileSource, pixels: PixelData, policy: ReadPolicy) -> None:
+def _check_written(source: FileSource, pixels: PixelData, window: bytes, policy: ReadPolicy) -> None:
     """Refuse pixel data of nothing but zeros: space that a copy over a share has reserved and not yet filled.
 
-    An honest black image is refused too, and can be released; the last bytes settle it for nearly every other one.
+    An honest black image is refused too, and can be released; one byte that is not zero acquits every other one, and
+    mostly it is among the first, which are at hand.
     """
     start, length = pixels.start, pixels.length or 0
-    tail = min(length, _SAMPLE)
-    if source.read_at(start + length - tail, tail) != bytes(tail):
+    if length < _RESERVABLE or window[start : start + _SAMPLE].strip(b"\0"):
         return
-    # Honest images often end in black: look at some places before reading all.
     for step in range(1, _SAMPLES):
-        if source.read_at(start + length * step // _SAMPLES, tail).strip(b"\0"):
+        if source.read_at(start + length * step // _SAMPLES, _SAMPLE).strip(b"\0"):
             return
     for position in range(start, start + length, _BLOCK):
         if source.read_at(position, min(_BLOCK, start + length - position)).strip(b"\0"):
@@ -249,9 +234,11 @@ def _check_written(source: FileSource, pixels: PixelData, policy: ReadPolicy) ->
     policy.refuse(TruncatedError(detail, Reason.BLANK_PIXELS))
 
 
-def _uid(walk: Walk, tag: int) -> str:
-    element = walk.values.get(tag)
-    text = uids.from_bytes(element[1]) if element else ""
-    if not uids.is_valid_uid(text):
-        raise Part10Error(Reason.BAD_UID, f"{_UID_NAMES[tag]} is {'not a UID' if text else 'missing'}")
+def _uid(walk: Walk, encoding: Encoding, tag: int) -> str:
+    element = walk.elements.get(tag)
+    if element is None:
+        raise Part10Error(Reason.BAD_UID, f"the {_UID_NAMES[tag]} is missing")
+    text = uids.uid_of(encoding.value(element))
+    if text is None:
+        raise Part10Error(Reason.BAD_UID, f"the {_UID_NAMES[tag]} is not a UID")
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 __all__ = [
@@ -12,8 +13,8 @@ __all__ = [
     "IMPLICIT_VR_LITTLE_ENDIAN",
     "MEDIA_STORAGE_DIRECTORY",
     "STANDARD_TRANSFER_SYNTAXES",
-    "from_bytes",
     "is_valid_uid",
+    "uid_of",
 ]
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
@@ -25,7 +26,7 @@ MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 # Every transfer syntax that the standard registers for files starts so (PS3.6 Table A-1).
 STANDARD_TRANSFER_SYNTAXES: Final = "1.2.840.10008."
 
-_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*", re.ASCII)
+_UID = re.compile(r"[0-9]++(?:\.[0-9]++)*+")
 
 
 def is_valid_uid(text: str) -> bool:
@@ -34,9 +35,14 @@ def is_valid_uid(text: str) -> bool:
     Leading zeros in a component break the standard (PS3.5 9.1) but pass here: devices in service write them, their
     instances must travel, and they hold no character that could do harm in a path or a message.
     """
-    return _UID.fullmatch(text) is not None
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
-def from_bytes(value: bytes) -> str:
-    """Give a raw value as text without its padding (NUL; from some writers a space), valid or not."""
-    return value.rstrip(b"\0 ").decode("latin-1")
+@lru_cache(maxsize=4096)
+def uid_of(value: bytes) -> str | None:
+    """Give the UID in a raw value, its padding (NUL; from some writers a space) removed; None if it is not one.
+
+    The instances of a study repeat all their UIDs but one, which is worth remembering.
+    """
+    text = value.rstrip(b"\0 ").decode("latin-1")
+    return text if is_valid_uid(text) else None

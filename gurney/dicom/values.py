@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 from gurney.dicom.charset import decode
 from gurney.dicom.dictionary import vr_of
-from gurney.dicom.walk import RawElement
 
 __all__ = ["Value", "interpret"]
 
@@ -25,13 +24,12 @@ _STRINGS: Final = _LOCALISED | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,12}", re.ASCII)
 
 
-def interpret(tag: int, element: RawElement, byteorder: Literal["little", "big"], character_set: bytes) -> Value:
+def interpret(tag: int, vr: str, raw: bytes, byteorder: Literal["little", "big"], character_set: bytes) -> Value:
     """Give an element's value: a scalar, a list where there are several, None where there is none or it is binary.
 
     A number that is written wrongly stays text, so that a comparison with it fails visibly. Without a VR in the file,
     or with UN, the dictionary says what a public element is.
     """
-    vr, raw = element
     if vr in ("", "UN"):
         vr = vr_of(tag)
     if vr in _STRINGS:

@@ -10,19 +10,16 @@ depth: what it can't follow there (some vendors write implicit items into explic
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gurney.dicom.dictionary import SEQUENCES
 from gurney.dicom.encodings import IMPLICIT_LE, Encoding
 from gurney.dicom.errors import Part10Error, Reason, TruncatedError
+from gurney.dicom.policy import ReadPolicy
 from gurney.dicom.sources import Source
 
-__all__ = ["PixelData", "RawElement", "Walk"]
-
-# A VR ("" where the encoding has none) and the value as it lies in the file.
-RawElement = tuple[str, bytes]
+__all__ = ["PixelData", "Walk"]
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -39,16 +36,14 @@ _HEADER: Final = 12
 _STOP: Final = -1
 
 
-class _Kind(Enum):
-    ITEM = auto()  # holds elements
-    SEQUENCE = auto()  # holds items of elements
-    FRAGMENTS = auto()  # holds items of bytes
+# What a frame holds: elements, items of elements, or items of bytes (PS3.5 A.4).
+_ELEMENTS, _ITEMS, _FRAGMENTS = range(3)
 
 
 class _Frame(NamedTuple):
     """Something open, the outermost being the data set. ``end`` is its own if ``defined``, else its encloser's."""
 
-    kind: _Kind
+    holds: int
     end: int
     defined: bool
     encoding: Encoding
@@ -74,10 +69,10 @@ def _notable(wanted: frozenset[int], encoding: Encoding) -> dict[int, int]:
 
 
 class Walk:
-    """One pass over a data set: :meth:`run`, then read ``values`` and ``pixel_data``.
+    """One pass over a data set: :meth:`run`, then read ``elements`` and ``pixel_data``.
 
     ``source`` gives the bytes, the data set starting at ``start``; ``window`` may hold what is already read of it, from
-    position 0 on. Values longer than ``value_limit`` are kept cut to it; ``max_depth`` counts sequences in sequences.
+    position 0 on. Elements are kept whole, header included, because a slice is all that costs.
     """
 
     __slots__ = (
@@ -85,14 +80,13 @@ class Walk:
         "_base",
         "_data",
         "_frames",
-        "_max_depth",
         "_notable",
+        "_policy",
         "_source",
         "_stop",
-        "_value_limit",
         "_wanted",
+        "elements",
         "pixel_data",
-        "values",
     )
 
     def __init__(
@@ -100,22 +94,19 @@ class Walk:
         source: Source,
         encoding: Encoding,
         wanted: frozenset[int],
-        *,
+        policy: ReadPolicy,
         start: int,
         window: bytes,
-        max_depth: int,
-        value_limit: int,
     ) -> None:
         self._source = source
         self._wanted = wanted
-        self._max_depth = max_depth
-        self._value_limit = value_limit
+        self._policy = policy
         self._base = 0
         self._data = window
         self._at = start
-        self._frames = [_Frame(_Kind.ITEM, source.end, False, encoding)]
+        self._frames = [_Frame(_ELEMENTS, source.end, True, encoding)]
         self._look_about()
-        self.values: dict[int, RawElement] = {}
+        self.elements: dict[int, bytes] = {}
         self.pixel_data: PixelData | None = None
 
     def run(self) -> None:
@@ -134,63 +125,65 @@ class Walk:
 
     # The quick pass: plain elements inside the window, most of every header.
 
+    # It overshoots the window rather than compare every length with it, and then takes the last step back.
+
     def _pass_explicit(self) -> None:
-        data, at, stop, notable, values = self._data, self._at, self._stop, self._notable, self.values
-        encoding, limit, value_limit = self._frames[-1].encoding, len(data), self._value_limit
-        unpack, unpack_long = encoding.unpack_header, encoding.unpack_long
-        short, plain = encoding.short_vrs, encoding.plain_vrs
+        data, at, stop, notable, elements = self._data, self._at, self._stop, self._notable, self.elements
+        encoding, value_limit = self._frames[-1].encoding, self._policy.value_limit
+        read_header, read_long = encoding.read_header, encoding.read_long
+        short_vrs, flat_vrs = encoding.short_vrs, encoding.flat_vrs
+        before = at
         while at < stop:
-            key, vr, length = unpack(data, at)
-            if vr in short:
-                after = at + 8 + length
-            elif vr in plain:
-                length = unpack_long(data, at + 8)[0]
-                after = at + 12 + length
+            before = at
+            key, vr, length = read_header(data, at)
+            if vr in short_vrs:
+                at += 8 + length
+            elif vr in flat_vrs:
+                length = read_long(data, at + 8)[0]
+                at += 12 + length
             else:
                 break
-            if after > limit:
-                break
             if key in notable:
                 tag = notable[key]
                 if tag < 0 or length > value_limit:
+                    at = before
                     break
-                values[tag] = (short.get(vr) or plain[vr], data[after - length : after])
-            at = after
-        self._at = at
+                elements[tag] = data[before:at]
+        self._at = at if at <= len(data) else before
 
     def _pass_implicit(self) -> None:
-        data, at, stop, notable, values = self._data, self._at, self._stop, self._notable, self.values
-        unpack, limit, value_limit = self._frames[-1].encoding.unpack_header, len(data), self._value_limit
+        data, at, stop, notable, elements = self._data, self._at, self._stop, self._notable, self.elements
+        read_header, value_limit = self._frames[-1].encoding.read_header, self._policy.value_limit
+        before = at
         while at < stop:
-            key, length = unpack(data, at)
-            after = at + 8 + length
-            if after > limit:
-                break
+            before = at
+            key, length = read_header(data, at)
+            at += 8 + length
             if key in notable:
                 tag = notable[key]
                 if tag < 0 or length > value_limit:
+                    at = before
                     break
-                values[tag] = ("", data[at + 8 : after])
-            at = after
-        self._at = at
+                elements[tag] = data[before:at]
+        self._at = at if at <= len(data) else before
 
     # The careful step: whatever the quick pass stopped at.
 
     def _step(self) -> bool:
         """Take what needs thought; False at the end of the data set."""
         frame = self._frames[-1]
-        if frame.kind is _Kind.ITEM:
+        if frame.holds == _ELEMENTS and self._at < self._stop:
             if frame.encoding.explicit:
                 self._pass_explicit()
             else:
                 self._pass_implicit()
         position = self._base + self._at
-        if frame.defined and position >= frame.end:
-            if position > frame.end:
+        if position >= frame.end:
+            if position == frame.end and frame.defined:
+                return self._leave()
+            if self._is_enclosed():
                 raise Part10Error(Reason.CORRUPT, f"a value crosses the end of what encloses it at byte {frame.end}")
-            self._leave()
-            return True
-        header = self._peek(position, _FRAGMENT_WINDOW if frame.kind is _Kind.FRAGMENTS else _WINDOW)
+        header = self._peek(position, _FRAGMENT_WINDOW if frame.holds == _FRAGMENTS else _WINDOW)
         if not header and len(self._frames) == 1:
             return False
         if len(header) < 8:
@@ -199,9 +192,9 @@ class Walk:
         return True
 
     def _take(self, position: int, header: bytes, frame: _Frame) -> None:
-        key, length = frame.encoding.unpack_item(header, 0)
+        key, length = frame.encoding.read_item(header, 0)
         tag = frame.encoding.key(key)
-        inside = frame.kind is _Kind.ITEM
+        inside = frame.holds == _ELEMENTS
         if inside and tag >> 16 not in (0, 0xFFFE):
             self._element(position, tag, header)
         elif len(self._frames) > 1 and tag == (_ITEM_END if inside else _SEQUENCE_END):
@@ -211,44 +204,46 @@ class Walk:
                 self._leave()
         elif tag != _ITEM or inside:
             raise self._stray(position, header)
-        elif frame.kind is _Kind.SEQUENCE:
+        elif frame.holds == _ITEMS:
             self._item(position, length)
         else:
             self._fragment(position, length)
 
     def _element(self, position: int, tag: int, header: bytes) -> None:
         frame = self._frames[-1]
-        vr, size, length = self._read_header(position, header)
+        size, length = self._read_header(position, header)
         top = len(self._frames) == 1
         if top and tag in _PIXELS:
             self.pixel_data = PixelData(position + size, None if length == _UNDEFINED else length)
         if length == _UNDEFINED:
             self._at += size
-            self._enter_undefined(position, tag, vr)
+            self._enter_undefined(position, tag, header)
             return
         after = position + size + length
-        self._check_end(position, tag, length, after)
-        if vr == "SQ" or (not frame.encoding.explicit and tag in SEQUENCES):
+        if after > frame.end:
+            raise self._too_long(position, tag, length)
+        if header[4:6] == b"SQ" if frame.encoding.explicit else tag in SEQUENCES:
             self._at += size
-            self._enter(_Frame(_Kind.SEQUENCE, after, True, frame.encoding), position)
+            self._enter(_Frame(_ITEMS, after, True, frame.encoding), position)
             return
         if top and tag in self._wanted:
-            self.values[tag] = (vr, self._source.read_at(position + size, min(length, self._value_limit)))
+            value = self._source.read_at(position + size, min(length, self._policy.value_limit))
+            self.elements[tag] = header[:size] + value
         self._at += size + length
 
-    def _read_header(self, position: int, header: bytes) -> tuple[str, int, int]:
-        """Give the VR ("" if unknown), the size of the header, and the length of the value."""
+    def _read_header(self, position: int, header: bytes) -> tuple[int, int]:
+        """Give the size of the header and the length of the value."""
         encoding = self._frames[-1].encoding
         if not encoding.explicit:
-            return "", 8, encoding.unpack_item(header, 0)[1]
-        _, code, length = encoding.unpack_header(header, 0)
-        if code in encoding.short_vrs:
-            return encoding.short_vrs[code], 8, length
-        if code in encoding.long_vrs:
+            return 8, encoding.read_item(header, 0)[1]
+        _, vr, length = encoding.read_header(header, 0)
+        if vr in encoding.short_vrs:
+            return 8, length
+        if vr in encoding.long_vrs:
             if len(header) < _HEADER:
                 raise TruncatedError(f"the file ends inside the element header at byte {position}")
-            return encoding.long_vrs[code], 12, encoding.unpack_long(header, 8)[0]
-        return "", *self._guess_length(position, header)
+            return _HEADER, encoding.read_long(header, 8)[0]
+        return self._guess_length(position, header)
 
     def _guess_length(self, position: int, header: bytes) -> tuple[int, int]:
         """Find header size and length of an element whose VR is unknown, by looking at what would follow.
@@ -258,9 +253,9 @@ class Walk:
         """
         frame, end = self._frames[-1], min(self._frames[-1].end, self._source.end) - self._base
         encoding = frame.encoding
-        readings = [(8, encoding.unpack_header(header, 0)[2]), (8, encoding.unpack_item(header, 0)[1])]
+        readings = [(8, encoding.read_header(header, 0)[2]), (8, encoding.read_item(header, 0)[1])]
         if len(header) == _HEADER:
-            readings.insert(0, (_HEADER, encoding.unpack_long(header, 8)[0]))
+            readings.insert(0, (_HEADER, encoding.read_long(header, 8)[0]))
         for size, length in readings:
             after = self._at + size + length
             if after == end or (after + 8 <= len(self._data) and self._has_vr(encoding, after)):
@@ -268,64 +263,71 @@ class Walk:
         raise self._stray(position, header)
 
     def _has_vr(self, encoding: Encoding, at: int) -> bool:
-        code = encoding.unpack_header(self._data, at)[1]
+        code = encoding.read_header(self._data, at)[1]
         return code in encoding.short_vrs or code in encoding.long_vrs
 
-    def _enter_undefined(self, position: int, tag: int, vr: str) -> None:
+    def _enter_undefined(self, position: int, tag: int, header: bytes) -> None:
         frame = self._frames[-1]
         encoding = frame.encoding
-        if tag == _PIXEL_DATA or vr in ("OB", "OW"):
-            kind = _Kind.FRAGMENTS
-        elif vr == "SQ" or not encoding.explicit:
-            kind = _Kind.SEQUENCE
-        elif vr == "UN":
+        vr = header[4:6] if encoding.explicit else b"SQ"
+        if tag == _PIXEL_DATA or vr in (b"OB", b"OW"):
+            holds = _FRAGMENTS
+        elif vr == b"SQ":
+            holds = _ITEMS
+        elif vr == b"UN":
             # A sequence of unknown content is implicit VR little endian whatever surrounds it (PS3.5 6.2.2).
-            kind, encoding = _Kind.SEQUENCE, IMPLICIT_LE
+            holds, encoding = _ITEMS, IMPLICIT_LE
         else:
-            raise Part10Error(Reason.BAD_LENGTH, f"{_name(tag)} at byte {position} has no length, which {vr} must have")
-        self._enter(_Frame(kind, frame.end, False, encoding), position)
+            raise Part10Error(Reason.BAD_LENGTH, f"{_name(tag)} at byte {position} has no length, which its VR needs")
+        self._enter(_Frame(holds, frame.end, False, encoding), position)
 
     def _item(self, position: int, length: int) -> None:
         sequence = self._frames[-1]
         self._at += 8
         if length == _UNDEFINED:
-            self._enter(_Frame(_Kind.ITEM, sequence.end, False, sequence.encoding), position)
+            self._enter(_Frame(_ELEMENTS, sequence.end, False, sequence.encoding), position)
         else:
             after = position + 8 + length
-            self._check_end(position, _ITEM, length, after)
-            self._enter(_Frame(_Kind.ITEM, after, True, sequence.encoding), position)
+            if after > sequence.end:
+                raise self._too_long(position, _ITEM, length)
+            self._enter(_Frame(_ELEMENTS, after, True, sequence.encoding), position)
 
     def _fragment(self, position: int, length: int) -> None:
         """Pass one fragment (PS3.5 A.4): a few bytes to read, however long the frame."""
         if length == _UNDEFINED:
             raise Part10Error(Reason.BAD_LENGTH, f"the fragment at byte {position} has no length")
-        self._check_end(position, _ITEM, length, position + 8 + length)
+        if position + 8 + length > self._frames[-1].end:
+            raise self._too_long(position, _ITEM, length)
         self._at += 8 + length
 
     # Frames and the window.
 
     def _enter(self, frame: _Frame, position: int) -> None:
         self._frames.append(frame)
-        if len(self._frames) > 2 * self._max_depth + 1:
-            raise Part10Error(Reason.TOO_DEEP, f"more than {self._max_depth} nested sequences at byte {position}")
+        limit = self._policy.max_depth
+        if len(self._frames) > 2 * limit + 1:
+            raise Part10Error(Reason.TOO_DEEP, f"more than {limit} nested sequences at byte {position}")
         self._look_about()
 
-    def _leave(self) -> None:
+    def _leave(self) -> bool:
+        """Go on in what encloses the innermost frame; False if that was the data set itself."""
         self._frames.pop()
+        if not self._frames:
+            return False
         self._look_about()
+        return True
 
     def _leave_defined(self) -> bool:
-        """Go to the end of the innermost value of defined length, if there is one."""
+        """Go to the end of the innermost value of defined length; False if there is none."""
         if not self._is_enclosed():
             return False
         while not self._frames[-1].defined:
             self._frames.pop()
         self._at = self._frames[-1].end - self._base
-        self._leave()
-        return True
+        return self._leave()
 
     def _is_enclosed(self) -> bool:
-        return any(frame.defined for frame in self._frames)
+        return any(frame.defined for frame in self._frames[1:])
 
     def _peek(self, position: int, window: int) -> bytes:
         """Give the next header's bytes, moving the window if it ends before them."""
@@ -338,20 +340,19 @@ class Walk:
     def _look_about(self) -> None:
         """Set the quick pass's bounds after the frame or the window has changed."""
         frame = self._frames[-1]
-        self._stop = min(frame.end - self._base, len(self._data) - _HEADER + 1)
+        readable, end = len(self._data) - _HEADER + 1, frame.end - self._base
+        self._stop = readable if readable < end else end
         self._notable = _notable(self._wanted if len(self._frames) == 1 else frozenset(), frame.encoding)
 
     # What is wrong, in words.
 
-    def _check_end(self, position: int, tag: int, length: int, after: int) -> None:
-        if after <= self._frames[-1].end:
-            return
+    def _too_long(self, position: int, tag: int, length: int) -> Part10Error:
         what = f"{_name(tag)} at byte {position} with {length} bytes"
         if self._is_enclosed():
-            raise Part10Error(Reason.CORRUPT, f"{what} is longer than what encloses it")
+            return Part10Error(Reason.CORRUPT, f"{what} is longer than what encloses it")
         if length > _PLAUSIBLE_LENGTH and tag >> 16 not in (0x7FE0, 0xFFFE):
-            raise Part10Error(Reason.BAD_LENGTH, f"{what} can't be true")
-        raise TruncatedError(f"{what} is longer than the rest of the file")
+            return Part10Error(Reason.BAD_LENGTH, f"{what} can't be true")
+        return TruncatedError(f"{what} is longer than the rest of the file")
 
     def _stray(self, position: int, header: bytes) -> Part10Error:
         """Say what it means that no element, item or delimiter starts here."""
