@@ -21,7 +21,7 @@ from gurney.ledger.terms import BatchLimits, Claimant
 from gurney.transfer.retry import ALONE_AT
 from gurney.transfer.states import ItemState, Priority
 
-__all__ = ["has_due_work", "next_batch", "next_due", "promote", "studies_begun"]
+__all__ = ["has_due_work", "has_stat_work", "next_batch", "next_due", "promote", "studies_begun"]
 
 # Every so many claims the oldest item goes first, whatever its priority, so that BULK never starves.
 _OLDEST_EVERY = 8
@@ -35,6 +35,17 @@ def has_due_work(conn: Connection, destination_id: int, spool_id: int, now: floa
     ready = exists().where(Item.destination_id == destination_id, Item.spool_id == spool_id, item_is(ItemState.READY))
     retry = exists().where(Item.destination_id == destination_id, Item.due_at <= now, item_is(ItemState.RETRY))
     return bool(conn.scalar(select(ready | retry)))
+
+
+def has_stat_work(conn: Connection, destination_id: int, spool_id: int) -> bool:
+    """Whether a STAT item is ready."""
+    stat = exists().where(
+        Item.destination_id == destination_id,
+        Item.spool_id == spool_id,
+        Item.priority == int(Priority.STAT),
+        item_is(ItemState.READY),
+    )
+    return bool(conn.scalar(select(stat)))
 
 
 def promote(tx: Transaction, destination_id: int) -> None:
@@ -110,14 +121,23 @@ def _head(tx: Transaction, row: AnyRow, claimant: Claimant, begun: list[int], av
     if begun:
         seek = seek.where(Item.transfer_id.not_in(begun))
     if avoid is not None:
-        # A probe shall not hang on the one item that may be the cause, unless there is no other.
-        other = _first(tx, seek.where(Item.id != avoid), claimant)
-        if other is not None:
-            return other
+        probe = _probe_item(tx, seek, claimant, avoid)
+        if probe is not None:
+            return probe
     if not claimant.stat_only and row.claims % _OLDEST_EVERY == _OLDEST_EVERY - 1:
         heads = [_first(tx, seek.where(Item.priority == int(priority)), claimant) for priority in Priority]
         return min((head for head in heads if head is not None), key=lambda head: int(head.id), default=None)
     return _first(tx, seek, claimant)
+
+
+def _probe_item(tx: Transaction, seek: AnySelect, claimant: Claimant, avoid: int) -> AnyRow | None:
+    """Find what a probe should carry: not what may be the cause, nor, where there is another, anything of its study."""
+    of_its_study = select(Item.transfer_id).where(Item.id == avoid).scalar_subquery()
+    return (
+        _first(tx, seek.where(Item.transfer_id != of_its_study), claimant)
+        or _first(tx, seek.where(Item.transfer_id == of_its_study, Item.last_failed_at.is_(None)), claimant)
+        or _first(tx, seek.where(Item.id != avoid), claimant)
+    )
 
 
 def _first(tx: Transaction, seek: AnySelect, claimant: Claimant) -> AnyRow | None:

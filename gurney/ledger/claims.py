@@ -17,7 +17,7 @@ from gurney.ledger import batches, bells, destinations
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.leases import LeaseTicket, expire
 from gurney.ledger.models import Destination, Item, Lease, Transfer
-from gurney.ledger.models.predicates import is_live, item_is
+from gurney.ledger.models.predicates import is_live
 from gurney.ledger.tally import Tally
 from gurney.ledger.terms import BatchLimits, Claim, Claimant, Denied, Work
 from gurney.transfer import breaker
@@ -109,17 +109,12 @@ def _live_leases(tx: Transaction, destination_id: int) -> Sequence[AnyRow]:
 
 def _wait_for_a_slot(tx: Transaction, destination_id: int, claimant: Claimant) -> Denied:
     """Every association is in use; where STAT waits, the batches on the wire stop at their next instance."""
-    stat = exists().where(
-        Item.destination_id == destination_id,
-        Item.spool_id == claimant.spool_id,
-        Item.priority == int(Priority.STAT),
-        item_is(ItemState.READY),
-    )
-    tx.conn.execute(
-        update(Destination)
-        .where(Destination.id == destination_id, Destination.stat_waiting_at.is_(None), stat)
-        .values(stat_waiting_at=tx.now)
-    )
+    if batches.has_stat_work(tx.conn, destination_id, claimant.spool_id):
+        tx.conn.execute(
+            update(Destination)
+            .where(Destination.id == destination_id, Destination.stat_waiting_at.is_(None))
+            .values(stat_waiting_at=tx.now)
+        )
     return Denied("every association that it allows is in use")
 
 

@@ -17,7 +17,7 @@ from gurney.ledger.operations import release_held
 from gurney.ledger.selection import Selection
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
-from gurney.transfer.states import ItemState, Priority
+from gurney.transfer.states import ItemState
 
 __all__ = ["complete_quiet", "due_bells", "expire_leases"]
 
@@ -45,13 +45,7 @@ def due_bells(ledger: Ledger) -> list[Bell]:
 def _lanes(conn: Connection, destination_id: int, spool_id: int, now: float) -> list[str]:
     if not batches.has_due_work(conn, destination_id, spool_id, now):
         return []
-    stat = exists().where(
-        Item.destination_id == destination_id,
-        Item.spool_id == spool_id,
-        Item.priority == int(Priority.STAT),
-        item_is(ItemState.READY),
-    )
-    return ["stat", "work"] if conn.scalar(select(stat)) else ["work"]
+    return ["stat", "work"] if batches.has_stat_work(conn, destination_id, spool_id) else ["work"]
 
 
 def _claim_rings(tx: Transaction, due: list[tuple[int, int, str, str]]) -> list[Bell]:

@@ -51,11 +51,15 @@ class Settlement:
 
 @dataclass(slots=True)
 class Settled:
-    """What a settlement came to. ``abort``: the association must not carry another message."""
+    """What a settlement came to.
+
+    ``abort``: the association must not carry another message. ``closed``: the destination takes no more for now.
+    """
 
     stored: int = 0
     faults: int = 0
     abort: bool = False
+    closed: bool = False
     alerts: list[str] = field(default_factory=list)
 
 
@@ -168,6 +172,7 @@ class _Batch:
             )
         self.tally.write(self.tx)
         destinations.store_gate(self.tx, self.row, self.gate, **self.more)
+        self.report.closed = self.gate.breaker is not breaker.Breaker.CLOSED
         return self.report
 
     def _load(self, ids: list[int]) -> dict[int, AnyRow]:

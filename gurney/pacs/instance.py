@@ -31,14 +31,15 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class FileSignature:
     """What a file looked like when it was accepted; it must look the same when it is sent.
 
-    ``ctime_ns`` None is not compared: it changes when another hard link to the file goes.
+    What is None is not compared: ``ctime_ns`` changes when another hard link to the file goes, ``dev`` and ``inode``
+    differ between hosts that share a file.
     """
 
     size: int
     mtime_ns: int
-    ctime_ns: int | None
-    dev: int
-    inode: int
+    ctime_ns: int | None = None
+    dev: int | None = None
+    inode: int | None = None
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
@@ -50,9 +51,9 @@ class FileSignature:
         return (
             self.size == status.st_size
             and self.mtime_ns == status.st_mtime_ns
-            and self.inode == status.st_ino
-            and self.dev == status.st_dev
             and self.ctime_ns in (None, status.st_ctime_ns)
+            and self.dev in (None, status.st_dev)
+            and self.inode in (None, status.st_ino)
         )
 
 

@@ -1,0 +1,204 @@
+"""Carry one batch: one lease, one association, each instance settled as the peer answers.
+
+Nothing is decided here. The ledger says what to send, :mod:`gurney.pacs` sends it, ``transfer.retry`` decides what
+follows, and whatever this process leaves behind when it dies is due again by the ledger's own rows.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
+from gurney.ledger.database import Ledger
+from gurney.ledger.errors import LedgerUnavailable
+from gurney.ledger.leases import LEASE_SECONDS
+from gurney.ledger.settlement import Settlement, finish
+from gurney.ledger.spools import SpoolPlace
+from gurney.ledger.terms import Claim, Work
+from gurney.ledger.workers import interruption
+from gurney.observability import get_logger
+from gurney.pacs import (
+    AssociationFailure,
+    FileSignature,
+    RemoteAE,
+    StoreAssociation,
+    StoreRequest,
+    StoreResult,
+    StoreScu,
+)
+from gurney.transfer.outcomes import Event, EventKind
+from gurney_workers.pulse import Pulse
+from gurney_workers.recorder import Recorder
+
+__all__ = ["Batch", "Carried"]
+
+# How often, between two instances, the ledger is asked whether to stop.
+_LOOK_EVERY = 0.1
+_VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
+# Not an attempt: the item was never on the wire and goes back as it was.
+_UNTRIED = frozenset({EventKind.NEIGHBOUR})
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of a batch."""
+
+    stored: int
+    faults: int
+    returned: int
+    reason: str
+
+
+class Batch:
+    """A claimed batch on its way. :meth:`carry` does it all; any thread may call :meth:`stop`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        claim: Claim,
+        claimed_at: float,
+        remote: RemoteAE,
+        scu: StoreScu,
+        spool: SpoolPlace,
+        *,
+        actor: str,
+        seconds: float,
+        draining: Callable[[], bool],
+    ) -> None:
+        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length."""
+        self._ledger, self._claim, self._claimed_at = ledger, claim, claimed_at
+        self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
+        self._draining = draining
+        self._deadline = time.monotonic() + seconds
+        self._next_look = 0.0
+        self._stop_reason = ""
+        self._assoc: StoreAssociation | None = None
+        self._aborting = threading.Lock()
+        self._tried: set[int] = set()
+        self._blamed = False
+        self._recorder = Recorder(ledger, claim.ticket, self.stop, patience=LEASE_SECONDS)
+        self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop)
+
+    def carry(self) -> Carried:
+        """Send the batch and settle it; return when everything that can be written is written.
+
+        Raises :class:`LedgerUnavailable` when the lease could not be given back: it will run out.
+        """
+        with self._pulse, self._recorder:
+            try:
+                self._associate_and_store()
+            except AssociationFailure as failure:
+                self._blame(failure)
+        totals = self._recorder.totals
+        reason = self._stop_reason or "done"
+        returned = self._ledger.transact(
+            finish, self._claim.ticket, self._actor, stored=totals.stored, faults=totals.faults, reason=reason
+        )
+        return Carried(totals.stored, totals.faults, returned, reason)
+
+    def stop(self) -> None:
+        """Abort the association: the lease is lost. Safe from any thread, and after the end."""
+        self._stop_reason = self._stop_reason or "lease lost"
+        with self._aborting:
+            if self._assoc is not None:
+                self._assoc.abort()
+
+    def _associate_and_store(self) -> None:
+        pairs = dict.fromkeys((work.sop_class_uid, work.transfer_syntax_uid) for work in self._claim.work)
+        proposals = plan_contexts(pairs)[0]
+        if self._claim.probe and len(proposals) < MAX_CONTEXTS:
+            proposals = [*proposals, _VERIFICATION]
+        assoc = self._scu.associate(self._remote, proposals)
+        with self._aborting:
+            self._assoc = assoc
+        with assoc:
+            if self._claim.probe and assoc.accepts(_VERIFICATION.sop_class_uid, _VERIFICATION.transfer_syntax_uid):
+                assoc.verify()
+            for result in assoc.store(self._requests()):
+                self._settle(result)
+
+    def _requests(self) -> Iterator[StoreRequest]:
+        for work in self._claim.work:
+            cancelled = self._look()
+            if self._stop_reason:
+                return
+            if work.item_id not in cancelled:
+                yield self._request(work)
+
+    def _look(self) -> frozenset[int]:
+        """Look between two instances whether to go on."""
+        now = time.monotonic()
+        if self._recorder.must_stop:
+            self._stop_reason = self._stop_reason or "destination or lease in trouble"
+        elif self._draining():
+            self._stop_reason = self._stop_reason or "draining"
+        elif now >= self._deadline:
+            self._stop_reason = self._stop_reason or "batch time is over"
+        if self._stop_reason or now < self._next_look:
+            return frozenset()
+        self._next_look = now + _LOOK_EVERY
+        try:
+            with self._ledger.read() as conn:
+                ids = [work.item_id for work in self._claim.work]
+                seen = interruption(conn, self._claim.ticket, self._claim.priority, ids)
+        except LedgerUnavailable:
+            # The recorder and the pulse have more patience, and know when it ends.
+            return frozenset()
+        self._stop_reason = seen.stop
+        return seen.cancelled
+
+    def _request(self, work: Work) -> StoreRequest:
+        path = (
+            os.path.join(os.fsencode(self._spool.path), os.fsencode(work.spool_path)) if work.spool_path else work.path
+        )
+        return StoreRequest(
+            os.fsdecode(path),
+            work.sop_class_uid,
+            work.sop_instance_uid,
+            work.transfer_syntax_uid,
+            work.dataset_offset,
+            FileSignature(size=work.size, mtime_ns=work.mtime_ns),
+            key=work.item_id,
+        )
+
+    def _settle(self, result: StoreResult) -> None:
+        event = result.event
+        if event.kind in _UNTRIED:
+            return
+        if event.kind is EventKind.FILE_MISSING and not self._spool.is_readable():
+            event = Event(EventKind.SPOOL_OFFLINE, detail="the spool can't be read on this host")
+            self._stop_reason = self._stop_reason or "spool offline"
+        self._blamed |= event.in_flight
+        self._record(int(str(result.request.key)), event, result.bytes_sent, result.seconds)
+
+    def _record(self, item_id: int, event: Event, bytes_sent: int = 0, seconds: float = 0.0) -> None:
+        self._tried.add(item_id)
+        self._recorder.add(
+            Settlement(
+                item_id,
+                event,
+                endpoint=f"{self._remote.ae_title}@{self._remote.host}:{self._remote.port}",
+                bytes_sent=bytes_sent,
+                seconds=seconds,
+                alone=len(self._claim.work) == 1,
+            )
+        )
+
+    def _blame(self, failure: AssociationFailure) -> None:
+        """Tell the ledger once of an association that failed with nothing on the wire: by the first item not tried."""
+        log.warning(
+            "association_failed", destination=self._claim.destination, lease=self._claim.ticket.id, reason=str(failure)
+        )
+        self._stop_reason = self._stop_reason or failure.event.kind.value
+        if self._blamed or failure.event.kind is EventKind.CANCELLED:
+            return
+        for work in self._claim.work:
+            if work.item_id not in self._tried:
+                self._record(work.item_id, failure.event)
+                return

@@ -1,0 +1,64 @@
+"""What one process of a worker holds. It is opened in the process itself: nothing of it may cross a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+
+from gurney.errors import GurneyError
+from gurney.observability import get_logger
+from gurney_workers.slot import Slot
+
+__all__ = ["begin", "drain", "end", "is_draining", "prepare", "slot"]
+
+log = get_logger(__name__)
+
+_make: Callable[[], Slot] | None = None
+_slot: Slot | None = None
+# Shared with the children that Celery forks: they look at it between two instances.
+_draining = multiprocessing.Event()
+
+
+def prepare(make: Callable[[], Slot]) -> None:
+    """Say how to make this worker's slots, before it forks."""
+    global _make  # noqa: PLW0603 - Celery's signals leave no other place
+    _make = make
+
+
+def begin() -> None:
+    """Open this process's slot; called after the fork."""
+    global _slot  # noqa: PLW0603
+    if _make is None:
+        raise RuntimeError("prepare() must come first")
+    made = _make()
+    try:
+        made.open()
+    except GurneyError as error:
+        log.error("slot_not_opened", reason=str(error))
+        return
+    _slot = made
+
+
+def end() -> None:
+    """Close this process's slot."""
+    global _slot  # noqa: PLW0603
+    if _slot is not None:
+        _slot.close()
+        _slot = None
+
+
+def slot() -> Slot | None:
+    """Return this process's slot; None when it could not be opened."""
+    if _slot is None and _make is not None:
+        begin()  # the ledger may be back
+    return _slot
+
+
+def drain() -> None:
+    """Let every process of this worker stop after the instance that it is sending."""
+    _draining.set()
+
+
+def is_draining() -> bool:
+    """Tell whether this worker is to stop."""
+    return _draining.is_set()

@@ -1,0 +1,127 @@
+"""Write results into the ledger while the association goes on: in groups, under the fence, by a thread of its own.
+
+A group closes after :data:`GROUP` results or :data:`SECONDS`, and at once after anything but a plain success, so that
+a destination that has gone bad is noticed before the next instance or two.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from gurney.ledger.database import Ledger
+from gurney.ledger.errors import LeaseLost, LedgerUnavailable
+from gurney.ledger.leases import LeaseTicket
+from gurney.ledger.settlement import Settled, Settlement, settle
+from gurney.observability import get_logger
+
+__all__ = ["GROUP", "SECONDS", "Recorder"]
+
+GROUP = 50
+SECONDS = 1.0
+# A worker this far ahead of the ledger waits for it.
+_MOST_UNWRITTEN = 1_000
+_AGAIN = 0.5
+
+log = get_logger(__name__)
+
+
+class Recorder:
+    """Settle results in the background. As a context manager it writes what is left before it ends.
+
+    ``on_lost`` is called once, from the recorder's thread, when nothing may be written any more. ``totals`` is what
+    was written so far; ``must_stop`` says that the batch should not go on.
+    """
+
+    def __init__(self, ledger: Ledger, ticket: LeaseTicket, on_lost: Callable[[], None], patience: float) -> None:
+        """Prepare; ``patience`` is for how many seconds an unreachable ledger is asked again."""
+        self._ledger, self._ticket, self._on_lost, self._patience = ledger, ticket, on_lost, patience
+        self._changed = threading.Condition()
+        self._waiting: list[Settlement] = []
+        self._since = 0.0
+        self._urgent = self._closing = False
+        self.is_lost = False
+        self.must_stop = False
+        self.totals = Settled()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def __enter__(self) -> Recorder:
+        """Start writing."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is left, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def add(self, settlement: Settlement) -> None:
+        """Hand over a result; waits only while the ledger is far behind."""
+        with self._changed:
+            while len(self._waiting) >= _MOST_UNWRITTEN and not self.is_lost:
+                self._changed.wait(1.0)
+            if not self._waiting:
+                self._since = time.monotonic()
+            self._waiting.append(settlement)
+            self._urgent |= not settlement.plain
+            if self._urgent or len(self._waiting) == GROUP or len(self._waiting) == 1:
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            group = self._next_group()
+            if not group:
+                return
+            if not self._write(group):
+                return
+
+    def _next_group(self) -> list[Settlement]:
+        with self._changed:
+            while not self._is_due():
+                if self._closing and not self._waiting:
+                    return []
+                wait = SECONDS if not self._waiting else max(0.0, self._since + SECONDS - time.monotonic())
+                self._changed.wait(wait)
+            group, self._waiting = self._waiting, []
+            self._urgent = False
+            self._changed.notify_all()
+            return group
+
+    def _is_due(self) -> bool:
+        if not self._waiting:
+            return False
+        return self._closing or self._urgent or len(self._waiting) >= GROUP or time.monotonic() - self._since >= SECONDS
+
+    def _write(self, group: list[Settlement]) -> bool:
+        """Settle a group; a ledger that can't be reached is asked again until the lease must have run out."""
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                settled = self._ledger.transact(settle, self._ticket, group)
+            except LeaseLost as error:
+                log.warning("lease_lost", lease=self._ticket.id, unwritten=len(group), reason=str(error))
+                break
+            except LedgerUnavailable as error:
+                if time.monotonic() > give_up:
+                    log.error("ledger_unreachable", lease=self._ticket.id, unwritten=len(group), reason=str(error))
+                    break
+                time.sleep(_AGAIN)
+                continue
+            self._add_up(settled)
+            return True
+        self.is_lost = self.must_stop = True
+        with self._changed:
+            self._waiting.clear()
+            self._changed.notify_all()
+        self._on_lost()
+        return False
+
+    def _add_up(self, settled: Settled) -> None:
+        self.totals.stored += settled.stored
+        self.totals.faults += settled.faults
+        self.must_stop |= settled.abort or settled.closed
+        for words in settled.alerts:
+            log.warning("item_alert", lease=self._ticket.id, words=words)

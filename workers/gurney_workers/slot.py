@@ -1,0 +1,172 @@
+"""One slot of a worker: what a process opens after its fork, and what it does when it is rung.
+
+A ring is answered by one batch, then passed on if more is due: so destinations take turns, and a long queue at one
+holds nobody up at another.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gurney.errors import LedgerError
+from gurney.jobs import Doorbell, Lane
+from gurney.ledger import batches
+from gurney.ledger.claims import claim
+from gurney.ledger.database import Ledger
+from gurney.ledger.errors import LedgerUnavailable
+from gurney.ledger.schema import check_schema
+from gurney.ledger.spools import SpoolPlace, known_spools
+from gurney.ledger.terms import BatchLimits, Claim, Claimant
+from gurney.ledger.workers import announce, leave
+from gurney.observability import bound, get_logger
+from gurney.pacs import DicomEngine, RemoteAE, StoreScu
+from gurney.transfer.states import Priority
+from gurney_workers.batch import Batch
+
+__all__ = ["Peer", "Slot"]
+
+_ANNOUNCE_EVERY = 15.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A remote and how it is called."""
+
+    remote: RemoteAE
+    calling_ae_title: str
+    fast_path: bool
+
+
+class Slot:
+    """Serve rings with one ledger, one DICOM engine, one doorbell. Open it in the process that uses it, after any fork."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        doorbell: Doorbell,
+        peers: dict[str, Peer],
+        *,
+        pool: str,
+        lanes: tuple[Lane, ...],
+        host_slots: int,
+        limits: BatchLimits,
+        batch_seconds: float,
+        draining: Callable[[], bool],
+    ) -> None:
+        """Prepare; nothing is opened yet. ``peers`` are the remotes by name."""
+        self._ledger, self._doorbell, self._peers = ledger, doorbell, peers
+        self._pool, self._lanes, self._host_slots = pool, lanes, host_slots
+        self._limits, self._batch_seconds, self._draining = limits, batch_seconds, draining
+        self._host = socket.gethostname()
+        self._name = f"{self._host}:{os.getpid()}:{threading.get_ident() & 0xFFFF:x}"
+        self._engine = DicomEngine()
+        self._ended = threading.Event()
+        self._announcing = threading.Thread(target=self._announce, name="announce", daemon=True)
+
+    def open(self) -> None:
+        """Start the engine and say that we are here. Raises LedgerError when code and ledger don't fit."""
+        check_schema(self._ledger)
+        self._engine.startup()
+        self._announcing.start()
+        log.info("slot_open", worker=self._name, lanes=[lane.value for lane in self._lanes])
+
+    def close(self) -> None:
+        """Say goodbye and free everything."""
+        self._ended.set()
+        try:
+            self._ledger.transact(leave, self._name)
+        except LedgerError as error:
+            log.warning("leave_failed", worker=self._name, reason=str(error))
+        self._engine.shutdown()
+        self._doorbell.close()
+        self._ledger.dispose()
+
+    def serve(self, destination: str, spool: str) -> None:
+        """Answer a ring: claim a batch, carry it, pass the ring on. A ledger that is away is the reconciler's to notice."""
+        with bound(destination=destination, worker=self._name):
+            try:
+                self._serve(destination, spool)
+            except LedgerUnavailable as error:
+                log.warning("ring_unanswered", reason=str(error))
+
+    def _serve(self, destination: str, spool: str) -> None:
+        place = self._readable(spool)
+        peer = self._peers.get(destination)
+        if place is None or peer is None:
+            log.warning("ring_not_for_us", spool=spool, knows_remote=peer is not None)
+            return
+        if self._draining():
+            return
+        claimant = Claimant(self._name, self._host, self._host_slots, place.id, stat_only=self._lanes == (Lane.STAT,))
+        claimed_at = time.monotonic()
+        claimed = self._ledger.transact(claim, destination, claimant, self._limits)
+        if not isinstance(claimed, Claim):
+            log.debug("nothing_claimed", reason=claimed.reason)
+            return
+        if claimed.ring_on:
+            self._doorbell.ring(self._pool, Lane.WORK, destination, spool=spool)
+        self._carry(claimed, claimed_at, peer, place)
+        self._ring_on(claimed, place)
+
+    def _carry(self, claimed: Claim, claimed_at: float, peer: Peer, place: SpoolPlace) -> None:
+        batch = Batch(
+            self._ledger,
+            claimed,
+            claimed_at,
+            peer.remote,
+            StoreScu(peer.calling_ae_title, fast_path=peer.fast_path),
+            place,
+            actor=self._name,
+            seconds=self._batch_seconds,
+            draining=self._draining,
+        )
+        begun = time.monotonic()
+        carried = batch.carry()
+        log.info(
+            "batch_carried",
+            lease=claimed.ticket.id,
+            transfer=claimed.transfer_id,
+            priority=claimed.priority.name,
+            items=len(claimed.work),
+            stored=carried.stored,
+            faults=carried.faults,
+            returned=carried.returned,
+            reason=carried.reason,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+
+    def _ring_on(self, claimed: Claim, place: SpoolPlace) -> None:
+        """Pass the ring on while there is more; STAT that waited for this association goes first."""
+        with self._ledger.read() as conn:
+            now = self._ledger.clock.now(conn)
+            if not batches.has_due_work(conn, claimed.ticket.destination_id, place.id, now):
+                return
+            stat = batches.has_stat_work(conn, claimed.ticket.destination_id, place.id)
+        if stat and claimed.priority is not Priority.STAT:
+            self._doorbell.ring(self._pool, Lane.STAT, claimed.destination, spool=place.name)
+        self._doorbell.ring(self._pool, Lane.WORK, claimed.destination, spool=place.name)
+
+    def _readable(self, spool: str) -> SpoolPlace | None:
+        with self._ledger.read() as conn:
+            places = known_spools(conn)
+        return next((place for place in places if place.name == spool and place.is_readable()), None)
+
+    def _announce(self) -> None:
+        while True:
+            try:
+                with self._ledger.read() as conn:
+                    readable = [place.name for place in known_spools(conn) if place.is_readable()]
+                self._ledger.transact(
+                    announce, self._name, host=self._host, kind=self._lanes[-1].value, slots=1, spools=readable
+                )
+            except LedgerError as error:
+                log.warning("announce_failed", worker=self._name, reason=str(error))
+            if self._ended.wait(_ANNOUNCE_EVERY):
+                return

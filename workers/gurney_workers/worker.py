@@ -1,0 +1,70 @@
+"""Run one Celery worker: its queues, its slots, and how it drains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import signals
+
+from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_arguments
+from gurney.ledger.database import Ledger
+from gurney.ledger.terms import BatchLimits
+from gurney.pacs import RemoteAE, Timeouts
+from gurney.settings import Settings
+from gurney_workers import process
+from gurney_workers.app import worker_app
+from gurney_workers.slot import Peer, Slot
+
+__all__ = ["peers_of", "run_worker"]
+
+
+def run_worker(
+    settings: Settings, lanes: tuple[Lane, ...], concurrency: int, pool_kind: PoolKind = PoolKind.PREFORK
+) -> None:
+    """Work until told to stop. SIGTERM drains: each slot ends at its next instance and gives its lease back.
+
+    Raises BrokerError when there is no broker to listen to.
+    """
+    app = worker_app(settings)
+
+    def make() -> Slot:
+        return Slot(
+            Ledger(settings.ledger_url),
+            Doorbell(app),
+            peers_of(settings),
+            pool=settings.spool.name,
+            lanes=lanes,
+            host_slots=settings.workers.processes,
+            limits=BatchLimits(instances=settings.workers.batch_instances),
+            batch_seconds=settings.workers.batch_seconds,
+            draining=process.is_draining,
+        )
+
+    process.prepare(make)
+    in_each_process(pool_kind, process.begin, process.end)
+    signals.worker_shutting_down.connect(_drain, weak=False)
+    app.worker_main(worker_arguments(settings.spool.name, lanes, concurrency=concurrency, pool_kind=pool_kind))
+
+
+def _drain(**_: Any) -> None:
+    process.drain()
+
+
+def peers_of(settings: Settings) -> dict[str, Peer]:
+    """Return the configured remotes as the framework wants them."""
+    return {
+        remote.name: Peer(
+            RemoteAE(
+                remote.ae_title,
+                remote.host,
+                remote.port,
+                timeouts=Timeouts(
+                    connect=remote.timeouts.connect, acse=remote.timeouts.acse, store=remote.timeouts.store
+                ),
+                max_pdu=remote.max_pdu,
+            ),
+            settings.calling_ae_title(remote),
+            remote.fast_path,
+        )
+        for remote in settings.remote
+    }
