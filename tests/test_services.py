@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,11 +141,16 @@ class TestRequire:
         with pytest.raises(pytest.fail.Exception, match="gurney-no-such-program not found"):
             require("gurney-no-such-program")
 
-    def test_scripts_of_this_environment_do_not_shadow_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        scripts = sysconfig.get_path("scripts")
-        assert Path(scripts, "storescp").exists(), "pynetdicom has one"
-        monkeypatch.setenv("PATH", scripts, prepend=os.pathsep)
-        assert find_binary("storescp") != str(Path(scripts, "storescp"))
+    def test_scripts_of_a_virtual_environment_do_not_shadow_programs(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        for name in ("venv", "system"):
+            program_there = tmp_path / name / "bin" / "storescp"
+            program_there.parent.mkdir(parents=True)
+            program_there.touch(mode=0o755)
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'venv/bin'}:{tmp_path / 'system/bin'}")
+        assert find_binary("storescp") == str(tmp_path / "system/bin/storescp")
 
     def test_postgresql_is_found_off_the_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
         require("postgres")

@@ -86,6 +86,7 @@ class RabbitMq(Service):
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
             "RABBITMQ_LOGS": "-",
+            "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_NODENAME": f"gurney{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,

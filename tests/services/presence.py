@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sysconfig
+import sys
 from glob import glob
 from pathlib import Path
 from typing import NoReturn
@@ -33,11 +33,11 @@ _DEBIAN_PACKAGES = {
 def find_binary(name: str) -> str | None:
     """Find a program on the PATH or where Debian hides it; of several PostgreSQL versions, the newest.
 
-    This Python environment's own scripts don't count: pynetdicom installs a `storescp` and a `storescu` of its own,
+    A virtual environment's own scripts don't count: pynetdicom installs a `storescp` and a `storescu` of its own,
     which shadow DCMTK's wherever the environment is activated.
     """
-    own = Path(sysconfig.get_path("scripts"))
-    on_path = [folder for folder in os.get_exec_path() if Path(folder) != own]
+    environment = Path(sys.prefix, "bin") if sys.prefix != sys.base_prefix else None
+    on_path = [folder for folder in os.get_exec_path() if Path(folder) != environment]
     return shutil.which(name, path=os.pathsep.join([*on_path, *_folders_beyond_path()]))
 
 
