@@ -1,13 +1,15 @@
-"""What the standard's data dictionary says of a tag (PS3.6), where the file itself does not."""
+"""What the standard's registries say of a tag or a SOP class (PS3.6), where the file itself does not."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 # pydicom documents its dictionary as public but lists no exports.
 from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
+from pydicom.uid import UID
 
-__all__ = ["SEQUENCES", "vr_of"]
+__all__ = ["SEQUENCES", "is_image_storage", "vr_of"]
 
 SEQUENCES: Final[frozenset[int]] = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 
@@ -19,3 +21,9 @@ def vr_of(tag: int) -> str:
     """
     entry = DicomDictionary.get(tag)
     return entry[0][:2] if entry else ""
+
+
+@lru_cache(maxsize=256)
+def is_image_storage(sop_class_uid: str) -> bool:
+    """Tell whether this is one of the standard's "... Image Storage" classes, which all carry pixel data."""
+    return "Image Storage" in UID(sop_class_uid).name

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     EXECUTABLE_PREAMBLE = "executable_preamble"
     TRUNCATED = "truncated"
     BLANK_PIXELS = "blank_pixels"
+    NO_PIXEL_DATA = "no_pixel_data"
     TRAILING_BYTES = "trailing_bytes"
     BAD_LENGTH = "bad_length"
     CORRUPT = "corrupt"
@@ -45,6 +46,7 @@ FORGIVABLE = frozenset(
         Reason.NO_META,
         Reason.EXECUTABLE_PREAMBLE,
         Reason.BLANK_PIXELS,
+        Reason.NO_PIXEL_DATA,
         Reason.TRAILING_BYTES,
         Reason.WRONG_ENCODING,
         Reason.UID_MISMATCH,

@@ -9,6 +9,7 @@ from gurney.dicom import uids
 from gurney.dicom.encodings import EXPLICIT_LE, recognise
 from gurney.dicom.errors import Part10Error, Reason, TruncatedError
 from gurney.dicom.policy import ReadPolicy
+from gurney.dicom.sources import is_unwritten
 
 __all__ = ["FileMeta", "read_meta"]
 
@@ -75,11 +76,13 @@ def read_meta(fd: int, size: int, policy: ReadPolicy) -> FileMeta:
     sop_class_uid, sop_instance_uid = uids.uid_of(values[_SOP_CLASS]), uids.uid_of(values[_SOP_INSTANCE])
     if sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(Reason.MEDIA_DIRECTORY, "a DICOMDIR: an index of other files")
+    transfer_syntax_uid = uids.uid_of(values[_TRANSFER_SYNTAX])
+    if transfer_syntax_uid is None and start == _START and is_unwritten(block[offset:]):
+        raise TruncatedError("zeros in the file meta information: reserved, not yet written")
     if start != _START or not values[_TRANSFER_SYNTAX]:
         what = "has no Transfer Syntax UID (0002,0010)" if start == _START else "starts without preamble and DICM"
         policy.refuse(Part10Error(Reason.NO_META, f"the file {what}"))
-    transfer_syntax_uid = uids.uid_of(values[_TRANSFER_SYNTAX])
-    if transfer_syntax_uid is None and values[_TRANSFER_SYNTAX]:
+    elif transfer_syntax_uid is None:
         raise Part10Error(Reason.BAD_UID, "the Transfer Syntax UID (0002,0010) is not a UID")
     return FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid or "", offset, block, executable)
 

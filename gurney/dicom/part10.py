@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import Final
 
 from gurney.dicom import uids
+from gurney.dicom.dictionary import is_image_storage
 from gurney.dicom.encodings import Encoding, encoding_of, is_deflated, is_encapsulated, recognise
 from gurney.dicom.errors import Part10Error, Reason, TruncatedError, UnreadableError
 from gurney.dicom.meta import FileMeta, read_meta
 from gurney.dicom.policy import STRICT, ReadPolicy
-from gurney.dicom.sources import FileSource, InflateSource, Source
+from gurney.dicom.sources import FileSource, InflateSource, Source, is_unwritten
 from gurney.dicom.values import Value, interpret
 from gurney.dicom.walk import PixelData, Walk
 
@@ -70,7 +71,7 @@ _BLOCK: Final = 1024 * 1024
 _RESERVABLE: Final = 4096
 # Behind a deflate stream: one NUL for an even length (PS3.5 A.5), or gzip's trailer of CRC and size.
 _DEFLATE_REST: Final = 8
-_INFLATED_BLOCK: Final = 16 * 1024
+_FIRST_LOOK: Final = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,12 @@ def _read(fd: int, wanted: frozenset[int], policy: ReadPolicy) -> Part10:
     walk = Walk(source, encoding, _with_own(wanted), policy, start, window)
     _finish(walk, source, policy)
     transfer_syntax_uid = meta.transfer_syntax_uid or encoding.transfer_syntax_uid
-    _check_pixel_data(walk, transfer_syntax_uid, policy)
-    if walk.pixel_data and isinstance(source, FileSource):
-        _check_written(source, walk.pixel_data, window, policy)
+    if walk.pixel_data is None:
+        _check_imageless(walk, encoding, meta.sop_class_uid, policy)
+    else:
+        _check_pixel_data(walk.pixel_data, transfer_syntax_uid, policy)
+        if isinstance(source, FileSource):
+            _check_written(source, walk.pixel_data, window, policy)
     sop_class_uid, sop_instance_uid = _uid(walk, encoding, _SOP_CLASS), _uid(walk, encoding, _SOP_INSTANCE)
     if meta.sop_class_uid not in (None, sop_class_uid) or meta.sop_instance_uid not in (None, sop_instance_uid):
         policy.refuse(Part10Error(Reason.UID_MISMATCH, "file meta information and data set name different SOP UIDs"))
@@ -161,7 +165,7 @@ def _open_dataset(fd: int, size: int, meta: FileMeta, policy: ReadPolicy) -> tup
     limit = policy.inflated_size(size - meta.dataset_offset)
     inflated = InflateSource(fd, meta.dataset_offset, size, limit)
     try:
-        return inflated, inflated.read_at(0, _INFLATED_BLOCK), 0
+        return inflated, inflated.read_at(0, _FIRST_LOOK), 0
     except Part10Error as error:
         if error.reason is not Reason.CORRUPT or recognise(meta.block, meta.dataset_offset) is None:
             raise
@@ -175,16 +179,14 @@ def _choose_encoding(
     """Give the layout to walk by: the declared one, if the first element bears it out."""
     declared = encoding_of(transfer_syntax_uid)
     if start + 8 > len(window):
-        window, start = source.read_at(start, 8), 0
+        window, start = source.read_at(start, _FIRST_LOOK), 0
     seen = recognise(window, start)
     if seen is declared:
         return declared
     if seen is None:
-        if not window[start : start + 8].strip(b"\0"):
+        if is_unwritten(window[start:]):
             raise TruncatedError("nothing or zeros where the data set should start: not yet written")
-        raise Part10Error(
-            Reason.WRONG_ENCODING, "what should be the data set starts like none that has a SOP Class UID"
-        )
+        raise Part10Error(Reason.WRONG_ENCODING, "no data set that has a SOP Class UID starts like this")
     # Without meta header nothing is declared, and a private syntax may be laid out as it likes.
     if transfer_syntax_uid.startswith(uids.STANDARD_TRANSFER_SYNTAXES):
         error = Part10Error(Reason.WRONG_ENCODING, f"declared as {declared.name}, written as {seen.name}")
@@ -201,13 +203,22 @@ def _finish(walk: Walk, source: Source, policy: ReadPolicy) -> None:
         policy.refuse(Part10Error(Reason.TRAILING_BYTES, f"{source.rest} bytes follow the deflate stream"))
 
 
-def _check_pixel_data(walk: Walk, transfer_syntax_uid: str, policy: ReadPolicy) -> None:
-    """Compare the pixel data with what header and transfer syntax promise."""
-    pixels = walk.pixel_data
-    if pixels is None:
-        if _ROWS in walk.elements and _PIXEL_DATA_URL not in walk.elements:
-            raise TruncatedError("an image header without pixel data: the file ends between two elements")
-        return
+def _check_imageless(walk: Walk, encoding: Encoding, sop_class_uid: str | None, policy: ReadPolicy) -> None:
+    """Refuse an image without pixel data: cut between two elements, where every length is still right.
+
+    Pixel Data is required unless a URL takes its place (PS3.3 C.7.6.3), but some keep headers alone for teaching: they
+    can be released. Of other objects nothing tells which element is the last.
+    """
+    elements = walk.elements
+    sop_class_uid = sop_class_uid or uids.uid_of(encoding.value(elements.get(_SOP_CLASS, b"")))
+    image = _ROWS in elements or (sop_class_uid is not None and is_image_storage(sop_class_uid))
+    if image and _PIXEL_DATA_URL not in elements:
+        detail = "an image without pixel data: does the file end between two elements?"
+        policy.refuse(TruncatedError(detail, Reason.NO_PIXEL_DATA))
+
+
+def _check_pixel_data(pixels: PixelData, transfer_syntax_uid: str, policy: ReadPolicy) -> None:
+    """Refuse native pixel data under a compressed transfer syntax, and the reverse (PS3.5 A.4)."""
     encapsulated = is_encapsulated(transfer_syntax_uid)
     if encapsulated is not None and pixels.length != 0 and encapsulated != (pixels.length is None):
         form = "encapsulated" if pixels.length is None else "native"

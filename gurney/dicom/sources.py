@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from gurney.dicom.errors import Part10Error, Reason, TruncatedError
 
-__all__ = ["FileSource", "InflateSource", "Source"]
+__all__ = ["FileSource", "InflateSource", "Source", "is_unwritten"]
 
 _CHUNK: Final = 64 * 1024
 
@@ -108,3 +108,8 @@ class InflateSource:
             self.rest = len(self._inflater.unused_data) + self._compressed.end - self._next
         elif not data and not packed:
             raise TruncatedError("the file ends inside its deflate stream")
+
+
+def is_unwritten(rest: bytes) -> bool:
+    """Tell whether space that was reserved but not yet written starts here, or within one element's header."""
+    return not rest[:8].strip(b"\0") or (len(rest) > 12 and not rest[12:].strip(b"\0"))

@@ -17,7 +17,7 @@ from gurney.dicom.dictionary import SEQUENCES
 from gurney.dicom.encodings import IMPLICIT_LE, Encoding
 from gurney.dicom.errors import Part10Error, Reason, TruncatedError
 from gurney.dicom.policy import ReadPolicy
-from gurney.dicom.sources import Source
+from gurney.dicom.sources import Source, is_unwritten
 
 __all__ = ["PixelData", "Walk"]
 
@@ -357,15 +357,15 @@ class Walk:
     def _stray(self, position: int, header: bytes) -> Part10Error:
         """Say what it means that no element, item or delimiter starts here."""
         where = f"at byte {position}"
-        zeros = not header.strip(b"\0")
         if self._is_enclosed():
             return Part10Error(Reason.CORRUPT, f"neither element nor item {where}")
-        if self.pixel_data is not None and len(self._frames) == 1 and (zeros or len(header) >= 8):
+        unwritten = is_unwritten(self._source.read_at(position, _WINDOW))
+        if self.pixel_data is not None and len(self._frames) == 1 and (unwritten or len(header) >= 8):
             return Part10Error(Reason.TRAILING_BYTES, f"bytes that are no element follow the pixel data {where}")
         if len(header) < 8:
             return TruncatedError(f"the file ends inside a header or before a delimiter {where}")
-        if zeros:
-            return TruncatedError(f"zeros where an element should start {where}: reserved, not yet written")
+        if unwritten:
+            return TruncatedError(f"zeros where an element should be {where}: reserved, not yet written")
         return Part10Error(Reason.CORRUPT, f"neither element nor item {where}")
 
 
