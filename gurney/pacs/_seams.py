@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
@@ -25,7 +26,7 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 
 from gurney.pacs.turnstile import Turnstile
 
-__all__ = ["PRIVATE_NAMES", "PacedAssociation", "WireSocket", "silence_handlers"]
+__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "silence_handlers"]
 
 PRIVATE_NAMES = {
     "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
@@ -47,6 +48,15 @@ def silence_handlers() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
 
 
+class Loss(Enum):
+    """How a connection was lost; the first thing seen counts."""
+
+    CLOSED = auto()  # the peer closed it
+    RESET = auto()
+    STALLED = auto()  # the peer took no byte, or did not finish a PDU, in time
+    OVERLONG = auto()  # the peer announced a PDU longer than any that we expect
+
+
 class WireSocket(AssociationSocket):
     """A connected, non-blocking TCP socket that pynetdicom's upper-layer thread uses, and lends.
 
@@ -56,7 +66,7 @@ class WireSocket(AssociationSocket):
 
     def __init__(self, assoc: PacedAssociation, connection: socket.socket) -> None:
         self.connection = connection
-        self.loss = ""
+        self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_interrupted = False
         self._is_severed = False
@@ -75,6 +85,10 @@ class WireSocket(AssociationSocket):
         self._unread += unread
         self.assoc.dul._idle_timer.restart()
         self._turnstile.set()
+
+    def lose(self, loss: Loss) -> None:
+        """Note how the connection was lost."""
+        self.loss = self.loss or loss
 
     def interrupt(self) -> None:
         """Make every wait on this wire, by whichever thread, end at once and for good."""
@@ -113,7 +127,7 @@ class WireSocket(AssociationSocket):
             return False
         if self.socket is None or not self._is_connected:
             return False
-        return bool(self._unread) or self._can_read(0.0)
+        return self.has_input()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, or as many as come before the peer closes.
@@ -122,6 +136,7 @@ class WireSocket(AssociationSocket):
         announces more than any peer may send us.
         """
         if nr_bytes > LONGEST_PDU:
+            self.lose(Loss.OVERLONG)
             raise OSError(f"a PDU of {nr_bytes} bytes")
         taken = self._unread[:nr_bytes]
         del self._unread[:nr_bytes]
@@ -131,35 +146,53 @@ class WireSocket(AssociationSocket):
                 chunk = self.connection.recv(nr_bytes - len(taken))
             except BlockingIOError:
                 if self.is_interrupted or not self._can_read(deadline - time.monotonic()):
+                    self.lose(Loss.STALLED)
                     raise TimeoutError("the rest of a PDU did not come") from None
                 continue
             except OSError:
-                self.loss = "reset by the peer"
+                self.lose(Loss.RESET)
                 raise
             if not chunk:
-                self.loss = "closed by the peer"
+                self.lose(Loss.CLOSED)
                 break
             taken += chunk
         return taken
 
     def send(self, bytestream: bytes) -> None:
-        """Send all of it, else report the connection as closed (PS3.8 9.2, Evt17)."""
-        patience = _PARTING_SECONDS if self.is_interrupted else self.assoc.network_timeout or 0.0
-        deadline = time.monotonic() + patience
+        """Send all of it, else report the connection as closed (PS3.8 9.2, Evt17).
+
+        The peer may take as long as it likes, as long as it takes something within the DIMSE timeout. An interruption
+        in the middle leaves a PDU half sent, and the wire severed.
+        """
         rest = memoryview(bytestream)
         try:
-            while rest:
-                if self._is_severed:
-                    raise BrokenPipeError("a PDU was left half sent")
+            while rest and not self._is_severed:
                 try:
                     rest = rest[self.connection.send(rest) :]
                 except BlockingIOError:
-                    poll = select.poll()
-                    poll.register(self.connection, select.POLLOUT)
-                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                        raise TimeoutError("the peer takes no bytes") from None
+                    self._await_room()
         except OSError:
+            self.lose(Loss.RESET)
             self.event_queue.put("Evt17")
+
+    def _await_room(self) -> None:
+        poll = select.poll()
+        poll.register(self.connection, select.POLLOUT)
+        if self.is_interrupted:
+            patience = _PARTING_SECONDS
+        else:
+            patience = self.assoc.dimse_timeout or 0.0
+            poll.register(self.wake_fd, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(patience * 1000)]
+        if not ready:
+            self.lose(Loss.STALLED)
+            raise TimeoutError("the peer takes no bytes")
+        if self.wake_fd in ready:
+            self.sever()
+
+    def has_input(self) -> bool:
+        """Tell whether bytes, or the end, wait to be read."""
+        return bool(self._unread) or self._can_read(0.0)
 
     def _can_read(self, seconds: float) -> bool:
         """Wait until there are bytes or the end to read; an interruption ends a wait early."""

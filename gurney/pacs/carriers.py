@@ -109,10 +109,10 @@ class PlainCarrier:
         return Prepared(command.awaited, payload, primitive)
 
     def check_quiet(self) -> None:
-        """Look for what the upper-layer thread has met."""
+        """Look for what the upper-layer thread has met, or is about to meet."""
         if self._assoc.wire.is_interrupted:
             raise AssociationEnded("aborted by us")
-        if self._witness.has_ended:
+        if self._witness.has_ended or (self._assoc.wire.has_input() and self._witness.wait(_TURN_SECONDS)):
             raise self._witness.failure()
 
     def send(self, prepared: Prepared) -> None:

@@ -79,4 +79,5 @@ def _comment(message: C_STORE | C_ECHO) -> str:
 
 
 def _offending(message: C_STORE | C_ECHO) -> tuple[int, ...]:
-    return tuple(int(tag) for tag in getattr(message, "OffendingElement", None) or ())
+    tags = getattr(message, "OffendingElement", None) or ()
+    return (int(tags),) if isinstance(tags, int) else tuple(int(tag) for tag in tags)

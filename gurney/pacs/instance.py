@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.status import is_stored
 from gurney.pacs.command import DimsePriority
 from gurney.transfer.outcomes import Event
 
@@ -97,11 +98,8 @@ class StoreResult:
 
     @property
     def is_stored(self) -> bool:
-        """Tell whether the peer said that it holds the instance: success, or a warning (PS3.4 B.2.3, PS3.7 C)."""
-        return self.status is not None and (self.status in _STORED_WITH_WARNING or self.status >> 12 == 0xB)
-
-
-_STORED_WITH_WARNING = frozenset({0x0000, 0x0001, 0x0107, 0x0116})
+        """Tell whether the peer said that it holds the instance: success, or a warning (PS3.4 B.2.3)."""
+        return self.status is not None and is_stored(self.status)
 
 
 class UnusableFileError(Exception):

@@ -10,7 +10,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
-from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.presentation import ContextProposal, context_id
 from gurney.pacs._seams import PacedAssociation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
 from gurney.pacs.errors import BadResponse
@@ -71,7 +71,7 @@ def negotiate(
     assoc.requestor.ae_title = identity.calling_ae_title
     assoc.requestor.maximum_length = remote.max_pdu
     assoc.requestor.requested_contexts = [
-        _requested(2 * place + 1, proposal) for place, proposal in enumerate(proposals)
+        _requested(context_id(place), proposal) for place, proposal in enumerate(proposals)
     ]
     assoc.request()
     if assoc.is_established:
@@ -91,9 +91,9 @@ def negotiate(
     return Negotiated(assoc, witness, contexts, max_pdu)
 
 
-def _requested(context_id: int, proposal: ContextProposal) -> PresentationContext:
+def _requested(number: int, proposal: ContextProposal) -> PresentationContext:
     context = build_context(proposal.sop_class_uid, [proposal.transfer_syntax_uid])
-    context.context_id = context_id
+    context.context_id = number
     return context
 
 
@@ -102,10 +102,16 @@ def _answers(assoc: PacedAssociation, proposals: Sequence[ContextProposal]) -> N
     answers = {context.context_id: context for context in [*assoc.accepted_contexts, *assoc.rejected_contexts]}
     contexts = []
     for place, proposal in enumerate(proposals):
-        context_id = 2 * place + 1
-        if context_id in answers:
-            result = _result(answers[context_id], proposal)
-            contexts.append(NegotiatedContext(context_id, proposal.sop_class_uid, proposal.transfer_syntax_uid, result))
+        answer = answers.get(context_id(place))
+        if answer is not None:
+            contexts.append(
+                NegotiatedContext(
+                    context_id(place),
+                    proposal.sop_class_uid,
+                    proposal.transfer_syntax_uid,
+                    _result(answer, proposal),
+                )
+            )
     return NegotiatedContexts(contexts)
 
 

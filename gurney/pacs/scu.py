@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
-from gurney.dicom.presentation import ContextProposal, plan_contexts
+from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.pacs.association import StoreAssociation
 from gurney.pacs.connection import connect
 from gurney.pacs.engine import DicomEngine
@@ -29,7 +29,6 @@ __all__ = ["StoreScu"]
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-_MOST_CONTEXTS = 128
 
 
 class StoreScu:
@@ -65,8 +64,8 @@ class StoreScu:
         asked = self.events.before_associate_request.ask(
             asked, lambda event, changed: BeforeAssociateRequest(event.remote, tuple(changed))
         )
-        if not 1 <= len(asked.proposals) <= _MOST_CONTEXTS:
-            raise ValueError(f"an association proposes 1 to {_MOST_CONTEXTS} contexts, not {len(asked.proposals)}")
+        if not 1 <= len(asked.proposals) <= MAX_CONTEXTS:
+            raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(asked.proposals)}")
         try:
             connection = connect(remote)
         except AssociationFailure as error:

@@ -8,11 +8,10 @@ pynetdicom's state machine with the wire (:meth:`Wire.take_unread`).
 
 from __future__ import annotations
 
-import errno
 import select
 import time
 
-from gurney.pacs._seams import WireSocket
+from gurney.pacs._seams import Loss, WireSocket
 from gurney.pacs.command import C_STORE_RSP, MalformedCommandError, read_command
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.instance import Payload
@@ -122,8 +121,7 @@ class Wire:
             except BlockingIOError:
                 self._await_room()
             except OSError as error:
-                if error.errno in (errno.ECONNRESET, errno.EPIPE):
-                    self._wire.loss = "reset by the peer"
+                self._wire.lose(Loss.RESET)
                 raise HandBack from error
         self.is_mid_pdu = False
 
@@ -147,10 +145,10 @@ class Wire:
         except BlockingIOError:
             return
         except OSError as error:
-            self._wire.loss = "reset by the peer"
+            self._wire.lose(Loss.RESET)
             raise HandBack from error
         if not count:
-            self._wire.loss = self._wire.loss or "closed by the peer"
+            self._wire.lose(Loss.CLOSED)
             raise HandBack
         self._length += count
 

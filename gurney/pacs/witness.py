@@ -7,12 +7,13 @@ transitions (PS3.8 9.2.3) and names the cause, the same for the wire fast path a
 from __future__ import annotations
 
 import threading
+from enum import StrEnum
 
 from pynetdicom import evt
 from pynetdicom.events import Event
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
-from gurney.pacs._seams import PacedAssociation
+from gurney.pacs._seams import Loss, PacedAssociation
 from gurney.pacs.errors import (
     AcseTimeout,
     AssociationAborted,
@@ -22,9 +23,21 @@ from gurney.pacs.errors import (
     AssociationRejected,
     BadResponse,
     ClosedAtRequest,
+    DimseTimeout,
 )
 
 __all__ = ["Witness"]
+
+
+class Ending(StrEnum):
+    """Actions of the state machine that end an association (PS3.8 tables 9-6 to 9-9)."""
+
+    REJECTED = "AE-4"
+    ABORTED = "AA-3"
+    LOST = "AA-4"
+    INVALID = "AA-8"
+    RELEASED = "AR-2"
+    ABORTED_BY_US = "AA-1"
 
 
 class Witness:
@@ -34,7 +47,7 @@ class Witness:
         self._wire = assoc.wire
         self._rejection: tuple[int, int, int] | None = None
         self._abort: tuple[int, int] | None = None
-        self._causes: list[str] = []
+        self._ending: Ending | None = None
         self._ended = threading.Event()
         assoc.witness(evt.EVT_PDU_RECV, self._on_pdu)
         assoc.witness(evt.EVT_FSM_TRANSITION, self._on_transition)
@@ -46,8 +59,8 @@ class Witness:
             self._abort = (event.pdu.source or 0, event.pdu.reason_diagnostic or 0)
 
     def _on_transition(self, event: Event) -> None:
-        if event.action in _ENDINGS:
-            self._causes.append(event.action)
+        if event.action in _ACTIONS and self._ending is None:
+            self._ending = Ending(event.action)
             self._ended.set()
 
     def wait(self, seconds: float) -> bool:
@@ -65,26 +78,36 @@ class Witness:
             return AssociationRejected(*self._rejection)
         if self._abort is not None:
             return ClosedAtRequest("aborted")
-        if not self._causes or self._causes[0] == _ABORTED_BY_US:
+        if self._ending in (None, Ending.ABORTED_BY_US):
             return AcseTimeout(f"{peer} did not answer the association request in time")
-        if self._causes[0] == _INVALID:
+        if self._ending is Ending.INVALID:
             return ClosedAtRequest("something that is not DICOM")
-        return ClosedAtRequest(self._wire.loss or "closed by the peer")
+        if self._wire.loss is Loss.STALLED:
+            return AcseTimeout(f"{peer} began to answer the association request and did not go on")
+        return ClosedAtRequest(_LOSSES[self._wire.loss])
 
     def failure(self) -> AssociationFailure:
         """Say why an established association is over."""
-        cause = self._causes[0] if self._causes else _LOST
         if self._abort is not None:
             return AssociationAborted(*self._abort)
-        if cause == _INVALID:
-            return BadResponse("a PDU that is invalid or out of place")
-        if cause == _RELEASED:
-            return AssociationLost("released by the peer without being asked")
-        if cause == _ABORTED_BY_US:
-            return AssociationEnded("aborted by us")
-        return AssociationLost(f"connection {self._wire.loss or 'lost'}")
+        match self._ending:
+            case Ending.INVALID:
+                return BadResponse("a PDU that is invalid or out of place")
+            case Ending.RELEASED:
+                return AssociationLost("released by the peer without being asked")
+            case Ending.ABORTED_BY_US:
+                return AssociationEnded("aborted by us")
+        return _LOST_BY.get(self._wire.loss, AssociationLost)(_LOSSES[self._wire.loss])
 
 
-_REJECTED, _ABORTED, _LOST, _INVALID, _RELEASED, _ABORTED_BY_US = "AE-4", "AA-3", "AA-4", "AA-8", "AR-2", "AA-1"
-_ENDINGS = frozenset({_REJECTED, _ABORTED, _LOST, _INVALID, _RELEASED, _ABORTED_BY_US})
-"""Actions of the state machine that end an association (PS3.8 tables 9-6 to 9-9)."""
+_LOSSES = {
+    None: "connection lost",
+    Loss.CLOSED: "connection closed by the peer",
+    Loss.RESET: "connection reset by the peer",
+    Loss.STALLED: "the peer took or gave no byte in time",
+    Loss.OVERLONG: "a PDU longer than any that we expect",
+}
+
+_ACTIONS = frozenset(ending.value for ending in Ending)
+
+_LOST_BY = {Loss.OVERLONG: BadResponse, Loss.STALLED: DimseTimeout}

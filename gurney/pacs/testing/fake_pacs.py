@@ -1,0 +1,149 @@
+"""A Storage SCP on plain sockets that does what its script says and remembers what it acknowledged."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from gurney.pacs.remote import RemoteAE, Timeouts
+from gurney.pacs.testing.record import Record, Stored
+from gurney.pacs.testing.script import Accept, AssociationAct, InstanceAct, Respond, Script
+from gurney.pacs.testing.visit import Visit
+
+__all__ = ["FakePacs"]
+
+
+class FakePacs:
+    """A PACS on loopback, running for a ``with`` block; :meth:`stop` and :meth:`start` take it down and up.
+
+    Without a script it accepts everything and answers success; Verification too. ``limit`` rejects what goes beyond so
+    many associations at once (2/3/2). All methods may be called from any thread, also while it runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        ae_title: str = "FAKEPACS",
+        instance: InstanceAct | None = None,
+        association: AssociationAct | None = None,
+        limit: int = 0,
+    ) -> None:
+        self.ae_title = ae_title
+        self.port = port
+        self.limit = limit
+        self._script = Script(instance or Respond(), association or Accept())
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._visits: dict[Visit, threading.Thread] = {}
+        self._record = Record()
+
+    # --- The script ---------------------------------------------------------------------------------------------------
+
+    def on_instance(self, number: int, act: InstanceAct) -> None:
+        """Do this with the instance that is the so-manieth since the PACS was made."""
+        self._script.by_number[number] = act
+
+    def on_uid(self, sop_instance_uid: str, *acts: InstanceAct) -> None:
+        """Do these with an instance, one each time that it comes; then as usual."""
+        self._script.by_uid[sop_instance_uid] = list(acts)
+
+    def on_association(self, number: int, act: AssociationAct) -> None:
+        """Do this with the association that is the so-manieth to be requested."""
+        self._script.by_association[number] = act
+
+    def always(self, act: InstanceAct | AssociationAct) -> None:
+        """Do this with every instance, or association, that has no act of its own."""
+        if isinstance(act, InstanceAct):
+            self._script.instance_default = act
+        else:
+            self._script.association_default = act
+
+    # --- What happened ------------------------------------------------------------------------------------------------
+
+    @property
+    def stored(self) -> list[Stored]:
+        """What was acknowledged, in order; an instance as often as it was."""
+        return self._record.stored
+
+    def stored_uids(self) -> list[str]:
+        """The SOP Instance UIDs of what was acknowledged."""
+        return [one.sop_instance_uid for one in self.stored]
+
+    @property
+    def associations(self) -> int:
+        """How many associations were requested."""
+        return self._script.associations
+
+    @property
+    def endings(self) -> list[str]:
+        """How connections ended: "released", "aborted" or "lost" by the peer, "rejected" or "ended by the script"."""
+        return self._record.endings
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._visits)
+
+    def remote(self, timeouts: Timeouts | None = None) -> RemoteAE:
+        """Return this PACS as a remote AE."""
+        return RemoteAE(self.ae_title, "127.0.0.1", self.port, timeouts or Timeouts())
+
+    # --- Up and down --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen; at the same port again after a stop."""
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        self._thread = threading.Thread(target=self._listen, args=(listener,), name="fake PACS", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the listener and reset every connection; return when all threads have ended."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            visits = dict(self._visits)
+        for visit, thread in visits.items():
+            visit.cut()
+            thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _listen(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            visit = Visit(connection, self._script, self._record, self.limit)
+            thread = threading.Thread(target=self._serve, args=(visit,), name="fake PACS visit", daemon=True)
+            with self._lock:
+                self._visits[visit] = thread
+            thread.start()
+
+    def _serve(self, visit: Visit) -> None:
+        try:
+            visit.serve()
+        finally:
+            with self._lock:
+                self._visits.pop(visit, None)

@@ -1,0 +1,63 @@
+"""What a fake PACS remembers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+__all__ = ["Record", "Stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An instance that was acknowledged with success or a warning.
+
+    ``digest`` is the SHA-256 of its data set's bytes, ``association`` the number of the association that brought it.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    size: int
+    status: int
+    association: int
+
+
+class Record:
+    """The memory of one fake PACS, shared by its connections."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stored: list[Stored] = []
+        self._endings: list[str] = []
+        self._guests = 0
+
+    def enter(self) -> int:
+        """Count an association that is being requested; return how many there are now."""
+        with self._lock:
+            self._guests += 1
+            return self._guests
+
+    def leave(self, ending: str) -> None:
+        """Count an association out, with how the other side ended it."""
+        with self._lock:
+            self._guests -= 1
+            self._endings.append(ending)
+
+    def store(self, stored: Stored) -> None:
+        """Remember what is about to be acknowledged."""
+        with self._lock:
+            self._stored.append(stored)
+
+    @property
+    def stored(self) -> list[Stored]:
+        """What was acknowledged, in order."""
+        with self._lock:
+            return list(self._stored)
+
+    @property
+    def endings(self) -> list[str]:
+        """How associations ended."""
+        with self._lock:
+            return list(self._endings)
