@@ -12,6 +12,8 @@ from gurney.settings.model import Settings
 from gurney.settings.mounts import MOUNTINFO, network_filesystem
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
 from gurney.settings.schema import label, origin_of, suggest
+from gurney.transfer.errors import RouteTableError
+from gurney.transfer.routing import compile_routes
 
 __all__ = ["check"]
 
@@ -52,6 +54,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _destinations(settings)
     yield from _remotes(settings)
     yield from _watches(settings)
+    yield from _routes(settings)
     for overlap in find_overlaps(settings, mountinfo):
         yield _Finding(overlap.key, overlap.message, "Name a folder apart.")
     yield from _ledger(settings, mountinfo)
@@ -87,11 +90,6 @@ def _destinations(settings: Settings) -> Iterator[_Finding]:
                 if name not in known:
                     key = (table, index, "send_to", position)
                     yield _Finding(key, f'there is no remote "{name}"', suggest(name, known))
-    for index, route in enumerate(settings.route):
-        if route.action == "drop" and route.send_to:
-            yield _Finding(("route", index, "send_to"), 'has no effect with action = "drop"', "Remove one of the two.")
-        elif route.action != "drop" and not route.send_to:
-            yield _Finding(("route", index), "sends nowhere", 'Name remotes in send_to, or set action = "drop".')
 
 
 def _remotes(settings: Settings) -> Iterator[_Finding]:
@@ -123,6 +121,20 @@ def _watches(settings: Settings) -> Iterator[_Finding]:
                 "Set send_to, or add a [[route]].",
                 Severity.WARNING,
             )
+
+
+def _routes(settings: Settings) -> Iterator[_Finding]:
+    remedy = "docs/reference/routing.md tells what a rule may say."
+    for index, rule in enumerate(settings.route_rules):
+        try:
+            compile_routes([rule])
+        except RouteTableError as error:
+            for mistake in error.mistakes:
+                if mistake.position is None:
+                    yield _Finding(("route", index), mistake.words, remedy)
+                else:
+                    place = f"character {mistake.position + 1}"
+                    yield _Finding(("route", index, "when"), f"{place}: {mistake.words}", remedy)
 
 
 def _ledger(settings: Settings, mountinfo: str) -> Iterator[_Finding]:

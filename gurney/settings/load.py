@@ -32,7 +32,7 @@ _PATHS = (
     ("watch", "move_to"),
 )
 # What stands in for a required key that is wrong, so that the rules over many keys can be asked about the rest.
-_STAND_INS: dict[str, Any] = {"ae_title": "STAND-IN", "port": 1, "when": "false"}
+_STAND_INS: dict[str, Any] = {"ae_title": "STAND-IN", "port": 1}
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

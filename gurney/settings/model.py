@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gurney.pacs.remote import check_ae_title
 from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
+from gurney.transfer.routing import RouteRule
+from gurney.transfer.states import Priority
 
 __all__ = [
     "Api",
@@ -95,6 +97,7 @@ Name = Annotated[str, AfterValidator(_name)]
 AETitle = Annotated[str, AfterValidator(check_ae_title)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PriorityName = Literal["stat", "high", "routine", "bulk"]
 Path = Annotated[str, AfterValidator(_path)]
 
 
@@ -261,6 +264,9 @@ class Watch(_Table):
     on_conflict: Literal["review", "replace", "reject"] = Field(
         default="review", description="What to do with another content under a known SOP Instance UID"
     )
+    priority: PriorityName = Field(
+        default="routine", description="stat, high, routine or bulk: what goes first where more is due than can go"
+    )
     send_to: tuple[str, ...] = Field(
         default=(), description="Names of [[remote]]s that get everything from this folder"
     )
@@ -270,7 +276,7 @@ class Route(_Table):
     """A rule over what arrives."""
 
     name: str = Field(min_length=1, max_length=200, description="What commands and logs call the rule")
-    when: str = Field(min_length=1, description='A CEL expression, such as t.Modality == "CT"')
+    when: str = Field(default="", description='A CEL expression, such as t.Modality == "CT"; empty matches everything')
     scope: Literal["study", "instance"] = Field(
         default="study", description="study: once matched, the rest of its study follows; instance: each for itself"
     )
@@ -280,6 +286,9 @@ class Route(_Table):
     )
     action: Literal["send", "hold", "drop"] = Field(
         default="send", description="send; hold until an operator lets go; drop"
+    )
+    priority: PriorityName = Field(
+        default="routine", description="stat, high, routine or bulk: what goes first where more is due than can go"
     )
     stop: bool = Field(default=False, description="true: no later rule is asked when this one matches")
 
@@ -357,6 +366,14 @@ class Settings(BaseSettings):
     def quarantine_path(self) -> str:
         """The quarantine's folder."""
         return self.quarantine.path or os.path.join(self.node.data_dir, "quarantine")
+
+    @property
+    def route_rules(self) -> tuple[RouteRule, ...]:
+        """The routes as the routing room takes them."""
+        return tuple(
+            RouteRule(**route.model_dump(exclude={"priority"}), priority=Priority[route.priority.upper()])
+            for route in self.route
+        )
 
     def remote_named(self, name: str) -> Remote:
         """Return the remote of that name; KeyError when there is none."""

@@ -10,6 +10,7 @@ import pytest
 
 from gurney.errors import ConfigError
 from gurney.settings import InvalidSettingsError, Problem, Settings, load
+from gurney.transfer.routing import RouteRule
 
 REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = 4242\n'
 WATCH = '[[watch]]\nname = "ct1"\npath = "/data/ct1"\nsend_to = ["archive"]\n'
@@ -37,7 +38,7 @@ def test_reads_every_kind_of_table(load_text: LoadText) -> None:
     assert (remote.ae_title, remote.host, remote.port) == ("ORTHANC", "127.0.0.1", 4242)
     assert settings.calling_ae_title(remote) == "ME"
     assert settings.watch[0].settle_seconds is None
-    assert settings.route[0].send_to == ("archive",)
+    assert settings.route_rules == (RouteRule("all ct", 't.Modality == "CT"', ("archive",)),)
     assert settings.complete.quiet == 90.0
     with pytest.raises(KeyError):
         settings.remote_named("elsewhere")
@@ -178,3 +179,8 @@ def test_refuses_what_is_no_text(config_file: Path) -> None:
 def test_settings_made_by_hand_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GURNEY_NODE__AE_TITLE", "ELSEWHERE")
     assert Settings().node.ae_title == "GURNEY"
+
+
+def test_what_is_broken_draws_no_second_complaint(problems_of: Callable[..., tuple[Problem, ...]]) -> None:
+    # With send_to unreadable, "its files would go nowhere" would be a guess.
+    assert [each.key for each in problems_of(REMOTE + WATCH.replace('"archive"', "4"))] == ["watch[ct1].send_to[0]"]
