@@ -117,23 +117,27 @@ class KnownFile:
     size: int
     mtime_ns: int
     state: FileState
+    reason: str
+    spool_path: str
 
 
 @dataclass(frozen=True, slots=True)
 class TwinFile:
-    """One file of a known instance, to compare with."""
+    """One file of a known instance, to compare with while its size and time of modification are what they were."""
 
     file_id: int
     path: bytes
     spool_id: int
     spool_path: str
+    size: int
+    mtime_ns: int
     dataset_offset: int
     digest: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """The newest instance of a SOP Instance UID, and the files of it that still exist."""
+    """The newest instance of a SOP Instance UID, and the files of it that we had or still have."""
 
     instance_id: int
     transfer_syntax_uid: str
@@ -146,12 +150,12 @@ def known_files(conn: Connection, source: str, paths: Sequence[bytes]) -> dict[b
     known: dict[bytes, KnownFile] = {}
     for start in range(0, len(paths), _AT_ONCE):
         rows = conn.execute(
-            select(File.path, File.id, File.dev, File.inode, File.size, File.mtime_ns, File.state).where(
-                File.source == source, File.path.in_(paths[start : start + _AT_ONCE]), ~file_is(FileState.GONE)
-            )
+            select(File.path, File.id, File.dev, File.inode, File.size, File.mtime_ns, File.state)
+            .add_columns(File.reason, File.spool_path)
+            .where(File.source == source, File.path.in_(paths[start : start + _AT_ONCE]), ~file_is(FileState.GONE))
         )
-        for row in rows:
-            known[row.path] = KnownFile(row.id, row.dev, row.inode, row.size, row.mtime_ns, FileState(row.state))
+        for path, file_id, dev, inode, size, mtime_ns, state, reason, spool_path in rows:
+            known[path] = KnownFile(file_id, dev, inode, size, mtime_ns, FileState(state), reason, spool_path)
     return known
 
 
@@ -169,10 +173,13 @@ def twins(conn: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Twin]
                 File.path,
                 File.spool_id,
                 File.spool_path,
+                File.size.label("file_size"),
+                File.spool_mtime_ns,
                 File.dataset_offset,
                 File.digest,
             )
-            .outerjoin(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+            # Gone is what lay in the watched folder; our copy of it, or at least its digest, may remain.
+            .outerjoin(File, File.instance_id == Instance.id)
             .where(Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _AT_ONCE]))
             .order_by(Instance.sop_instance_uid, Instance.version, File.id)
         )
@@ -182,7 +189,16 @@ def twins(conn: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Twin]
                 twin = found[row.sop_instance_uid] = Twin(row.id, row.transfer_syntax_uid, row.size)
             if row.file_id is not None:
                 twin.files.append(
-                    TwinFile(row.file_id, row.path, row.spool_id, row.spool_path, row.dataset_offset, row.digest)
+                    TwinFile(
+                        row.file_id,
+                        row.path,
+                        row.spool_id,
+                        row.spool_path,
+                        row.file_size,
+                        row.spool_mtime_ns,
+                        row.dataset_offset,
+                        row.digest,
+                    )
                 )
     return found
 

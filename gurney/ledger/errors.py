@@ -5,14 +5,15 @@ LedgerError
 ├── LedgerMismatch       code and schema don't fit: refuse to start (permanent)
 ├── LedgerCorrupt        the database file is damaged: refuse to start (permanent)
 ├── LeaseLost            the lease has run out or was taken: abort the association, write nothing
-└── StaleRead            what a decision was based on has changed: decide again
+├── StaleRead            what a decision was based on has changed: decide again
+└── SpoolMismatch        a folder is not the spool that the ledger knows by that name: refuse it (permanent)
 """
 
 from __future__ import annotations
 
 from gurney.errors import LedgerError
 
-__all__ = ["LeaseLost", "LedgerCorrupt", "LedgerMismatch", "LedgerUnavailable", "StaleRead"]
+__all__ = ["LeaseLost", "LedgerCorrupt", "LedgerMismatch", "LedgerUnavailable", "SpoolMismatch", "StaleRead"]
 
 
 class LedgerUnavailable(LedgerError):
@@ -39,3 +40,9 @@ class LeaseLost(LedgerError):
 
 class StaleRead(LedgerError):
     """Tell a caller that what it decided on has changed since it looked."""
+
+
+class SpoolMismatch(LedgerError):
+    """Refuse a folder that is not the spool that the ledger knows by its name."""
+
+    permanent = True

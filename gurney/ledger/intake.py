@@ -187,6 +187,8 @@ class _Group:
     def _rewrite(self, arrival: Arrival, instance: AnyRow) -> None:
         """Replace a content that nobody has claimed yet: the modality has written its file again."""
         study_id, series_id = self._place(arrival)
+        # What was there before is no file of this content.
+        self.tx.conn.execute(update(File).where(File.instance_id == instance.id).values(instance_id=None))
         self.tx.conn.execute(
             update(Instance)
             .where(Instance.id == instance.id)
@@ -259,8 +261,10 @@ class _Group:
         self.taken[arrival.instance.study.study_instance_uid] += 1
 
     def _untouched(self, instance_id: int) -> bool:
-        claimed = select(Item.id).where(Item.instance_id == instance_id, Item.fence > 0).limit(1)
-        return self.tx.conn.execute(claimed).one_or_none() is None
+        """Whether nobody has claimed the content yet, nor another file brought it too."""
+        claimed = select(Item.id).where(Item.instance_id == instance_id, Item.fence > 0)
+        brought = select(File.id).where(File.instance_id == instance_id, ~file_is(FileState.GONE))
+        return not self.tx.conn.scalar(select(claimed.exists() | brought.exists()))
 
     def _place(self, arrival: Arrival) -> tuple[int, int]:
         """Find or make the study and the series; note which rules the study has newly matched."""

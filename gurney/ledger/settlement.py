@@ -238,7 +238,7 @@ class _Batch:
             else item.first_failed_at,
             "last_failed_at": self.tx.now if failed else item.last_failed_at,
             "last_status": settlement.event.status,
-            "last_words": decision.words[:400],
+            "last_words": "" if decision.outcome is Outcome.OK else decision.words[:400],
             "settled_at": self.tx.now if closed else None,
         }
 

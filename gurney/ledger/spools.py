@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select, update
 
+from gurney.ledger.database import Transaction
+from gurney.ledger.errors import SpoolMismatch
 from gurney.ledger.models import Spool
 
-__all__ = ["MARKER", "SpoolPlace", "known_spools"]
+__all__ = ["MARKER", "SpoolPlace", "known_spools", "register_spool"]
 
 MARKER = ".gurney-spool"
 
@@ -42,3 +44,23 @@ def known_spools(conn: Connection) -> list[SpoolPlace]:
         SpoolPlace(row.id, row.name, row.path, row.marker)
         for row in conn.execute(select(Spool.__table__).order_by(Spool.id))
     ]
+
+
+def register_spool(tx: Transaction, name: str, path: str, marker: str) -> SpoolPlace:
+    """Enter a spool that carries ``marker``, or find it again; a spool that was moved as a whole gets its new path.
+
+    Raises :class:`SpoolMismatch` when the name is another spool's, or the marker another name's.
+    """
+    rows = tx.conn.execute(select(Spool.__table__).where((Spool.name == name) | (Spool.marker == marker))).all()
+    if not rows:
+        spool_id = tx.conn.execute(insert(Spool).values(name=name, path=path, marker=marker).returning(Spool.id))
+        return SpoolPlace(spool_id.scalar_one(), name, path, marker)
+    row = rows[0]
+    if len(rows) > 1 or row.name != name or row.marker != marker:
+        raise SpoolMismatch(
+            f"the folder {path} is not the spool {name!r} that the ledger knows: mount or restore the right one, or "
+            "give this one another name"
+        )
+    if row.path != path:
+        tx.conn.execute(update(Spool).where(Spool.id == row.id).values(path=path))
+    return SpoolPlace(row.id, name, path, marker)

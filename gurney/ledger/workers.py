@@ -51,6 +51,7 @@ def interruption(conn: Connection, ticket: LeaseTicket, priority: Priority, item
     """Look whether a batch must stop at the next instance: drained, paused, or STAT waiting for its association."""
     row = conn.execute(
         select(Destination.paused_by, Destination.stat_waiting_at, LedgerMeta.draining, Lease.recalled)
+        .select_from(Destination)
         .join(LedgerMeta, LedgerMeta.id == 1)
         .join(Lease, Lease.id == ticket.id)
         .where(Destination.id == ticket.destination_id)

@@ -1,0 +1,65 @@
+"""``config check``, ``config show``, ``reload``: look at the configuration before it is used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import typer
+
+from gurney.errors import GurneyError
+from gurney.settings import InvalidSettingsError, Problem, check, show
+from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.pid_file import PidFile
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    config = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+    config.command("check")(check_settings)
+    config.command("show")(show_settings)
+    app.add_typer(config, name="config")
+    app.command("reload")(reload)
+
+
+def check_settings(
+    ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One JSON document.")
+) -> None:
+    """Name every mistake with its line, key and remedy; exit 2 if there is an error."""
+    problems: list[Problem]
+    try:
+        problems = check(ctx.obj.settings)
+    except InvalidSettingsError as error:
+        problems = list(error.problems)
+    bad = any(problem.is_error for problem in problems)
+    if as_json:
+        print_json({"ok": not bad, "problems": [problem.as_dict() for problem in problems]})
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        warnings = sum(not problem.is_error for problem in problems)
+        typer.echo(f"{len(problems) - warnings} errors, {warnings} warnings", err=True)
+    if bad:
+        raise typer.Exit(2)
+
+
+def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="JSON, not TOML.")) -> None:
+    """Show the configuration in force, defaults included, secrets masked."""
+    sys.stdout.write(show(ctx.obj.settings, "json" if as_json else "toml"))
+
+
+def reload(ctx: typer.Context) -> None:
+    """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
+    edge: Edge = ctx.obj
+    settings = edge.settings
+    errors = [problem for problem in check(settings) if problem.is_error]
+    if errors:
+        raise InvalidSettingsError(errors)
+    pid = PidFile(settings.node.data_dir).owner()
+    if pid is None:
+        raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")
+    os.kill(pid, signal.SIGHUP)
+    typer.echo("the configuration is good; the running processes are being restarted with it", err=True)

@@ -1,0 +1,70 @@
+"""What every command starts from: the settings, read once, and the ledger, opened when asked for."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gurney.jobs import Doorbell, Lane, embedded_url, make_app
+from gurney.ledger.database import Ledger
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.schema import check_schema
+from gurney.ledger.spools import known_spools
+from gurney.settings import Settings, load
+
+__all__ = ["Edge", "print_json"]
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    json.dump(document, sys.stdout, indent=2, sort_keys=False, default=str)
+    sys.stdout.write("\n")
+
+
+@dataclass
+class Edge:
+    """The process edge of one command: the only place that reads settings."""
+
+    config: str | None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration. Raises ConfigError with every mistake."""
+        return load(self.config)
+
+    @property
+    def actor(self) -> str:
+        """Who is named in the trail for what this command does."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):  # a container's user need not have a name
+            return f"uid {os.getuid()}"
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Open the ledger. Raises LedgerError, with what to do, when it can't be used."""
+        ledger = Ledger(self.settings.ledger_url)
+        try:
+            check_schema(ledger)
+            yield ledger
+        finally:
+            ledger.dispose()
+
+    def ring(self, ledger: Ledger, bells: Sequence[Bell]) -> None:
+        """Ring for work that a command has made due. Without a broker the reconciler will, within seconds."""
+        url = self.settings.broker.url or embedded_url(self.settings.node.data_dir)
+        if not bells or url is None:
+            return
+        with ledger.read() as conn:
+            pools = {place.id: place.name for place in known_spools(conn)}
+        doorbell = Doorbell(make_app(url))
+        for bell in bells:
+            doorbell.ring(pools[bell.spool_id], Lane(bell.lane), bell.destination)
+        doorbell.close()

@@ -1,0 +1,141 @@
+"""The commands that run for long: ``up``, ``daemon``, ``worker``; and ``migrate``, which must come before them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import typer
+
+from gurney.errors import ConfigError
+from gurney.jobs import EmbeddedBroker, Lane
+from gurney.jobs.tether import tie_to_parent
+from gurney.ledger.database import Ledger
+from gurney.ledger.schema import check_schema, migrate
+from gurney.observability import configure_logging, get_logger
+from gurney.settings import Settings, load
+from gurney_daemon.cli.edge import Edge
+from gurney_daemon.pid_file import PidFile
+from gurney_daemon.supervisor import PARENT, Child, Supervisor
+
+__all__ = ["register"]
+
+log = get_logger(__name__)
+
+# Workers end first, while the daemon still stands to be asked.
+_WORKERS_FIRST, _DAEMON_LAST = 0, 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("daemon")(daemon)
+    app.command("worker")(worker)
+    app.command("migrate")(migrate_ledger)
+
+
+def up(ctx: typer.Context) -> None:
+    """Run everything on this machine: broker, migration, daemon, workers. SIGTERM drains, SIGHUP reloads."""
+    edge: Edge = ctx.obj
+    settings = edge.settings
+    _log_to(settings, "up")
+    os.makedirs(settings.node.data_dir, exist_ok=True)
+    with PidFile(settings.node.data_dir), ExitStack() as stack:
+        migrate(settings.ledger_url)
+        children = [*_worker_children(edge), _daemon_child(edge)]
+        if not settings.broker_is_embedded:
+            _supervise(edge, children)
+            return
+        broker = stack.enter_context(EmbeddedBroker(settings.node.data_dir))
+        if broker.is_degraded:
+            from gurney_daemon.one_process import run_in_one_process
+
+            log.warning("broker_degraded", reason="no Valkey or Redis server was found: everything runs in one process")
+            run_in_one_process(settings)
+        else:
+            _supervise(edge, children, tick=broker.ensure)
+
+
+def daemon(ctx: typer.Context) -> None:
+    """Run the daemon alone: it watches folders, takes files in, rings the workers."""
+    from gurney_daemon.service import run_daemon
+
+    settings = ctx.obj.settings
+    _log_to(settings, "daemon")
+    _tie()
+    run_daemon(settings)
+
+
+def worker(
+    ctx: typer.Context,
+    lanes: str = typer.Option(
+        "", "--lanes", metavar="stat|stat,work", help="Run one worker for these lanes only, in this process."
+    ),
+) -> None:
+    """Run this host's workers: they send. One slot serves STAT alone."""
+    edge: Edge = ctx.obj
+    settings = edge.settings
+    if not lanes:
+        _log_to(settings, "worker")
+        with_ledger = Ledger(settings.ledger_url)
+        check_schema(with_ledger)
+        with_ledger.dispose()
+        _supervise(edge, _worker_children(edge))
+        return
+    from gurney_workers.worker import run_worker
+
+    wanted = tuple(Lane(lane) for lane in lanes.split(","))
+    _log_to(settings, f"worker.{wanted[-1].value}")
+    _tie()
+    run_worker(settings, wanted, 1 if wanted == (Lane.STAT,) else settings.workers.processes)
+
+
+def migrate_ledger(ctx: typer.Context) -> None:
+    """Bring the ledger's schema to this version. Safe to run twice."""
+    settings = ctx.obj.settings
+    _log_to(settings, "migrate")
+    migrate(settings.ledger_url)
+    log.info("ledger_migrated")
+
+
+def _worker_children(edge: Edge) -> list[Child]:
+    children = [Child("worker.work", [*_self(edge), "worker", "--lanes", "stat,work"], _WORKERS_FIRST)]
+    if edge.settings.workers.stat_slot:
+        children.append(Child("worker.stat", [*_self(edge), "worker", "--lanes", "stat"], _WORKERS_FIRST))
+    return children
+
+
+def _daemon_child(edge: Edge) -> Child:
+    return Child("daemon", [*_self(edge), "daemon"], _DAEMON_LAST)
+
+
+def _self(edge: Edge) -> list[str]:
+    command = [sys.executable, "-m", "gurney_daemon"]
+    return [*command, "--config", edge.config] if edge.config else command
+
+
+def _supervise(edge: Edge, children: list[Child], tick: Callable[[], object] = lambda: None) -> None:
+    def reload() -> bool:
+        """Keep what runs unless the new configuration is good."""
+        try:
+            load(edge.config)
+        except ConfigError as error:
+            log.error("reload_refused", reason=str(error))
+            return False
+        log.info("reload_accepted")
+        return True
+
+    Supervisor(children, reload=reload, tick=tick).run()
+
+
+def _tie() -> None:
+    """Under a supervisor, end when it ends, however it does."""
+    parent = os.environ.pop(PARENT, "")
+    if parent:
+        tie_to_parent(int(parent))
+
+
+def _log_to(settings: Settings, service: str) -> None:
+    configure_logging(settings.log.format, settings.log.level, service=service)

@@ -1,0 +1,144 @@
+"""Keep processes running: start, restart what dies, drain in order, leave nothing behind.
+
+Each child is one command. A child that dies is started again after a wait that grows while it keeps dying. On SIGTERM
+the children are ended in the order of their ``rank``, lowest first, so that workers give their leases back while the
+ledger and the broker still stand.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+from gurney.observability import get_logger
+
+__all__ = ["PARENT", "Child", "Supervisor"]
+
+# Names the supervisor's process id to its children, which tie themselves to it.
+PARENT = "GURNEY_SUPERVISOR"
+_TICK = 0.2
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+# A child that has run for this long has recovered: the next wait is short again.
+_RECOVERED = 60.0
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Child:
+    """A command to keep running. ``rank`` is its place in the order of ending."""
+
+    name: str
+    command: Sequence[str]
+    rank: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    started_at: float = 0.0
+    start_at: float = 0.0
+    deaths: int = 0
+
+
+class Supervisor:
+    """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` whether to restart them.
+
+    ``tick`` is called every fraction of a second, for what the supervisor's own process keeps alive.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        drain_seconds: float = 60.0,
+        reload: Callable[[], bool] = lambda: False,
+        tick: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Prepare; nothing is started yet."""
+        self._children = sorted(children, key=lambda child: child.rank)
+        self._drain_seconds = drain_seconds
+        self._reload, self._tick = reload, tick
+        self._ending = self._reloading = False
+
+    def run(self) -> None:
+        """Start everything and watch over it; return when all has ended."""
+        previous = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
+        try:
+            while not self._ending:
+                self._tick()
+                for child in self._children:
+                    self._look_after(child)
+                if self._reloading:
+                    self._reloading = False
+                    self._restart_all()
+                time.sleep(_TICK)
+        finally:
+            self._end_all()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._reloading = True
+        else:
+            self._ending = True
+
+    def _look_after(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.start_at:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        child.process = None
+        child.deaths = 1 if now - child.started_at > _RECOVERED else child.deaths + 1
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (child.deaths - 1))
+        child.start_at = now + wait
+        log.error("child_died", child=child.name, code=code, again_in=wait)
+
+    def _start(self, child: Child) -> None:
+        child.process = subprocess.Popen(
+            child.command,
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C reaches the supervisor alone, which ends the others in order.
+            start_new_session=True,
+            env={**os.environ, PARENT: str(os.getpid())},
+        )
+        child.started_at = time.monotonic()
+        log.info("child_started", child=child.name, pid=child.process.pid)
+
+    def _restart_all(self) -> None:
+        if not self._reload():
+            return
+        self._end_all()
+        for child in self._children:
+            child.start_at = 0.0
+
+    def _end_all(self) -> None:
+        deadline = time.monotonic() + self._drain_seconds
+        for rank in sorted({child.rank for child in self._children}):
+            running = [child for child in self._children if child.rank == rank and child.process is not None]
+            for child in running:
+                if child.process is not None:
+                    child.process.terminate()
+            for child in running:
+                self._await_end(child, deadline)
+
+    def _await_end(self, child: Child, deadline: float) -> None:
+        if child.process is None:
+            return
+        try:
+            child.process.wait(max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("child_killed", child=child.name, reason="it did not drain in time; its leases will run out")
+            # The child leads a process group of its own: nothing of it stays.
+            os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+        child.process = None
+        log.info("child_ended", child=child.name)
