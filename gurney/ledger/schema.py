@@ -58,7 +58,7 @@ def check_schema(ledger: Ledger) -> None:
             raise LedgerMismatch("this ledger is empty: run 'gurney migrate' (or 'gurney up', which does it) first")
     _refuse_newer(ledger)
     with ledger.read() as conn:
-        schema = conn.scalar(select(LedgerMeta.schema))
+        schema = conn.scalar(select(LedgerMeta.schema_version))
     if schema is None or schema < SCHEMA:
         raise LedgerMismatch(
             f"this ledger has schema {schema}, this version of Gurney needs {SCHEMA}: back it up, "
@@ -70,10 +70,10 @@ def _refuse_newer(ledger: Ledger) -> None:
     with ledger.read() as conn:
         if not inspect(conn).has_table("ledger_meta"):
             return
-        row = conn.execute(select(LedgerMeta.schema, LedgerMeta.min_code)).one_or_none()
+        row = conn.execute(select(LedgerMeta.schema_version, LedgerMeta.min_code)).one_or_none()
     if row is not None and row.min_code > SCHEMA:
         raise LedgerMismatch(
-            f"this ledger has schema {row.schema} and needs code that knows at least {row.min_code}; this version of "
+            f"this ledger has schema {row.schema_version} and needs code that knows at least {row.min_code}; this version of "
             f"Gurney knows {SCHEMA}: install the newer version again, or restore the backup made before the upgrade"
         )
 

@@ -17,7 +17,7 @@ class LedgerMeta(Base):
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    schema: Mapped[int] = mapped_column("schema_version")
+    schema_version: Mapped[int] = mapped_column()
     min_code: Mapped[int] = mapped_column()
     generation: Mapped[str] = mapped_column(String(36))
     draining: Mapped[bool] = mapped_column(default=False)
@@ -31,7 +31,7 @@ class Clock(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     boot_id: Mapped[str] = mapped_column(String(36))
-    offset: Mapped[float] = mapped_column("offset_seconds", LedgerTime)
+    offset_seconds: Mapped[float] = mapped_column(LedgerTime)
     last_seen: Mapped[float] = mapped_column(LedgerTime)
 
 
