@@ -51,16 +51,18 @@ class BootClock:
 
     def now(self, conn: Connection) -> float:
         """Return boot time plus the stored offset."""
-        if self.offset is None:
-            self.offset = self.anchor(conn)
-        return self._elapsed() + self.offset
+        return self._elapsed() + (self.anchor(conn) if self.offset is None else self.offset)
 
     def anchor(self, conn: Connection) -> float:
-        """Agree on this boot's offset with every other process of this host; the first one writes it."""
+        """Agree on this boot's offset with every other process of this host; the first one writes it.
+
+        It is kept once it was read back: the transaction that wrote it might have been rolled back.
+        """
         boot = _boot_id()
-        row = conn.execute(select(Clock.boot_id, Clock.offset, Clock.last_seen)).one_or_none()
+        row = conn.execute(select(Clock.boot_id, Clock.offset_seconds, Clock.last_seen)).one_or_none()
         if row is not None and row.boot_id == boot:
-            return float(row.offset)
+            self.offset = float(row.offset_seconds)
+            return self.offset
         start = max(time.time(), row.last_seen if row is not None else 0.0)
         offset = start - self._elapsed()
         values = {"boot_id": boot, "offset_seconds": offset, "last_seen": start}
