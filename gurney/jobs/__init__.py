@@ -8,6 +8,7 @@ from gurney.jobs.embedded import BrokerKind, EmbeddedBroker, embedded_url
 from gurney.jobs.errors import FolderInUseError, RuntimeFolderError, ServerStartError
 from gurney.jobs.folder_lock import FolderLock
 from gurney.jobs.queues import Lane, queue_name, queue_names
+from gurney.jobs.worker import PoolKind, in_each_process, worker_arguments
 
 __all__ = [
     "SERVE_TASK",
@@ -17,11 +18,14 @@ __all__ = [
     "FolderInUseError",
     "FolderLock",
     "Lane",
+    "PoolKind",
     "RuntimeFolderError",
     "ServerStartError",
     "embedded_url",
+    "in_each_process",
     "is_in_process",
     "make_app",
     "queue_name",
     "queue_names",
+    "worker_arguments",
 ]

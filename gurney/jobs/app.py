@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.app.log import Logging
 from kombu.connection import Connection
 
 from gurney.errors import ConfigError
@@ -58,6 +59,13 @@ class _DoorbellAMQP(AMQP):  # type: ignore[misc]  # Celery is untyped
     Connection = _PatientConnection
 
 
+class _HostsLogging(Logging):  # type: ignore[misc]  # Celery is untyped
+    """Leave logging, warnings and standard output as the process has set them up."""
+
+    def setup(self, *_: Any, **__: Any) -> bool:
+        return True
+
+
 def is_in_process(broker_url: str) -> bool:
     """Tell whether the broker lives in this process only, so that daemon and workers must share it as threads."""
     return urlsplit(broker_url).scheme == _IN_PROCESS
@@ -69,7 +77,7 @@ def make_app(broker_url: str, *, name: str = "gurney") -> Celery:
     ``broker_url`` is ``redis://``, ``rediss://``, ``redis+socket:///path``, ``sentinel://``, ``amqp://``, ``amqps://``,
     or ``memory://`` for threads in one process. Raises :class:`ConfigError` for any other.
     """
-    app = Celery(name, broker=broker_url, amqp=_DoorbellAMQP, set_as_current=False)
+    app = Celery(name, broker=broker_url, amqp=_DoorbellAMQP, log=_HostsLogging, set_as_current=False)
     app.conf.update(
         # Ids in JSON: a message can carry neither code nor a patient.
         accept_content=["json"],
@@ -92,9 +100,6 @@ def make_app(broker_url: str, *, name: str = "gurney") -> Celery:
         worker_prefetch_multiplier=1,
         # A child that imports the ledger on a busy host may need more than the default 4 s, and would be killed.
         worker_proc_alive_timeout=60.0,
-        # Logging is the process edge's own.
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
         **_transport_settings(broker_url),
     )
     return app

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+
 import pytest
 
 from gurney.errors import ConfigError
@@ -19,7 +22,6 @@ def test_a_message_is_rather_lost_than_repeated_or_trusted(url: str) -> None:
     assert conf.task_ignore_result is True
     assert conf.result_backend is None
     assert conf.worker_prefetch_multiplier == 1
-    assert conf.worker_hijack_root_logger is False
     assert conf.worker_cancel_long_running_tasks_on_connection_loss is False
     assert conf.broker_connection_max_retries is None
 
@@ -44,6 +46,13 @@ def test_a_refusal_repeats_no_password() -> None:
 def test_only_memory_is_in_process() -> None:
     assert is_in_process(IN_PROCESS_URL)
     assert not any(is_in_process(url) for url in URLS[:-1])
+
+
+def test_logging_stays_as_the_process_has_it() -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers), sys.stdout, sys.stderr)
+    make_app("memory://").log.setup(loglevel="DEBUG", redirect_stdouts=True)
+    assert (root.level, list(root.handlers), sys.stdout, sys.stderr) == before
 
 
 def test_two_apps_share_nothing() -> None:

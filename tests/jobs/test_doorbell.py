@@ -173,7 +173,7 @@ def test_threads_share_a_doorbell(broker: EmbeddedBroker, doorbell: Doorbell) ->
 
 
 FORKING = """
-import os, sys, threading
+import os, signal, sys
 from gurney.jobs import Doorbell, Lane, make_app
 
 doorbell = Doorbell(make_app(sys.argv[1]))
@@ -181,6 +181,7 @@ assert doorbell.ring("main", Lane.WORK, "parent")
 with doorbell._lock:  # as when another thread is just ringing
     child = os.fork()
     if child == 0:
+        signal.alarm(30)  # a lock that is never released
         good = all(doorbell.ring("main", Lane.WORK, "child") for _ in range(20))
         os._exit(0 if good else 1)
 assert all(doorbell.ring("main", Lane.WORK, "parent") for _ in range(20))

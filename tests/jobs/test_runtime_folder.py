@@ -16,12 +16,6 @@ from gurney.jobs.runtime_folder import MOST_PATH_BYTES, open_runtime_folder
 NAME = "broker.sock"
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-
-
 @pytest.fixture
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = tmp_path_factory.mktemp("run")
