@@ -76,6 +76,7 @@ _FIND: Final[_Rows] = (
     (0xA700, 0xA700, "out of resources"),
     (0xA710, 0xA710, "the peer refuses a search without keys it requires"),
     (0xA900, 0xA9FF, "the identifier does not match the SOP class"),
+    (0xB001, 0xB001, "the peer's limit of matches is reached, another query may find more"),
     (0xC000, 0xCFFF, "unable to process the query"),
     (0xFF00, 0xFF00, "pending, a match follows"),
     (0xFF01, 0xFF01, "pending, although some optional keys are not supported"),
