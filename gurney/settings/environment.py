@@ -59,15 +59,22 @@ def _parse(variable: str, text: str) -> dict[str, Any]:
 
 
 def _lay(layers: Layers, origin: Origin, key: str, value: Any) -> None:
-    if schema.is_named_tables(key) and isinstance(value, dict):
-        for name, entry in value.items():
-            _override(layers, origin, (key, _index_of(layers, origin, key, name)), entry)
-    else:
+    if not schema.is_named_tables(key) or not isinstance(value, dict):
         _override(layers, origin, (key,), value)
+        return
+    entries = layers.values.setdefault(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        # The file has something else there; that mistake is the one to tell.
+        return
+    for name, entry in value.items():
+        if isinstance(entry, dict):
+            _override(layers, origin, (key, _index_of(layers, origin, key, name)), entry)
+        else:
+            layers.error(origin, "", f"names no key of [[{key}]]", f"Write {origin.source}__KEY.")
 
 
 def _index_of(layers: Layers, origin: Origin, key: str, name: str) -> int:
-    entries = layers.values.setdefault(key, [])
+    entries: list[dict[str, Any]] = layers.values[key]
     for index, entry in enumerate(entries):
         if _variable_form(entry.get("name")) == _variable_form(name):
             return index

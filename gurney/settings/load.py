@@ -115,6 +115,8 @@ def _field_path(path: KeyPath) -> KeyPath:
 def _mend(values: dict[str, Any], path: KeyPath) -> None:
     holder: Any = values
     for part in path[:-1]:
+        if isinstance(holder, dict) and part not in holder:
+            return  # an earlier mistake took all of it
         holder = holder[part]
     key = path[-1]
     if isinstance(key, int):

@@ -7,14 +7,25 @@ remedy that a mistake in its key shows. Rules that look at more than one key liv
 from __future__ import annotations
 
 import os
-import re
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gurney.pacs.remote import check_ae_title
+from gurney.settings.fields import (
+    AETitle,
+    BrokerUrl,
+    CallingAETitle,
+    Host,
+    LedgerUrl,
+    MaxPdu,
+    Name,
+    OptionalPath,
+    Path,
+    Port,
+    PriorityName,
+    TimeZone,
+)
 from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
 from gurney.transfer.routing import RouteRule
@@ -37,69 +48,6 @@ __all__ = [
     "Workers",
 ]
 
-_BROKERS = frozenset({"amqp", "amqps", "memory", "redis", "redis+socket", "rediss", "sentinel"})
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("is not a name")
-    return value
-
-
-def _calling_ae_title(value: str) -> str:
-    if value == "source":
-        # What a folder brings has no calling AE title that could be passed on.
-        raise ValueError("is not served by this version, which receives from folders only")
-    return check_ae_title(value) if value else value
-
-
-def _host(value: str) -> str:
-    if not value or any(char.isspace() or char == "/" for char in value):
-        raise ValueError("is not a host name or address")
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is not a time zone") from None
-    return value
-
-
-def _path(value: str) -> str:
-    if not value or "\0" in value:
-        raise ValueError("is not a path")
-    return value
-
-
-def _ledger_url(value: str) -> str:
-    if value and not value.startswith(("sqlite:////", "postgresql+psycopg://")):
-        raise ValueError("is not a ledger that Gurney can use")
-    return value
-
-
-def _broker_url(value: str) -> str:
-    if value and value.partition("://")[0] not in _BROKERS:
-        raise ValueError("is not a broker that Gurney can use")
-    return value
-
-
-def _max_pdu(value: int) -> int:
-    # PS3.8 D.1: four bytes, and zero for no limit. Shorter ones than this would be headers for the most part.
-    if value and not 1024 <= value <= 0xFFFFFFFF:
-        raise ValueError("is not a PDU length")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-AETitle = Annotated[str, AfterValidator(check_ae_title)]
-Host = Annotated[str, AfterValidator(_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-PriorityName = Literal["stat", "high", "routine", "bulk"]
-Path = Annotated[str, AfterValidator(_path)]
-
 
 class _Table(BaseModel):
     # What a value was is never repeated by pydantic: it may be a secret.
@@ -115,7 +63,7 @@ class Node(_Table):
     data_dir: Path = Field(
         default="/var/lib/gurney", description="Folder for everything of ours that has no path of its own"
     )
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+    timezone: TimeZone = Field(
         default="UTC", description='An IANA name such as "Europe/Berlin", for schedules and display'
     )
 
@@ -123,7 +71,7 @@ class Node(_Table):
 class Ledger(_Table):
     """The database that knows the state of every instance."""
 
-    url: Annotated[str, AfterValidator(_ledger_url)] = Field(
+    url: LedgerUrl = Field(
         default="",
         repr=False,
         description='Empty for SQLite in data_dir, or "sqlite:////path" or "postgresql+psycopg://user:password@host/db"',
@@ -133,7 +81,7 @@ class Ledger(_Table):
 class Broker(_Table):
     """The doorbell's carrier."""
 
-    url: Annotated[str, AfterValidator(_broker_url)] = Field(
+    url: BrokerUrl = Field(
         default="", repr=False, description='Empty for the embedded one, or "redis://...", "rediss://...", "amqp://..."'
     )
 
@@ -157,7 +105,7 @@ class Spool(_Table):
     name: Name = Field(
         default="main", description="Letters, digits, - and _; workers that can read this spool serve it"
     )
-    path: str = Field(default="", description="Empty for a folder in data_dir")
+    path: OptionalPath = Field(default="", description="Empty for a folder in data_dir")
     retain_days: int = Field(default=14, ge=0, le=36_500, description="Days that sent instances stay in the spool")
     keep_free: ReserveField = Field(
         default=Reserve(share=0.1),
@@ -169,7 +117,7 @@ class Spool(_Table):
 class Quarantine(_Table):
     """Where files go that can't be what they should be."""
 
-    path: str = Field(default="", description="Empty for a folder in data_dir")
+    path: OptionalPath = Field(default="", description="Empty for a folder in data_dir")
 
 
 class Log(_Table):
@@ -205,13 +153,13 @@ class Remote(_Table):
     ae_title: AETitle = Field(description="The AE title that it answers to; up to 16 characters, no backslash")
     host: Host = Field(description="A host name or address, without a scheme or port")
     port: Port = Field(description="A TCP port, 1 to 65535")
-    calling_ae_title: Annotated[str, AfterValidator(_calling_ae_title)] = Field(
+    calling_ae_title: CallingAETitle = Field(
         default="", description="The AE title that we call it with; empty for [node] ae_title"
     )
     max_associations: int = Field(
         default=2, ge=1, le=128, description="Associations open at once, over all hosts, 1 to 128"
     )
-    max_pdu: Annotated[int, AfterValidator(_max_pdu)] = Field(
+    max_pdu: MaxPdu = Field(
         default=16384, description="The longest PDU in bytes that we take from it: 1024 or more, 0 for no limit"
     )
     fast_path: bool = Field(default=True, description="false sends through pynetdicom alone: slower, same bytes")
@@ -254,7 +202,7 @@ class Watch(_Table):
     after: Literal["keep", "move", "delete"] = Field(
         default="keep", description="What becomes of a file once every destination has every instance"
     )
-    move_to: str = Field(default="", description='The folder for after = "move"')
+    move_to: OptionalPath = Field(default="", description='The folder for after = "move"')
     allow_no_meta: bool = Field(
         default=False, description="true takes files without preamble and meta header (PS3.10 7.1)"
     )
