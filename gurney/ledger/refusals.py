@@ -10,8 +10,9 @@ from collections import Counter
 from sqlalchemy import delete, select, update
 
 from gurney.ledger.database import Transaction
+from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Item, Refusal
-from gurney.ledger.models.predicates import item_is
+from gurney.ledger.models.predicates import is_refused, item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer.outcomes import RefusalScope
 from gurney.transfer.states import ItemState
@@ -59,10 +60,11 @@ def expire(tx: Transaction) -> int:
 
 def clear(tx: Transaction, destination_id: int) -> int:
     """Forget a destination's refusals; what they failed is READY again. Return how many items that is."""
+    lock_destination(tx, destination_id)
     tx.conn.execute(delete(Refusal).where(Refusal.destination_id == destination_id))
     rows = tx.conn.execute(
         update(Item)
-        .where(Item.destination_id == destination_id, item_is(ItemState.FAILED), Item.refused)
+        .where(Item.destination_id == destination_id, item_is(ItemState.FAILED), is_refused())
         .values(state=int(ItemState.READY), refused=False, settled_at=None, context_retries=0)
         .returning(Item.transfer_id)
     ).all()

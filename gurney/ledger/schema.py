@@ -73,8 +73,9 @@ def _refuse_newer(ledger: Ledger) -> None:
         row = conn.execute(select(LedgerMeta.schema_version, LedgerMeta.min_code)).one_or_none()
     if row is not None and row.min_code > SCHEMA:
         raise LedgerMismatch(
-            f"this ledger has schema {row.schema_version} and needs code that knows at least {row.min_code}; this version of "
-            f"Gurney knows {SCHEMA}: install the newer version again, or restore the backup made before the upgrade"
+            f"this ledger has schema {row.schema_version} and needs code that knows at least {row.min_code}; this "
+            f"version of Gurney knows {SCHEMA}: install the newer version again, or restore the backup made before "
+            "the upgrade"
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, TextClause, literal_column, text
 
 from gurney.ledger.models.content import File
 from gurney.ledger.models.work import Item, Lease
 from gurney.transfer.states import FileState, ItemState
 
-__all__ = ["file_is", "is_live", "item_is"]
+__all__ = ["file_is", "is_live", "is_refused", "item_is"]
 
 
 def item_is(*states: ItemState) -> ColumnElement[bool]:
@@ -28,3 +28,8 @@ def file_is(*states: FileState) -> ColumnElement[bool]:
 def is_live() -> ColumnElement[bool]:
     """Match leases that nobody has released or lost; whether they have run out is another question."""
     return Lease.state == literal_column("'live'")
+
+
+def is_refused() -> TextClause:
+    """Match items that a refusal failed, spelt as the index is: SQLAlchemy would write ``refused = 1`` for SQLite."""
+    return text("item.refused")
