@@ -34,6 +34,7 @@ _FRAGMENT_WINDOW: Final = 512
 # Reading a header needs up to 12 bytes.
 _HEADER: Final = 12
 _STOP: Final = -1
+_NOTHING: Final[frozenset[int]] = frozenset()
 
 
 # What a frame holds: elements, items of elements, or items of bytes (PS3.5 A.4).
@@ -342,7 +343,7 @@ class Walk:
         frame = self._frames[-1]
         readable, end = len(self._data) - _HEADER + 1, frame.end - self._base
         self._stop = readable if readable < end else end
-        self._notable = _notable(self._wanted if len(self._frames) == 1 else frozenset(), frame.encoding)
+        self._notable = _notable(self._wanted if len(self._frames) == 1 else _NOTHING, frame.encoding)
 
     # What is wrong, in words.
 
