@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from gurney.jobs.tether import SUPERVISOR
 from gurney.observability import get_logger
 
-__all__ = ["PARENT", "Child", "Supervisor"]
+__all__ = ["Child", "Supervisor"]
 
-# Names the supervisor's process id to its children, which tie themselves to it.
-PARENT = "GURNEY_SUPERVISOR"
 _TICK = 0.2
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 # A child that has run for this long has recovered: the next wait is short again.
@@ -108,7 +107,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             # Ctrl-C reaches the supervisor alone, which ends the others in order.
             start_new_session=True,
-            env={**os.environ, PARENT: str(os.getpid())},
+            env={**os.environ, SUPERVISOR: str(os.getpid())},
         )
         child.started_at = time.monotonic()
         log.info("child_started", child=child.name, pid=child.process.pid)

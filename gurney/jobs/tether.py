@@ -6,7 +6,10 @@ import ctypes
 import os
 import signal
 
-__all__ = ["tie_to_parent"]
+__all__ = ["SUPERVISOR", "tie_to_parent"]
+
+# The environment variable by which a supervisor names itself to the processes it starts.
+SUPERVISOR = "GURNEY_SUPERVISOR"
 
 _PR_SET_PDEATHSIG = 1
 

@@ -7,6 +7,7 @@ returns plain data that can be printed as JSON.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, union_all
@@ -22,6 +23,8 @@ from gurney.ledger.models import (
     Instance,
     Item,
     Lease,
+    LedgerMeta,
+    Role,
     Series,
     SourceCount,
     Study,
@@ -34,9 +37,11 @@ from gurney.transfer.states import FileState, ItemState, Outcome, Priority
 
 __all__ = [
     "destination_states",
+    "is_draining",
     "item_trail",
     "list_transfers",
     "open_items",
+    "role_states",
     "source_states",
     "study_report",
     "transfer_report",
@@ -155,6 +160,17 @@ def worker_states(conn: Connection, now: float) -> dict[str, Report]:
     }
 
 
+def role_states(conn: Connection, now: float) -> dict[str, str]:
+    """Return the holder of each role that is held now; the reconciler's is a daemon that lives."""
+    held = select(Role.name, Role.holder).where(Role.until > now).order_by(Role.name)
+    return {row.name: row.holder for row in conn.execute(held)}
+
+
+def is_draining(conn: Connection) -> bool:
+    """Tell whether every worker has been asked to stop after the instance that it is sending."""
+    return bool(conn.scalar(select(LedgerMeta.draining)))
+
+
 def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
     """Describe a study: its instances, where they stand at each destination, what is wrong. None: not known."""
     study = conn.execute(select(Study.id).where(Study.study_instance_uid == study_instance_uid)).one_or_none()
@@ -253,8 +269,18 @@ def list_transfers(
     ]
 
 
-def transfer_report(conn: Connection, transfer_id: int, *, limit: int = 1_000, after_id: int = 0) -> Report | None:
-    """Describe one transfer with its items, each with its state, its last status and the reason in words."""
+def transfer_report(
+    conn: Connection,
+    transfer_id: int,
+    *,
+    states: Sequence[ItemState] = (),
+    limit: int = 1_000,
+    after_id: int = 0,
+) -> Report | None:
+    """Describe one transfer with its items, each with its state, its last status and the reason in words.
+
+    ``states`` keeps the items that are in one of them; ``after_id`` continues a list. None: not known.
+    """
     head = conn.execute(
         select(Transfer.study_instance_uid, Transfer.generation, Transfer.origin, Destination.name)
         .join(Destination, Destination.id == Transfer.destination_id)
@@ -279,7 +305,7 @@ def transfer_report(conn: Connection, transfer_id: int, *, limit: int = 1_000, a
             Instance.transfer_syntax_uid,
         )
         .join(Instance, Instance.id == Item.instance_id)
-        .where(Item.transfer_id == transfer_id, Item.id > after_id)
+        .where(Item.transfer_id == transfer_id, Item.id > after_id, item_is(*(states or ItemState)))
         .order_by(Item.id)
         .limit(limit)
     ).all()

@@ -27,7 +27,7 @@ from gurney.transfer.outcomes import Decision, Effect, Event, EventKind, ItemHis
 from gurney.transfer.retry import decide
 from gurney.transfer.states import ItemState, Outcome
 
-__all__ = ["Settled", "Settlement", "finish", "settle"]
+__all__ = ["Settled", "Settlement", "conclude", "finish", "settle"]
 
 _STORED = frozenset({ItemState.DONE, ItemState.WARNED})
 
@@ -96,6 +96,21 @@ def finish(tx: Transaction, ticket: LeaseTicket, actor: str, *, stored: int, fau
         # A probe that never reached the peer (its file was gone, it was cancelled): let another try at once.
         destinations.store_gate(tx, row, breaker.on_nothing_learned(gate, tx.now))
     return returned
+
+
+def conclude(
+    tx: Transaction, ticket: LeaseTicket, settlements: Sequence[Settlement], before: Settled, actor: str, reason: str
+) -> tuple[Settled, int]:
+    """Settle the last results and release the lease in one transaction.
+
+    ``before`` is what earlier settlements of the batch came to. Return the last one's report and how many items went
+    back. Raises :class:`LeaseLost` as :func:`settle` does.
+    """
+    last = settle(tx, ticket, settlements) if settlements else Settled()
+    returned = finish(
+        tx, ticket, actor, stored=before.stored + last.stored, faults=before.faults + last.faults, reason=reason
+    )
+    return last, returned
 
 
 class _Batch:

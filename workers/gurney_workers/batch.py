@@ -16,7 +16,7 @@ from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contex
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.leases import LEASE_SECONDS
-from gurney.ledger.settlement import Settlement, finish
+from gurney.ledger.settlement import Settlement
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
 from gurney.ledger.workers import interruption
@@ -86,20 +86,15 @@ class Batch:
         self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop)
 
     def carry(self) -> Carried:
-        """Send the batch and settle it; return when everything that can be written is written.
-
-        Raises :class:`LedgerUnavailable` when the lease could not be given back: it will run out.
-        """
+        """Send the batch and settle it; return when everything that can be written is written."""
         with self._pulse, self._recorder:
             try:
                 self._associate_and_store()
             except AssociationFailure as failure:
                 self._blame(failure)
-        totals = self._recorder.totals
         reason = self._stop_reason or "done"
-        returned = self._ledger.transact(
-            finish, self._claim.ticket, self._actor, stored=totals.stored, faults=totals.faults, reason=reason
-        )
+        returned = self._recorder.conclude(self._actor, reason)
+        totals = self._recorder.totals
         return Carried(totals.stored, totals.faults, returned, reason)
 
     def stop(self) -> None:

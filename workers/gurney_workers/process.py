@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 
 from gurney.errors import GurneyError
+from gurney.jobs.tether import tie_to_parent
 from gurney.observability import get_logger
 from gurney_workers.slot import Slot
 
@@ -14,6 +17,7 @@ __all__ = ["begin", "drain", "end", "is_draining", "prepare", "slot"]
 log = get_logger(__name__)
 
 _make: Callable[[], Slot] | None = None
+_prepared_in = 0
 _slot: Slot | None = None
 # Shared with the children that Celery forks: they look at it between two instances.
 _draining = multiprocessing.Event()
@@ -21,8 +25,8 @@ _draining = multiprocessing.Event()
 
 def prepare(make: Callable[[], Slot]) -> None:
     """Say how to make this worker's slots, before it forks."""
-    global _make  # noqa: PLW0603 - Celery's signals leave no other place
-    _make = make
+    global _make, _prepared_in
+    _make, _prepared_in = make, os.getpid()
 
 
 def begin() -> None:
@@ -30,6 +34,9 @@ def begin() -> None:
     global _slot  # noqa: PLW0603
     if _make is None:
         raise RuntimeError("prepare() must come first")
+    if os.getpid() != _prepared_in:
+        # A child whose worker is killed must not go on sending under a lease that nobody watches.
+        tie_to_parent(_prepared_in, signal.SIGKILL)
     made = _make()
     try:
         made.open()

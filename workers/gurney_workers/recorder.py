@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
 from gurney.ledger.leases import LeaseTicket
-from gurney.ledger.settlement import Settled, Settlement, settle
+from gurney.ledger.settlement import Settled, Settlement, conclude, settle
 from gurney.observability import get_logger
 
 __all__ = ["GROUP", "SECONDS", "Recorder"]
@@ -24,11 +26,13 @@ SECONDS = 1.0
 _MOST_UNWRITTEN = 1_000
 _AGAIN = 0.5
 
+T = TypeVar("T")
+
 log = get_logger(__name__)
 
 
 class Recorder:
-    """Settle results in the background. As a context manager it writes what is left before it ends.
+    """Settle results in the background of a ``with`` block; :meth:`conclude` writes the rest and gives the lease back.
 
     ``on_lost`` is called once, from the recorder's thread, when nothing may be written any more. ``totals`` is what
     was written so far; ``must_stop`` says that the batch should not go on.
@@ -52,7 +56,7 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what is left, and end."""
+        """Stop writing in the background; what is left is for :meth:`conclude`."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -70,54 +74,63 @@ class Recorder:
             if self._urgent or len(self._waiting) == GROUP or len(self._waiting) == 1:
                 self._changed.notify_all()
 
-    def _run(self) -> None:
-        while True:
-            group = self._next_group()
-            if not group:
-                return
-            if not self._write(group):
-                return
+    def conclude(self, actor: str, reason: str) -> int:
+        """Write what is left and release the lease, in one transaction; return how many items went back to READY."""
+        if self.is_lost:
+            return 0
+        group, self._waiting = self._waiting, []
+        done = self._patiently(
+            lambda: self._ledger.transact(conclude, self._ticket, group, self.totals, actor, reason), len(group)
+        )
+        if done is None:
+            return 0
+        last, returned = done
+        self._add_up(last)
+        return returned
 
-    def _next_group(self) -> list[Settlement]:
+    def _run(self) -> None:
+        while (group := self._next_group()) is not None:
+            settled = self._patiently(partial(self._ledger.transact, settle, self._ticket, group), len(group))
+            if settled is None:
+                self._on_lost()
+                return
+            self._add_up(settled)
+
+    def _next_group(self) -> list[Settlement] | None:
         with self._changed:
-            while not self._is_due():
-                if self._closing and not self._waiting:
-                    return []
-                wait = SECONDS if not self._waiting else max(0.0, self._since + SECONDS - time.monotonic())
-                self._changed.wait(wait)
-            group, self._waiting = self._waiting, []
-            self._urgent = False
-            self._changed.notify_all()
-            return group
+            while not self._closing:
+                if self._is_due():
+                    group, self._waiting = self._waiting, []
+                    self._urgent = False
+                    self._changed.notify_all()
+                    return group
+                self._changed.wait(max(0.0, self._since + SECONDS - time.monotonic()) if self._waiting else None)
+            return None
 
     def _is_due(self) -> bool:
-        if not self._waiting:
-            return False
-        return self._closing or self._urgent or len(self._waiting) >= GROUP or time.monotonic() - self._since >= SECONDS
+        return bool(self._waiting) and (
+            self._urgent or len(self._waiting) >= GROUP or time.monotonic() - self._since >= SECONDS
+        )
 
-    def _write(self, group: list[Settlement]) -> bool:
-        """Settle a group; a ledger that can't be reached is asked again until the lease must have run out."""
+    def _patiently(self, write: Callable[[], T], unwritten: int) -> T | None:
+        """Write; a ledger that can't be reached is asked again until the lease must have run out. None: it is lost."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                settled = self._ledger.transact(settle, self._ticket, group)
+                return write()
             except LeaseLost as error:
-                log.warning("lease_lost", lease=self._ticket.id, unwritten=len(group), reason=str(error))
+                log.warning("lease_lost", lease=self._ticket.id, unwritten=unwritten, reason=str(error))
                 break
             except LedgerUnavailable as error:
                 if time.monotonic() > give_up:
-                    log.error("ledger_unreachable", lease=self._ticket.id, unwritten=len(group), reason=str(error))
+                    log.error("ledger_unreachable", lease=self._ticket.id, unwritten=unwritten, reason=str(error))
                     break
                 time.sleep(_AGAIN)
-                continue
-            self._add_up(settled)
-            return True
-        self.is_lost = self.must_stop = True
         with self._changed:
+            self.is_lost = self.must_stop = True
             self._waiting.clear()
             self._changed.notify_all()
-        self._on_lost()
-        return False
+        return None
 
     def _add_up(self, settled: Settled) -> None:
         self.totals.stored += settled.stored

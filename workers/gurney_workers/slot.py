@@ -45,7 +45,7 @@ class Peer:
 
 
 class Slot:
-    """Serve rings with one ledger, one DICOM engine, one doorbell. Open it in the process that uses it, after any fork."""
+    """Serve rings with one ledger, one DICOM engine, one doorbell; opened in the process that uses them."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Slot:
         self._ledger.dispose()
 
     def serve(self, destination: str, spool: str) -> None:
-        """Answer a ring: claim a batch, carry it, pass the ring on. A ledger that is away is the reconciler's to notice."""
+        """Answer a ring: claim a batch, carry it, pass the ring on. While the ledger is away, nothing is claimed."""
         with bound(destination=destination, worker=self._name):
             try:
                 self._serve(destination, spool)

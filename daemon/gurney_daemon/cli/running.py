@@ -10,15 +10,14 @@ from contextlib import ExitStack
 import typer
 
 from gurney.errors import ConfigError
-from gurney.jobs import EmbeddedBroker, Lane
-from gurney.jobs.tether import tie_to_parent
-from gurney.ledger.database import Ledger
-from gurney.ledger.schema import check_schema, migrate
+from gurney.jobs import EmbeddedBroker
+from gurney.jobs.tether import SUPERVISOR, tie_to_parent
+from gurney.ledger.schema import migrate
 from gurney.observability import configure_logging, get_logger
 from gurney.settings import Settings, load
 from gurney_daemon.cli.edge import Edge
 from gurney_daemon.pid_file import PidFile
-from gurney_daemon.supervisor import PARENT, Child, Supervisor
+from gurney_daemon.supervisor import Child, Supervisor
 
 __all__ = ["register"]
 
@@ -68,28 +67,13 @@ def daemon(ctx: typer.Context) -> None:
     run_daemon(settings)
 
 
-def worker(
-    ctx: typer.Context,
-    lanes: str = typer.Option(
-        "", "--lanes", metavar="stat|stat,work", help="Run one worker for these lanes only, in this process."
-    ),
-) -> None:
+def worker(ctx: typer.Context) -> None:
     """Run this host's workers: they send. One slot serves STAT alone."""
     edge: Edge = ctx.obj
-    settings = edge.settings
-    if not lanes:
-        _log_to(settings, "worker")
-        with_ledger = Ledger(settings.ledger_url)
-        check_schema(with_ledger)
-        with_ledger.dispose()
-        _supervise(edge, _worker_children(edge))
-        return
-    from gurney_workers.worker import run_worker
-
-    wanted = tuple(Lane(lane) for lane in lanes.split(","))
-    _log_to(settings, f"worker.{wanted[-1].value}")
-    _tie()
-    run_worker(settings, wanted, 1 if wanted == (Lane.STAT,) else settings.workers.processes)
+    _log_to(edge.settings, "worker")
+    with edge.ledger():
+        pass  # refuse here, in one line, what every worker would refuse in its log
+    _supervise(edge, _worker_children(edge))
 
 
 def migrate_ledger(ctx: typer.Context) -> None:
@@ -101,19 +85,20 @@ def migrate_ledger(ctx: typer.Context) -> None:
 
 
 def _worker_children(edge: Edge) -> list[Child]:
-    children = [Child("worker.work", [*_self(edge), "worker", "--lanes", "stat,work"], _WORKERS_FIRST)]
-    if edge.settings.workers.stat_slot:
-        children.append(Child("worker.stat", [*_self(edge), "worker", "--lanes", "stat"], _WORKERS_FIRST))
-    return children
+    lanes = ["stat,work", "stat"] if edge.settings.workers.stat_slot else ["stat,work"]
+    return [
+        Child(f"worker:{served}", _command("gurney_workers", edge, "--lanes", served), _WORKERS_FIRST)
+        for served in lanes
+    ]
 
 
 def _daemon_child(edge: Edge) -> Child:
-    return Child("daemon", [*_self(edge), "daemon"], _DAEMON_LAST)
+    return Child("daemon", _command("gurney_daemon", edge, "daemon"), _DAEMON_LAST)
 
 
-def _self(edge: Edge) -> list[str]:
-    command = [sys.executable, "-m", "gurney_daemon"]
-    return [*command, "--config", edge.config] if edge.config else command
+def _command(package: str, edge: Edge, *arguments: str) -> list[str]:
+    config = ["--config", edge.config] if edge.config else []
+    return [sys.executable, "-m", package, *config, *arguments]
 
 
 def _supervise(edge: Edge, children: list[Child], tick: Callable[[], object] = lambda: None) -> None:
@@ -132,9 +117,9 @@ def _supervise(edge: Edge, children: list[Child], tick: Callable[[], object] = l
 
 def _tie() -> None:
     """Under a supervisor, end when it ends, however it does."""
-    parent = os.environ.pop(PARENT, "")
-    if parent:
-        tie_to_parent(int(parent))
+    supervisor = os.environ.get(SUPERVISOR)
+    if supervisor:
+        tie_to_parent(int(supervisor))
 
 
 def _log_to(settings: Settings, service: str) -> None:

@@ -1,0 +1,103 @@
+"""``status``: one line per service, queue, destination and source. Also the health check of a container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+
+from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.cli.standing import status_report
+from gurney_daemon.cli.tables import console, duration, table
+
+__all__ = ["register"]
+
+_REFRESH_SECONDS = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    ctx: typer.Context,
+    as_json: bool = typer.Option(False, "--json", help="One JSON document."),
+    watch: bool = typer.Option(False, "--watch", help="Show it again every two seconds, until Ctrl-C."),
+) -> None:
+    """Show how everything stands; exit 1 for a fault of our own. A PACS that is down is none."""
+    edge: Edge = ctx.obj
+    if watch:
+        if as_json:
+            raise typer.BadParameter("--watch is for people, --json is one document: give one of them")
+        _follow(edge)
+        return
+    report = status_report(edge)
+    if as_json:
+        print_json(report)
+    else:
+        console().print(_page(report))
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def _follow(edge: Edge) -> None:
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) as live:
+        while True:
+            live.update(_page(status_report(edge)), refresh=True)
+            time.sleep(_REFRESH_SECONDS)
+
+
+def _page(report: dict[str, Any]) -> RenderableType:
+    parts: list[RenderableType] = [table(("SERVICE", "STATE", ""), _services(report["services"]))]
+    if queues := report["services"]["broker"]["queues"]:
+        parts += ["", table(("QUEUE", "RINGS"), queues.items())]
+    if destinations := report["destinations"]:
+        columns = ("DESTINATION", "STATE", "READY", "RUNNING", "RETRY", "FAILED", "OLDEST", "WHY")
+        parts += ["", table(columns, _destinations(destinations))]
+    if sources := report["sources"]:
+        rows = [(name, ", ".join(f"{n} {what}" for what, n in counted.items())) for name, counted in sources.items()]
+        parts += ["", table(("SOURCE", "FILES"), rows)]
+    return Group(*parts)
+
+
+def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
+    ledger, broker, daemon, workers = (services[name] for name in ("ledger", "broker", "daemon", "workers"))
+    yield "ledger", _word(ledger["ok"]), ledger["error"] or ledger["kind"] + (", draining" if ledger["draining"] else "")
+    yield "broker", _word(broker["ok"]), broker["error"] or broker["kind"]
+    yield "daemon", _word(daemon["ok"]), daemon["error"] or daemon["holder"] or "not running, and not needed"
+    yield "workers", _word(workers["ok"]), workers["error"] or f"{workers['seen']} seen, {workers['slots']} slots"
+
+
+def _word(ok: bool) -> str:
+    return "ok" if ok else "FAULT"
+
+
+def _destinations(destinations: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
+    for name, state in destinations.items():
+        yield (
+            name + (" (retired)" if state["retired"] else ""),
+            state["state"],
+            state["ready"],
+            state["running"],
+            state["retry"],
+            state["failed"] + state["dead"],
+            duration(state["oldest_seconds"]),
+            _why(state),
+        )
+
+
+def _why(state: dict[str, Any]) -> str:
+    """Say the one thing that matters of a destination: who paused it, why it is held, what went wrong last."""
+    if state["paused_by"]:
+        return f"paused by {state['paused_by']}"
+    if state["hold_reason"]:
+        return str(state["hold_reason"])
+    if not state["last_error"]:
+        return ""
+    return f"{state['last_error']} ({duration(state['last_error_seconds'])} ago)"
