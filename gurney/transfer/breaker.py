@@ -181,8 +181,7 @@ def apply(gate: Gate, decision: Decision, item_id: int, now: float, *, uniform: 
     """Return the gate that follows from one decision; apply decisions in the order in which they were taken."""
     if decision.effect is Effect.SUCCESS:
         return on_success(gate, now)
-    untried = decision.effect is Effect.NONE and not decision.charge  # given back or cancelled, not failed
-    failed = gate if untried else replace(gate, last_failed_item_id=item_id)
+    failed = replace(gate, last_failed_item_id=item_id) if decision.failed else gate
     if decision.halve:
         failed = on_crowded(failed)
     if decision.effect is Effect.AMBIGUOUS or decision.refund:

@@ -80,7 +80,7 @@ class ItemHistory:
     attempts: int = 0  # charged so far
     # The first charged failure since the budget was last reset, or since a refund gave every charge back.
     first_failed_at: float | None = None
-    last_failed_at: float | None = None  # the last failure, charged or not, refunded or not
+    last_failed_at: float | None = None  # the last decision that ``failed`` it, charged or not, refunded or not
     suspect: int = 0
     alone: bool = False  # this attempt carried no other item
     context_retries: int = 0
@@ -130,3 +130,8 @@ class Decision:
     refuse: RefusalScope | None = None
     hold_reason: str = ""
     alert: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the item itself was tried in vain, whoever is to blame; false for what was only given back."""
+        return self.charge or self.state is ItemState.RETRY

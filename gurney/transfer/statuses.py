@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from gurney.dicom.status import describe
+
 __all__ = ["ALERTING_WARNINGS", "DUPLICATE_INVOCATION", "Verdict", "say", "verdict"]
 
 DUPLICATE_INVOCATION = 0x0210
@@ -64,5 +66,5 @@ def verdict(status: int) -> Verdict:
 
 
 def say(status: int) -> str:
-    """Name a status by its raw code."""
-    return f"status {status:04X}"
+    """Put a status of a C-STORE response into words, its raw code first."""
+    return f"status {describe(status)}"

@@ -152,7 +152,7 @@ class SmallLedger:
         item.last_status = event.status
         if decision.charge and item.first_failed_at is None:
             item.first_failed_at = self.now
-        if event.kind not in {EventKind.NEIGHBOUR, EventKind.CANCELLED}:
+        if decision.failed:
             item.last_failed_at = self.now
         if decision.state not in {ItemState.READY, ItemState.RETRY}:
             item.settled_at = self.now

@@ -209,9 +209,12 @@ def test_permanent_rejects_count_in_a_row() -> None:
     assert breaker.apply(gate, decision(Effect.FAULT), 1, 1.0, uniform=zero).permanent_rejects == 0
 
 
-def test_what_was_given_back_did_not_fail() -> None:
-    assert breaker.apply(Gate(), decision(Effect.NONE), 7, 1.0, uniform=zero).last_failed_item_id is None
-    assert breaker.apply(Gate(), decision(Effect.NONE, charge=True), 7, 1.0, uniform=zero).last_failed_item_id == 7
+@pytest.mark.parametrize("effect", [Effect.NONE, Effect.FAULT, Effect.HOLD])
+def test_what_was_only_given_back_did_not_fail(effect: Effect) -> None:
+    given_back = Decision(Outcome.DEST_DOWN, ItemState.READY, "words", effect)
+    assert not given_back.failed
+    assert breaker.apply(Gate(), given_back, 7, 1.0, uniform=zero).last_failed_item_id is None
+    assert breaker.apply(Gate(), decision(effect), 7, 1.0, uniform=zero).last_failed_item_id == 7
 
 
 def test_crowded_halves() -> None:
@@ -362,3 +365,24 @@ def test_a_database_that_goes_down_in_mid_transfer_is_noticed_within_seconds() -
     ledger.run(until=120.0)
     assert ledger.gate.breaker is not Breaker.CLOSED
     assert sum(item.attempts for item in ledger.items.values()) == 0
+
+
+@pytest.mark.parametrize("first", [Event(EventKind.CONNECT_FAILED), Event(EventKind.RESET, in_flight=True)], ids=str)
+def test_neighbours_of_one_outage_still_witness_the_next(first: Event) -> None:
+    stored = 0
+
+    def peer(_: int, now: float) -> Event:
+        nonlocal stored
+        if now < HOUR:
+            return first
+        if stored < 20:
+            stored += 1
+            return STORED
+        return Event(EventKind.RESPONSE, status=0xC000)
+
+    ledger = SmallLedger(peer, batch=200)
+    ledger.add(range(1, 1000))
+    ledger.run(until=3 * HOUR)
+    assert stored == 20
+    assert ledger.gate.breaker is not Breaker.CLOSED
+    assert sum(item.sends for item in ledger.items.values()) < 200
