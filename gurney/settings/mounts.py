@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["MOUNTINFO", "network_filesystem", "real_path"]
+__all__ = ["MOUNTINFO", "mount_of", "network_filesystem", "real_path"]
 
 MOUNTINFO = "/proc/self/mountinfo"
 
@@ -21,13 +21,19 @@ def network_filesystem(path: str, mountinfo: str = MOUNTINFO) -> str | None:
 
     ``mountinfo`` is a file as proc(5) describes it; where there is none, nothing is known to be remote.
     """
+    kind = mount_of(path, mountinfo)[1]
+    return kind if kind in _NETWORK else None
+
+
+def mount_of(path: str, mountinfo: str = MOUNTINFO) -> tuple[str, str]:
+    """Return the mount point that an absolute path lies on and its filesystem's type; empty where nothing is known."""
     best, kind = "", ""
     for mount_point, filesystem in _mounts(mountinfo):
         inside = mount_point in ("/", path) or path.startswith(mount_point + "/")
         # Of two mounts on one point, the later hides the earlier.
         if inside and len(mount_point) >= len(best):
             best, kind = mount_point, filesystem
-    return kind if kind in _NETWORK else None
+    return best, kind
 
 
 def real_path(path: str, mountinfo: str = MOUNTINFO) -> str:
