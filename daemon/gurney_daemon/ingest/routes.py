@@ -1,0 +1,71 @@
+"""Where what comes in by one door goes: the door's own destinations and the rules, or what an operator asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gurney.dicom.part10 import IDENTITY_TAGS, Part10
+from gurney.transfer.routing import Door, Provenance, RouteTable, RoutingDecision, Send
+from gurney.transfer.states import Priority, Routing
+
+__all__ = ["DoorRoutes", "FixedRoutes", "Routes"]
+
+
+class Routes(Protocol):
+    """What decides of each instance where it goes; pure, and swapped as a whole when the configuration changes."""
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The tags to read of every file."""
+        ...
+
+    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
+        """Decide on an instance whose study has matched some rules before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRoutes:
+    """The configured rules, for what comes from one source and is sent to ``send_to`` in any case."""
+
+    table: RouteTable
+    source: str
+    send_to: tuple[str, ...] = ()
+    door: Door = Door.WATCH
+    wanted: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wanted", IDENTITY_TAGS | self.table.wanted_tags)
+
+    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
+        """Ask the rules."""
+        return self.table.decide(
+            {keyword: part.value(tag) for keyword, tag in self.table.wanted.items()},
+            Provenance(
+                door=self.door,
+                source=self.source,
+                study_instance_uid=part.study_instance_uid,
+                series_instance_uid=part.series_instance_uid,
+                sop_instance_uid=part.sop_instance_uid,
+                sop_class_uid=part.sop_class_uid,
+                transfer_syntax_uid=part.transfer_syntax_uid,
+            ),
+            study_matched,
+            default_send_to=self.send_to,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRoutes:
+    """One destination, because somebody said so; no rule is asked."""
+
+    destination: str
+    priority: Priority = Priority.ROUTINE
+    wanted: frozenset[int] = IDENTITY_TAGS
+
+    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:  # noqa: ARG002 - see Routes
+        """Send it there."""
+        send = Send(self.destination, "", "immediately", self.priority)
+        return RoutingDecision(Routing.ROUTED, (send,), frozenset(), frozenset(), ())

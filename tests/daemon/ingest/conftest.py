@@ -1,0 +1,64 @@
+"""A ledger, a spool and a folder for each test, and files to drop into it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gurney.ledger import destinations
+from gurney.ledger.database import Ledger
+from gurney.ledger.destinations import DestinationSpec
+from gurney.ledger.schema import migrate
+from gurney_daemon.ingest.spool import Spool, open_spool
+from tests.daemon.ingest.site import Site
+
+
+@pytest.fixture(scope="session")
+def ledger_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated ledger to copy: migrating anew for each test would take longer than the tests."""
+    path = tmp_path_factory.mktemp("ledger") / "migrated.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+def _prepared(url: str) -> Ledger:
+    ledger = Ledger(url)
+    remotes = [DestinationSpec(name, name.upper(), "GURNEY") for name in ("archive", "research")]
+    ledger.transact(destinations.sync, remotes, "test")
+    return ledger
+
+
+@pytest.fixture
+def ledger(ledger_template: Path, tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger in SQLite that knows two destinations."""
+    path = tmp_path / "ledger.sqlite3"
+    shutil.copy(ledger_template, path)
+    ledger = _prepared(f"sqlite:///{path}")
+    yield ledger
+    ledger.dispose()
+
+
+@pytest.fixture
+def either_ledger(ledger_url: str) -> Iterator[Ledger]:
+    """The same, once on SQLite and once on PostgreSQL."""
+    migrate(ledger_url)
+    ledger = _prepared(ledger_url)
+    yield ledger
+    ledger.dispose()
+
+
+@pytest.fixture
+def spool(ledger: Ledger, tmp_path: Path) -> Spool:
+    """A spool on the folder's filesystem."""
+    return open_spool(ledger, "main", str(tmp_path / "spool"))
+
+
+@pytest.fixture
+def site(ledger: Ledger, spool: Spool, tmp_path: Path) -> Iterator[Site]:
+    """A watched folder with everything around it."""
+    site = Site(ledger, spool, tmp_path / "ct1")
+    yield site
+    site.close()
