@@ -341,6 +341,12 @@ def test_an_alternative_that_held_is_not_blamed() -> None:
     assert explained(when, CT) == "t.Rows == 256 is false (Rows has a value)"
 
 
+def test_and_binds_closer_than_or() -> None:
+    assert explained('t.Modality == "MR" || t.Modality == "CT" && t.Rows == 256', CT) == (
+        't.Modality == "MR" is false (Modality has a value); t.Rows == 256 is false (Rows has a value)'
+    )
+
+
 def test_values_are_shown_only_on_demand() -> None:
     when = 't.PatientName == "X" && t.PatientID == "Y"'
     values = {"PatientName": "Doe^John", "PatientID": "4711"}
