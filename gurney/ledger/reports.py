@@ -36,6 +36,7 @@ from gurney.transfer import breaker
 from gurney.transfer.states import FileState, ItemState, Outcome, Priority
 
 __all__ = [
+    "destination_names",
     "destination_states",
     "is_draining",
     "item_trail",
@@ -85,6 +86,11 @@ def _counts_by_destination(conn: Connection) -> dict[int, dict[str, int]]:
     ):
         counted[row.destination_id][ItemState(row.state).name.lower()] = int(row.n)
     return counted
+
+
+def destination_names(conn: Connection) -> list[str]:
+    """Return the name of every destination that the ledger has ever been told of, retired ones too."""
+    return list(conn.scalars(select(Destination.name).order_by(Destination.name)).all())
 
 
 def destination_states(conn: Connection, now: float) -> dict[str, Report]:
