@@ -6,12 +6,12 @@ Exit codes: 0 done; 1 it failed, and said why; 2 wrong usage or a bad configurat
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
-import click
 import typer
 
 from gurney.errors import ConfigError, GurneyError
-from gurney_daemon.cli import configuring, running
+from gurney_daemon.cli import configuring, reporting, running, status
 from gurney_daemon.cli.edge import Edge
 
 __all__ = ["app", "main"]
@@ -37,25 +37,22 @@ def _edge(
 
 
 running.register(app)
+status.register(app)
+reporting.register(app)
 configuring.register(app)
 
 
 def main() -> None:
     """Run a command; say in one line what went wrong, without a traceback."""
     try:
-        code = app(standalone_mode=False)
+        # Typer ends the process itself: with 2 after wrong usage, with 1 when interrupted.
+        app()
     except ConfigError as error:
-        sys.exit(_say(error, 2))
+        _fail(error, 2)
     except GurneyError as error:
-        sys.exit(_say(error, 1))
-    except click.exceptions.Abort:
-        sys.exit(_say("interrupted", 1))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
+        _fail(error, 1)
 
 
-def _say(what: object, code: int) -> int:
-    print(f"gurney: {what}", file=sys.stderr)  # noqa: T201 - the last words of a command
-    return code
+def _fail(error: GurneyError, code: int) -> NoReturn:
+    print(f"gurney: {error}", file=sys.stderr)  # noqa: T201 - the last words of a command
+    sys.exit(code)

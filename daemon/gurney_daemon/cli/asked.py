@@ -1,21 +1,30 @@
-"""What people name on a command line: states, priorities, destinations, studies. Unknown names say which are known."""
+"""What people name on a command line. For an unknown name the answer is which names there are."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
+from sqlalchemy import Connection
 
-from gurney.dicom.uids import is_valid_uid
 from gurney.errors import GurneyError
+from gurney.ledger import reports
 from gurney.settings import Remote, Settings
 from gurney.transfer.states import ItemState, Priority
 
-__all__ = ["Unknown", "destination", "item_state", "known_name", "priority", "remote", "study_instance_uid"]
+__all__ = [
+    "AsJson",
+    "State",
+    "Unknown",
+    "Urgency",
+    "configured_remote",
+    "known_destination",
+    "known_name",
+]
 
-_Enum = TypeVar("_Enum", ItemState, Priority)
+_Word = TypeVar("_Word", ItemState, Priority)
 
 
 class Unknown(GurneyError):
@@ -24,41 +33,50 @@ class Unknown(GurneyError):
     permanent = True
 
 
-def item_state(word: str) -> ItemState:
-    """Return the state of that name. Raises a usage error that lists them."""
-    return _member(ItemState, word, "state")
+def _state(word: str) -> ItemState:
+    """Return the item state of that name. Raises a usage error that lists them."""
+    return _parse(ItemState, word, "state")
 
 
-def priority(word: str) -> Priority:
+def _priority(word: str) -> Priority:
     """Return the priority of that name. Raises a usage error that lists them."""
-    return _member(Priority, word, "priority")
+    return _parse(Priority, word, "priority")
 
 
-def _member(kind: type[_Enum], word: str, what: str) -> _Enum:
-    found = {member.name.lower(): member for member in kind}.get(word.lower())
+def _parse(kind: type[_Word], word: str, what: str) -> _Word:
+    known = {member.name.lower(): member for member in kind}
+    found = known.get(word.lower())
     if found is None:
-        raise typer.BadParameter(f"{word!r} is no {what}; one of {', '.join(member.name.lower() for member in kind)}")
+        raise typer.BadParameter(f"{word!r} is no {what}: use {', '.join(known)}")
     return found
 
 
-def study_instance_uid(text: str) -> str:
-    """Return a UID that can be one (PS3.5 9.1). Raises a usage error: a mistyped one would only be "not known"."""
-    if not is_valid_uid(text):
-        raise typer.BadParameter(f"{text!r} is no UID: digits and dots, at most 64 characters")
-    return text
-
-
 def known_name(name: str, known: Iterable[str], what: str) -> str:
-    """Return a name that is among the known ones. Raises Unknown, with the nearest and all of them."""
+    """Return a name that is among the known ones. Raises Unknown, with what was perhaps meant and with all of them."""
     names = sorted(known)
     if name in names:
         return name
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise Unknown(f"no {what} is called {name!r}{hint} Known: {', '.join(names) or 'none'}" if hint else
-                  f"no {what} is called {name!r}. Known: {', '.join(names) or 'none'}")
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    raise Unknown(f"no {what} is called {name!r}{hint} There are: {', '.join(names) or 'none'}")
 
 
-def remote(settings: Settings, name: str) -> Remote:
-    """Return the configured remote of that name. Raises Unknown."""
+def configured_remote(settings: Settings, name: str) -> Remote:
+    """Return the remote that the configuration calls so. Raises Unknown."""
     return settings.remote_named(known_name(name, (remote.name for remote in settings.remote), "[[remote]]"))
+
+
+def known_destination(conn: Connection, name: str) -> str:
+    """Return the name of a destination that the ledger knows, retired ones included. Raises Unknown."""
+    return known_name(name, reports.destination_names(conn), "destination")
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+State = Annotated[
+    ItemState | None,
+    typer.Option("--state", metavar="STATE", parser=_state, help="Only items in this state, such as failed."),
+]
+Urgency = Annotated[
+    Priority,
+    typer.Option("--priority", metavar="PRIORITY", parser=_priority, help="stat, high, routine or bulk."),
+]

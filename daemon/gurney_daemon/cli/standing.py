@@ -114,7 +114,9 @@ def _broker(settings: Settings, pools: set[str], *, needed: bool, daemon_runs: b
         "ok": queues is not None or optional,
         "kind": kind,
         "queues": queues or {},
-        "error": "" if queues is not None or optional else "can't be reached: work waits in the ledger until it is back",
+        "error": ""
+        if queues is not None or optional
+        else "can't be reached: work waits in the ledger until it is back",
     }
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 
+from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.standing import status_report
 from gurney_daemon.cli.tables import console, duration, table
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def status(
     ctx: typer.Context,
-    as_json: bool = typer.Option(False, "--json", help="One JSON document."),
+    as_json: AsJson = False,
     watch: bool = typer.Option(False, "--watch", help="Show it again every two seconds, until Ctrl-C."),
 ) -> None:
     """Show how everything stands; exit 1 for a fault of our own. A PACS that is down is none."""
@@ -68,7 +69,11 @@ def _page(report: dict[str, Any]) -> RenderableType:
 
 def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
     ledger, broker, daemon, workers = (services[name] for name in ("ledger", "broker", "daemon", "workers"))
-    yield "ledger", _word(ledger["ok"]), ledger["error"] or ledger["kind"] + (", draining" if ledger["draining"] else "")
+    yield (
+        "ledger",
+        _word(ledger["ok"]),
+        ledger["error"] or ledger["kind"] + (", draining" if ledger["draining"] else ""),
+    )
     yield "broker", _word(broker["ok"]), broker["error"] or broker["kind"]
     yield "daemon", _word(daemon["ok"]), daemon["error"] or daemon["holder"] or "not running, and not needed"
     yield "workers", _word(workers["ok"]), workers["error"] or f"{workers['seen']} seen, {workers['slots']} slots"
