@@ -32,6 +32,8 @@ _REDIS_OPTIONS: Final = {
     "socket_connect_timeout": 3.0,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # A ring that is taken is forgotten: no copy in Redis to acknowledge, and none to come back an hour later.
+    "ack_emulation": False,
     # Ask for the queues in the order of `queue_names`, STAT first. The default rotates them.
     "queue_order_strategy": "priority",
     # One list a queue instead of four: urgency is the lane.
@@ -44,10 +46,18 @@ _IN_PROCESS_OPTIONS: Final = {"polling_interval": 0.05}
 
 
 class _PatientConnection(Connection):
-    """Look for a lost broker every few seconds for as long as it takes.
+    """Outlive the broker, and look for it every few seconds for as long as it takes.
 
-    Celery's own steps grow to 30 s, so that a worker would sleep on for half a minute after a long outage.
+    Celery's own steps grow to 30 s, so that a worker would sleep on for half a minute after a long outage. And kombu
+    5.7 gives rings that were taken but not begun back to the broker when a connection closes, also one that closes
+    because the broker is gone: that raises an AttributeError which ends the worker.
     """
+
+    def channel(self) -> Any:
+        channel = super().channel()  # type: ignore[no-untyped-call]  # kombu is typed in parts
+        if hasattr(channel, "do_restore"):  # kombu's own transports; AMQP's broker does this by itself
+            channel.do_restore = False
+        return channel
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Connection:
         steps = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}

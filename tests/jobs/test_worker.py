@@ -73,7 +73,7 @@ def test_prefork_children_begin_after_the_fork(worker: RungWorker, doorbell: Doo
 
 
 def test_no_ring_is_held_behind_a_busy_slot_and_stat_is_heard_first(worker: RungWorker, doorbell: Doorbell) -> None:
-    ring(doorbell, "hold-a")
+    ring(doorbell, "hold-a", Lane.STAT)
     wait_until(worker.began, RECOVERY, "the slot to be busy")
     for destination in ("b", "c"):
         ring(doorbell, destination)
@@ -103,6 +103,32 @@ def test_the_worker_outlives_its_broker_and_ends_the_batch_at_hand(
     # The batch at hand ran once: it was acknowledged before it began, so no broker can hand it out again.
     assert worker.began().count(("hold-a", "main")) == 1
     assert worker.ended().count("hold-a") == 1
+
+
+@pytest.mark.fault
+def test_the_worker_outlives_a_broker_that_ends_between_a_ring_and_its_acknowledgement(
+    broker: EmbeddedBroker, doorbell: Doorbell, tmp_path: Path
+) -> None:
+    with RungWorker(tmp_path / "worker", broker.url, concurrency=2) as worker:
+        children = [
+            int(line.split()[0]) for line in wait_until(lambda: two_of(worker.begun_in()), RECOVERY, "children")
+        ]
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+        # Taken by the worker, which asks for a second one at once, and not yet by a child: not acknowledged.
+        ring(doorbell, "taken")
+        wait_until(lambda: doorbell.waiting("main", Lane.WORK) == 0, RECOVERY, "the ring to be taken")
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        wait_until(lambda: "Connection to broker lost" in worker.log(), RECOVERY, "the worker to see the broker's end")
+        wait_until(broker.ensure, RECOVERY, "the broker to be back")
+        for child in children:
+            os.kill(child, signal.SIGCONT)
+        serves(worker, doorbell, "archive")
+
+
+def two_of(lines: list[str]) -> list[str]:
+    return lines if len(lines) == 2 else []
 
 
 @pytest.mark.fault
