@@ -238,7 +238,6 @@ class _Batch:
         if item.state == ItemState.CANCELLED and state not in _STORED:
             state = ItemState.CANCELLED
         self.tally.move(self.row.id, item.transfer_id, ItemState(item.state), state)
-        failed = state not in _STORED
         closed = state not in {ItemState.READY, ItemState.RETRY}
         return {
             "b_id": item.id,
@@ -251,7 +250,7 @@ class _Batch:
             "first_failed_at": self.tx.now
             if decision.charge and item.first_failed_at is None
             else item.first_failed_at,
-            "last_failed_at": self.tx.now if failed else item.last_failed_at,
+            "last_failed_at": self.tx.now if decision.failed else item.last_failed_at,
             "last_status": settlement.event.status,
             "last_words": "" if decision.outcome is Outcome.OK else decision.words[:400],
             "settled_at": self.tx.now if closed else None,

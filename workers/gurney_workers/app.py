@@ -21,12 +21,12 @@ __all__ = ["worker_app"]
 TASKS: Final = "gurney_workers.tasks"
 
 
-def worker_app(settings: Settings) -> Celery:
+def worker_app(settings: Settings, broker_url: str = "") -> Celery:
     """Make the Celery app that ``settings`` ask for, with the tasks to be imported when a worker starts.
 
     Raises :class:`BrokerError` when the broker is the embedded one and nothing has started it.
     """
-    url = settings.broker.url or embedded_url(settings.node.data_dir)
+    url = broker_url or settings.broker.url or embedded_url(settings.node.data_dir)
     if url is None:
         raise BrokerError(f"no broker serves {settings.node.data_dir}: start `gurney up` first, or give [broker] a url")
     app = make_app(url)

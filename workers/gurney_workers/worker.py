@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import signals
+from celery import Celery, signals
 
 from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_arguments
 from gurney.ledger.database import Ledger
@@ -15,17 +15,24 @@ from gurney_workers import process
 from gurney_workers.app import worker_app
 from gurney_workers.slot import Peer, Slot
 
-__all__ = ["peers_of", "run_worker"]
+__all__ = ["peers_of", "run_worker", "stop_worker"]
+
+_apps: list[Celery] = []
 
 
 def run_worker(
-    settings: Settings, lanes: tuple[Lane, ...], concurrency: int, pool_kind: PoolKind = PoolKind.PREFORK
+    settings: Settings,
+    lanes: tuple[Lane, ...],
+    concurrency: int,
+    pool_kind: PoolKind = PoolKind.PREFORK,
+    *,
+    broker_url: str = "",
 ) -> None:
     """Work until told to stop. SIGTERM drains: each slot ends at its next instance and gives its lease back.
 
     Raises BrokerError when there is no broker to listen to.
     """
-    app = worker_app(settings)
+    app = worker_app(settings, broker_url)
 
     def make() -> Slot:
         return Slot(
@@ -43,7 +50,15 @@ def run_worker(
     process.prepare(make)
     in_each_process(pool_kind, process.begin, process.end)
     signals.worker_shutting_down.connect(_drain, weak=False)
+    _apps.append(app)
     app.worker_main(worker_arguments(settings.spool.name, lanes, concurrency=concurrency, pool_kind=pool_kind))
+
+
+def stop_worker() -> None:
+    """End a worker that runs in a thread of this process, after the instances that it is sending."""
+    process.drain()
+    for app in _apps:
+        app.control.shutdown()
 
 
 def _drain(**_: Any) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gurney.jobs import Doorbell, Lane, embedded_url, make_app
+from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.schema import check_schema
-from gurney.ledger.spools import known_spools
 from gurney.settings import Settings, load
+from gurney_daemon.ringing import Ringer
 
 __all__ = ["Edge", "print_json"]
 
@@ -62,9 +62,6 @@ class Edge:
         url = self.settings.broker.url or embedded_url(self.settings.node.data_dir)
         if not bells or url is None:
             return
-        with ledger.read() as conn:
-            pools = {place.id: place.name for place in known_spools(conn)}
         doorbell = Doorbell(make_app(url))
-        for bell in bells:
-            doorbell.ring(pools[bell.spool_id], Lane(bell.lane), bell.destination)
+        Ringer(ledger, doorbell)(bells)
         doorbell.close()

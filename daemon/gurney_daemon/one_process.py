@@ -1,0 +1,37 @@
+"""Everything in one process, when no broker server can be had: the daemon, and a worker whose slots are threads.
+
+A makeshift, and shown as one: a crash takes everything down at once, and slots share one interpreter. The ledger is as
+safe as ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+
+from gurney.jobs import Lane, PoolKind
+from gurney.settings import Settings
+from gurney_daemon.service import run_daemon
+
+__all__ = ["run_in_one_process"]
+
+IN_PROCESS = "memory://"
+
+
+def run_in_one_process(settings: Settings) -> None:
+    """Run the daemon, with the worker in a thread beside it, until SIGTERM."""
+    # The two homes know nothing of each other; only this makeshift puts them together.
+    worker = import_module("gurney_workers.worker")
+    slots = threading.Thread(
+        target=worker.run_worker,
+        args=(settings, (Lane.STAT, Lane.WORK), settings.workers.processes, PoolKind.THREADS),
+        kwargs={"broker_url": IN_PROCESS},
+        name="worker",
+        daemon=True,
+    )
+    slots.start()
+    try:
+        run_daemon(settings, IN_PROCESS)
+    finally:
+        worker.stop_worker()
+        slots.join(60.0)

@@ -1,0 +1,143 @@
+"""The daemon: one thread a watched folder, one that reconciles, all until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+from gurney.errors import BrokerError, GurneyError
+from gurney.jobs import Doorbell, embedded_url, make_app
+from gurney.ledger import destinations, workers
+from gurney.ledger.database import Ledger
+from gurney.ledger.destinations import DestinationSpec
+from gurney.ledger.schema import check_schema
+from gurney.observability import get_logger
+from gurney.settings import Settings, Watch
+from gurney.transfer.routing import RouteTable, compile_routes
+from gurney_daemon.ingest.patrol import WatchedFolder
+from gurney_daemon.ingest.routes import DoorRoutes
+from gurney_daemon.ingest.spool import Spool, open_spool
+from gurney_daemon.ingest.watcher import Watcher
+from gurney_daemon.reconciler import Reconciler
+from gurney_daemon.ringing import Ringer
+
+__all__ = ["Daemon", "run_daemon"]
+
+_ANNOUNCE_EVERY = 15.0
+
+log = get_logger(__name__)
+
+
+def run_daemon(settings: Settings, broker_url: str = "") -> None:
+    """Run the daemon in this process until SIGTERM or SIGINT.
+
+    Raises LedgerError when the ledger can't be used, BrokerError when there is no broker to ring by.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    url = broker_url or settings.broker.url or embedded_url(settings.node.data_dir)
+    if url is None:
+        raise BrokerError("no broker serves this data folder: start `gurney up`, or give [broker] a url")
+    ledger = Ledger(settings.ledger_url)
+    doorbell = Doorbell(make_app(url))
+    try:
+        check_schema(ledger)
+        with Daemon(settings, ledger, doorbell):
+            stop.wait()
+    finally:
+        doorbell.close()
+        ledger.dispose()
+
+
+class Daemon:
+    """The daemon's threads, for the length of a ``with`` block."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, doorbell: Doorbell) -> None:
+        """Copy the configuration's remotes into the ledger, open the spool, compile the rules."""
+        self._settings, self._ledger = settings, ledger
+        self._host = socket.gethostname()
+        self._name = f"{self._host}:{os.getpid()}:daemon"
+        self._stop = threading.Event()
+        ledger.transact(destinations.sync, _specs(settings), "configuration")
+        ring = Ringer(ledger, doorbell)
+        spool = open_spool(
+            ledger,
+            settings.spool.name,
+            settings.spool_path,
+            keep_share=settings.spool.keep_free.share,
+            keep_bytes=settings.spool.keep_free.size,
+        )
+        table = compile_routes(settings.route_rules)
+        self.watchers = [self._watcher(watch, spool, table, ring) for watch in settings.watch]
+        self._reconciler = Reconciler(
+            ledger,
+            ring,
+            holder=self._name,
+            quiet=settings.complete.quiet,
+            max_wait=settings.complete.max_wait,
+        )
+        self._threads = [
+            threading.Thread(target=self._reconciler.run, args=(self._stop,), name="reconciler"),
+            threading.Thread(target=self._announce, name="announce"),
+            *[
+                threading.Thread(target=watcher.run, args=(self._stop,), name=f"watch:{watcher.watched.name}")
+                for watcher in self.watchers
+            ],
+        ]
+
+    def __enter__(self) -> Daemon:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+        log.info("daemon_started", watches=[watcher.watched.name for watcher in self.watchers])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and wait for what is being taken in."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        log.info("daemon_stopped")
+
+    def _watcher(self, watch: Watch, spool: Spool, table: RouteTable, ring: Ringer) -> Watcher:
+        values = watch.model_dump(exclude={"send_to", "priority"})
+        routes = DoorRoutes(table, watch.name, watch.send_to)
+        return Watcher(WatchedFolder(**values), self._ledger, spool, routes, ring, holder=self._name)
+
+    def _announce(self) -> None:
+        """Say that we live, and how the folders fare, until the end."""
+        while True:
+            try:
+                self._ledger.transact(
+                    workers.announce,
+                    self._name,
+                    host=self._host,
+                    kind="daemon",
+                    slots=0,
+                    spools=[self._settings.spool.name],
+                )
+            except GurneyError as error:
+                log.warning("announce_failed", reason=str(error))
+            if self._stop.wait(_ANNOUNCE_EVERY):
+                break
+        try:
+            self._ledger.transact(workers.leave, self._name)
+        except GurneyError as error:
+            log.warning("leave_failed", reason=str(error))
+
+
+def _specs(settings: Settings) -> list[DestinationSpec]:
+    return [
+        DestinationSpec(
+            name=remote.name,
+            ae_title=remote.ae_title,
+            calling_ae_title=settings.calling_ae_title(remote),
+            max_associations=remote.max_associations,
+            association=remote.association,
+            duplicate_ok=remote.duplicate == "ok",
+        )
+        for remote in settings.remote
+    ]
