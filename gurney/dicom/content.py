@@ -32,7 +32,7 @@ def same_dataset(fd: int, dataset_offset: int, other_fd: int, other_offset: int)
     if os.fstat(fd).st_size - dataset_offset != os.fstat(other_fd).st_size - other_offset:
         return False
     others = _blocks(other_fd, other_offset)
-    return all(block == next(others, b"") for block in _blocks(fd, dataset_offset)) and next(others, None) is None
+    return all(block == next(others, b"") for block in _blocks(fd, dataset_offset))
 
 
 def _blocks(fd: int, position: int) -> Iterator[bytes]:

@@ -330,16 +330,44 @@ def test_an_unknown_vr_is_read_by_what_follows_it() -> None:
         assert read(Recipe(early=element).build()).value(0x00100020) == "ID1"
 
 
-def test_values_are_kept_where_they_were_asked_for_and_only_there() -> None:
-    inner = LE.sequence(0x00081140, LE.item(LE.element(0x00100020, "LO", "inner")))
-    part10 = read(Recipe(early=inner).build(), wanted=frozenset({0x00100020, 0x00091010}))
-    assert part10.value(0x00100020) == "ID1"
-    assert part10.value(0x00091010) is None
-    assert 0x00080060 not in part10.elements
+def test_an_item_without_its_end_ends_with_the_sequence_that_encloses_it() -> None:
+    open_item = struct.pack("<HHI", 0xFFFE, 0xE000, UNDEFINED) + LE.element(0x00081150, "UI", CT)
+    # More than a window of items that an item still open would swallow.
+    behind = LE.sequence(0x00091010, *[LE.item(defined=False)] * 9_000, defined=False)
+    early = LE.sequence(0x00081115, open_item) + behind + LE.element(0x00180015, "CS", "HEAD")
+    assert read(Recipe(early=early).build()).value(0x00180015) == "HEAD"
 
 
-def test_a_long_value_is_kept_cut_and_those_behind_it_are_found() -> None:
-    text = LE.element(0x00104000, "LT", "x" * 20_000)
+def test_what_is_longer_than_the_rest_of_the_file_is_named() -> None:
+    lie = struct.pack("<HHI", 0xFFFE, 0xE000, 90_000)
+    item = LE.element(0x00081115, "SQ", b"", UNDEFINED) + lie
+    with pytest.raises(TruncatedError, match=r"\(FFFE,E000\) at byte \d+ with 90000 bytes"):
+        read(Recipe(early=item).build())
+    fragment = LE.element(0x7FE00010, "OB", b"", UNDEFINED) + lie
+    with pytest.raises(TruncatedError, match=r"\(FFFE,E000\) at byte \d+ with 90000 bytes"):
+        read(Recipe(transfer_syntax_uid=JPEG_BASELINE, pixels=fragment).build())
+
+
+def test_a_whole_deflate_stream_may_hold_a_data_set_that_is_not() -> None:
+    recipe = Recipe(transfer_syntax_uid=DEFLATED)
+    for cut in (1, 10, 520):
+        with pytest.raises(TruncatedError):
+            read(bytes(128) + b"DICM" + recipe.meta() + deflate(recipe.dataset()[:-cut]))
+
+
+@pytest.mark.parametrize("length", [6, 5_000, 20_000])
+def test_values_are_kept_where_they_were_asked_for_and_only_there(length: int) -> None:
+    inner = LE.sequence(0x00081140, LE.item(LE.element(0x00100020, "UT", "i" * length)))
+    for recipe in (Recipe(early=inner), Recipe(late=LE.sequence(0x7FE10010, inner))):
+        part10 = read(recipe.build(), wanted=frozenset({0x00100020, 0x00091010}))
+        assert part10.value(0x00100020) == "ID1"
+        assert part10.value(0x00091010) is None
+        assert 0x00080060 not in part10.elements
+
+
+@pytest.mark.parametrize("length", [5_000, 20_000])
+def test_a_long_value_is_kept_cut_and_those_behind_it_are_found(length: int) -> None:
+    text = LE.element(0x00104000, "LT", "x" * length)
     for padding in (0, 8_000, 16_000, 70_000):
         early = text + LE.element(0x00180010, "LO", "late") + LE.element(0x00191010, "OB", bytes(padding))
         part10 = read(Recipe(early=early).build(), wanted=frozenset({0x00104000, 0x00180010}))
