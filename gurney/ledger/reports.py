@@ -24,7 +24,6 @@ from gurney.ledger.models import (
     Item,
     Lease,
     LedgerMeta,
-    Role,
     Series,
     SourceCount,
     Study,
@@ -42,7 +41,6 @@ __all__ = [
     "item_trail",
     "list_transfers",
     "open_items",
-    "role_states",
     "source_states",
     "study_report",
     "transfer_report",
@@ -164,12 +162,6 @@ def worker_states(conn: Connection, now: float) -> dict[str, Report]:
         }
         for row in conn.execute(select(Worker.__table__).order_by(Worker.name))
     }
-
-
-def role_states(conn: Connection, now: float) -> dict[str, str]:
-    """Return the holder of each role that is held now; the reconciler's is a daemon that lives."""
-    held = select(Role.name, Role.holder).where(Role.until > now).order_by(Role.name)
-    return {row.name: row.holder for row in conn.execute(held)}
 
 
 def is_draining(conn: Connection) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gurney.errors import LedgerError
-from gurney.jobs import Doorbell, Lane, embedded_url, is_in_process, make_app, queue_name
+from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.spools import known_spools
 from gurney.settings import Settings
@@ -22,9 +22,9 @@ __all__ = ["SEEN_WITHIN", "status_report"]
 Report = dict[str, Any]
 
 SEEN_WITHIN = 60.0
-"""Seconds after which a worker that was not heard of counts as gone; it announces itself every few."""
+"""Seconds after which a process that was not heard of counts as gone; each announces itself more often."""
 
-_RECONCILER = "reconciler"
+_DAEMON = "daemon"
 _WAITING = ("ready", "running", "retry")
 
 
@@ -33,12 +33,12 @@ def status_report(edge: Edge) -> Report:
     settings = edge.settings
     seen = _look_at_ledger(edge)
     needed = bool(settings.watch) or _waits(seen["destinations"])
-    daemon = _daemon(seen["roles"], needed=needed)
+    daemon = _announced(seen["announced"], daemons=True, needed=needed)
     services = {
         "ledger": seen["ledger"],
-        "broker": _broker(settings, seen["pools"], needed=needed, daemon_runs=daemon["running"]),
+        "broker": _broker(settings, seen["pools"], needed=needed, daemon_runs=bool(daemon["seen"])),
         "daemon": daemon,
-        "workers": _workers(seen["workers"], needed=needed),
+        "workers": _announced(seen["announced"], daemons=False, needed=needed),
     }
     return {
         "ok": all(service["ok"] for service in services.values()),
@@ -59,65 +59,47 @@ def _look_at_ledger(edge: Edge) -> Report:
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
                     "destinations": reports.destination_states(conn, now),
                     "sources": reports.source_states(conn),
-                    "workers": reports.worker_states(conn, now),
-                    "roles": reports.role_states(conn, now),
+                    "announced": reports.worker_states(conn, now),
                     "pools": {place.name for place in known_spools(conn)},
                 }
     except LedgerError as error:
         return {
             "ledger": {"ok": False, "kind": kind, "draining": False, "error": str(error)},
-            **{name: {} for name in ("destinations", "sources", "workers", "roles", "pools")},
+            **{name: {} for name in ("destinations", "sources", "announced", "pools")},
         }
 
 
-def _waits(destinations: Mapping[str, Mapping[str, Any]]) -> bool:
+def _waits(destinations: Mapping[str, Report]) -> bool:
     """Tell whether somebody must be there to send."""
-    return any(state[waiting] for state in destinations.values() for waiting in _WAITING)
+    configured = [state for state in destinations.values() if not state["retired"]]
+    return any(state[waiting] for state in configured for waiting in _WAITING)
 
 
-def _daemon(roles: Mapping[str, str], *, needed: bool) -> Report:
-    holder = roles.get(_RECONCILER, "")
-    return {
-        "ok": bool(holder) or not needed,
-        "running": bool(holder),
-        "holder": holder,
-        "error": "" if holder or not needed else "no daemon runs: start it with 'gurney up'",
-    }
-
-
-def _workers(workers: Mapping[str, Mapping[str, Any]], *, needed: bool) -> Report:
-    alive = {name: worker for name, worker in workers.items() if worker["seen_seconds"] <= SEEN_WITHIN}
-    return {
-        "ok": bool(alive) or not needed,
-        "seen": len(alive),
-        "slots": sum(worker["slots"] for worker in alive.values()),
-        "processes": dict(workers),
-        "error": "" if alive or not needed else "no worker was seen in the last minute: nothing is sent",
-    }
+def _announced(processes: Mapping[str, Report], *, daemons: bool, needed: bool) -> Report:
+    """Describe the daemons, or the workers, that have announced themselves."""
+    kind = {name: process for name, process in processes.items() if (process["kind"] == _DAEMON) == daemons}
+    seen = sum(process["seen_seconds"] <= SEEN_WITHIN for process in kind.values())
+    error = ""
+    if needed and not seen:
+        error = "no daemon runs" if daemons else "no worker runs, so nothing is sent"
+        error += ": start them with 'gurney up'" if not processes else ""
+    return {"ok": not error, "seen": seen, "processes": kind, "error": error}
 
 
 def _broker(settings: Settings, pools: set[str], *, needed: bool, daemon_runs: bool) -> Report:
-    """Ask the broker how many rings wait. Of the embedded one we expect no more than of ``gurney up``, its owner."""
+    """Ask the broker how many rings wait. The embedded one lives and ends with ``gurney up``."""
+    embedded = settings.broker_is_embedded
     url = settings.broker.url or embedded_url(settings.node.data_dir)
-    kind = "embedded" if settings.broker_is_embedded else urlsplit(url or "").scheme
-    if url is None or is_in_process(url):
-        in_process = url is not None or daemon_runs
-        return {
-            "ok": in_process or not needed,
-            "kind": "in process" if in_process else kind,
-            "queues": {},
-            "error": "" if in_process or not needed else "the embedded broker does not run: start it with 'gurney up'",
-        }
-    queues = _queues(url, pools or {settings.spool.name})
-    optional = settings.broker_is_embedded and not needed
-    return {
-        "ok": queues is not None or optional,
-        "kind": kind,
-        "queues": queues or {},
-        "error": ""
-        if queues is not None or optional
-        else "can't be reached: work waits in the ledger until it is back",
-    }
+    if url is None and daemon_runs:
+        return {"ok": True, "kind": "in process", "queues": {}, "error": ""}
+    queues = None if url is None else _queues(url, pools or {settings.spool.name})
+    error = ""
+    if queues is None and embedded and needed:
+        error = "the embedded broker does not run: start it with 'gurney up'"
+    elif queues is None and not embedded:
+        error = "can't be reached: work waits in the ledger until it is back"
+    kind = "embedded" if embedded else urlsplit(settings.broker.url).scheme
+    return {"ok": not error, "kind": kind, "queues": queues or {}, "error": error}
 
 
 def _queues(url: str, pools: set[str]) -> dict[str, int] | None:

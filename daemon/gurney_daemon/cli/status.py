@@ -75,8 +75,8 @@ def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...
         ledger["error"] or ledger["kind"] + (", draining" if ledger["draining"] else ""),
     )
     yield "broker", _word(broker["ok"]), broker["error"] or broker["kind"]
-    yield "daemon", _word(daemon["ok"]), daemon["error"] or daemon["holder"] or "not running, and not needed"
-    yield "workers", _word(workers["ok"]), workers["error"] or f"{workers['seen']} seen, {workers['slots']} slots"
+    for name, service in (("daemon", daemon), ("workers", workers)):
+        yield name, _word(service["ok"]), service["error"] or f"{service['seen']} seen"
 
 
 def _word(ok: bool) -> str:
