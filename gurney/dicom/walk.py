@@ -34,8 +34,9 @@ _FRAGMENT_WINDOW: Final = 512
 # Reading a header needs up to 12 bytes.
 _HEADER: Final = 12
 _STOP: Final = -1
+# What is overlooked inside a value of defined length: if the bytes really end there, they end for what encloses it too.
+_PASSED_OVER: Final = frozenset({Reason.CORRUPT, Reason.BAD_LENGTH, Reason.TRUNCATED})
 _NOTHING: Final[frozenset[int]] = frozenset()
-
 
 # What a frame holds: elements, items of elements, or items of bytes (PS3.5 A.4).
 _ELEMENTS, _ITEMS, _FRAGMENTS = range(3)
@@ -121,12 +122,11 @@ class Walk:
             try:
                 more = self._step()
             except Part10Error as error:
-                if error.reason is not Reason.CORRUPT or not self._leave_defined():
+                if error.reason not in _PASSED_OVER or not self._leave_defined():
                     raise
 
-    # The quick pass: plain elements inside the window, most of every header.
-
-    # It overshoots the window rather than compare every length with it, and then takes the last step back.
+    # The quick pass: plain elements inside the window, most of every header. It overshoots the window rather than
+    # compare every length with it, and then takes the last step back.
 
     def _pass_explicit(self) -> None:
         data, at, stop, notable, elements = self._data, self._at, self._stop, self._notable, self.elements
@@ -199,10 +199,9 @@ class Walk:
         if inside and tag >> 16 not in (0, 0xFFFE):
             self._element(position, tag, header)
         elif len(self._frames) > 1 and tag == (_ITEM_END if inside else _SEQUENCE_END):
-            self._at += 8
             # What has a length may carry the needless delimiter too.
-            if not frame.defined:
-                self._leave()
+            self._at += 8
+            self._leave()
         elif tag != _ITEM or inside:
             raise self._stray(position, header)
         elif frame.holds == _ITEMS:
@@ -252,13 +251,14 @@ class Walk:
         A VR of the future has a 32-bit length (PS3.5 7.1.2); writers that invent VRs mostly give them 16 bits; some
         leave the VR out of single elements. The first reading that leads to an element or to the end is taken.
         """
-        frame, end = self._frames[-1], min(self._frames[-1].end, self._source.end) - self._base
-        encoding = frame.encoding
+        self._move_window(position, _WINDOW)
+        frame = self._frames[-1]
+        encoding, end = frame.encoding, min(frame.end, self._source.end) - position
         readings = [(8, encoding.read_header(header, 0)[2]), (8, encoding.read_item(header, 0)[1])]
         if len(header) == _HEADER:
             readings.insert(0, (_HEADER, encoding.read_long(header, 8)[0]))
         for size, length in readings:
-            after = self._at + size + length
+            after = size + length
             if after == end or (after + 8 <= len(self._data) and self._has_vr(encoding, after)):
                 return size, length
         raise self._stray(position, header)
@@ -333,10 +333,13 @@ class Walk:
     def _peek(self, position: int, window: int) -> bytes:
         """Give the next header's bytes, moving the window if it ends before them."""
         if self._at + _HEADER > len(self._data):
-            self._data = self._source.read_at(position, window)
-            self._base, self._at = position, 0
-            self._look_about()
+            self._move_window(position, window)
         return self._data[self._at : self._at + _HEADER]
+
+    def _move_window(self, position: int, size: int) -> None:
+        self._data = self._source.read_at(position, size)
+        self._base, self._at = position, 0
+        self._look_about()
 
     def _look_about(self) -> None:
         """Set the quick pass's bounds after the frame or the window has changed."""

@@ -169,7 +169,10 @@ KINDS: dict[str, Recipe] = {
         early=LE.sequence(0x00081115, LE.item(LE.element(0x00081150, "UI", CT)), LE.item())
         + LE.sequence(0x00081140, LE.item(LE.element(0x00081150, "UI", CT), defined=False), defined=False)
         + LE.sequence(0x00091010, IMPLICIT_LE.item(IMPLICIT_LE.element(0x00081150, "UI", CT)), defined=False, vr="UN")
-        + LE.sequence(0x00091011, IMPLICIT_LE.item(IMPLICIT_LE.nested(9, defined=False)), defined=False, vr="UN")
+        + LE.sequence(
+            0x00091011, IMPLICIT_LE.item(IMPLICIT_LE.nested(9, defined=False), defined=False), defined=False, vr="UN"
+        )
+        + LE.sequence(0x00091012, LE.item(LE.element(0x00081150, "UI", CT) + LE.end(0xE00D)), LE.end())
         + LE.nested(50, defined=False)
         + LE.nested(50, defined=True),
     ),

@@ -41,6 +41,12 @@ def test_a_longer_data_set_is_a_difference() -> None:
     assert compare(RECIPE.build() + padding, RECIPE.build()) == (False, False)
 
 
+def test_a_longer_file_is_a_difference_also_where_a_block_ends() -> None:
+    with file_of(bytes(1 << 20)) as fd, file_of(bytes(1 << 20) + b"more") as other_fd:
+        assert not same_dataset(fd, 0, other_fd, 0)
+        assert not same_dataset(other_fd, 0, fd, 0)
+
+
 def test_a_digest_has_32_bytes() -> None:
     with file_of(RECIPE.build()) as fd:
         assert len(dataset_digest(fd, 132)) == 32
