@@ -9,12 +9,15 @@ A test checks that every name in ``PRIVATE_NAMES`` exists in the pynetdicom that
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import struct
+import sys
+import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
@@ -22,6 +25,8 @@ from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from gurney.pacs.turnstile import Turnstile
@@ -30,7 +35,13 @@ __all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "silence_h
 
 PRIVATE_NAMES = {
     "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
-    "pynetdicom.association.Association": ("_reactor_checkpoint", "_is_paused", "_sent_abort", "_serve_request"),
+    "pynetdicom.association.Association": (
+        "_reactor_checkpoint",
+        "_is_paused",
+        "_kill",
+        "_sent_abort",
+        "_serve_request",
+    ),
     "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread"),
     "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
 }
@@ -38,6 +49,8 @@ PRIVATE_NAMES = {
 
 LONGEST_PDU = 1 << 20
 """Longer PDUs are cut off at their header: nothing that a peer may send to an SCU comes near it."""
+
+Handler = Callable[[Event], None]
 
 _PARTING_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
@@ -66,6 +79,7 @@ class WireSocket(AssociationSocket):
 
     def __init__(self, assoc: PacedAssociation, connection: socket.socket) -> None:
         self.connection = connection
+        self.fd = connection.fileno()
         self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_interrupted = False
@@ -186,6 +200,7 @@ class WireSocket(AssociationSocket):
         ready = [fd for fd, _ in poll.poll(patience * 1000)]
         if not ready:
             self.lose(Loss.STALLED)
+            self.sever()
             raise TimeoutError("the peer takes no bytes")
         if self.wake_fd in ready:
             self.sever()
@@ -193,6 +208,13 @@ class WireSocket(AssociationSocket):
     def has_input(self) -> bool:
         """Tell whether bytes, or the end, wait to be read."""
         return bool(self._unread) or self._can_read(0.0)
+
+    def unacknowledged(self) -> int:
+        """Count the bytes that the peer's system has not confirmed yet; while they get fewer, there is progress."""
+        try:
+            return int.from_bytes(fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (OSError, ValueError):
+            return 0
 
     def _can_read(self, seconds: float) -> bool:
         """Wait until there are bytes or the end to read; an interruption ends a wait early."""
@@ -225,6 +247,9 @@ class PacedAssociation(Association):
         super().__init__(ae, "requestor")
         self._reactor_checkpoint = Turnstile(self)  # type: ignore[assignment]  # it has the methods that are called
         self.dul.daemon = True
+        self._run_dul = self.dul.run
+        self.dul.run = self._run_upper_layer  # type: ignore[method-assign]
+        self._on_confusion: Callable[[], None] = lambda: None
         self.wire = WireSocket(self, connection)
         self.set_socket(self.wire)
 
@@ -277,6 +302,21 @@ class PacedAssociation(Association):
         """Let pynetdicom answer a request that the peer made of us."""
         self._serve_request(message, context_id)
 
-    def witness(self, event: evt.EventType, handler: object) -> None:
-        """Call a handler for a notification of pynetdicom."""
-        self.bind(event, handler)  # type: ignore[arg-type]
+    def watch(self, on_pdu: Handler, on_transition: Handler, on_confusion: Callable[[], None]) -> None:
+        """Call these for each PDU received, each transition, and when the state machine itself fails."""
+        self.bind(evt.EVT_PDU_RECV, on_pdu)
+        self.bind(evt.EVT_FSM_TRANSITION, on_transition)
+        self._on_confusion = on_confusion
+
+    def _run_upper_layer(self) -> None:
+        """Run pynetdicom's upper-layer thread, and end the association when that raises.
+
+        Its state machine raises on values that the standard does not define, such as a rejection's unknown reason;
+        left alone, its thread would die and everybody wait for their timeouts.
+        """
+        try:
+            self._run_dul()
+        except Exception:  # noqa: BLE001  (whatever it is, what the peer sent can't be acted on)
+            self._on_confusion()
+            self.dul.to_user_queue.put(A_P_ABORT())
+            self.dimse.msg_queue.put((None, None))

@@ -137,8 +137,7 @@ class StoreAssociation:
         :class:`~gurney.pacs.errors.AssociationFailure`. If the peer refused every context, each request is answered
         with that refusal and nothing is raised.
         """
-        if self._is_storing:
-            raise RuntimeError("this association is already storing")
+        self._check_idle()
         carrier = self._carrier
         if carrier is None:
             yield from self._refuse_all(requests)
@@ -155,6 +154,7 @@ class StoreAssociation:
 
         Raises a refinement of AssociationFailure, or ValueError if Verification was not accepted on this association.
         """
+        self._check_idle()
         context = self.contexts.of_class(_VERIFICATION)
         if context is None:
             raise ValueError("Verification was not accepted on this association")
@@ -182,6 +182,9 @@ class StoreAssociation:
                 return
             self._is_over = True
             self._events.before_release_request.ask(BeforeRelease(self.remote), lambda event, _: event)
+            if self._carrier is not None:
+                # A run that was left half iterated still holds the wire.
+                self._carrier.leave()
             self._assoc.release()
             confirmed = self._assoc.is_released
             self._assoc.end()
@@ -212,6 +215,10 @@ class StoreAssociation:
             self.release()
         else:
             self.abort()
+
+    def _check_idle(self) -> None:
+        if self._is_storing:
+            raise RuntimeError("this association is already storing: end that iteration first")
 
     def _check_open(self) -> None:
         if self._is_over or self._failure is not None:

@@ -47,8 +47,7 @@ class Dimse:
         ``patience`` is seconds without progress. Raises a refinement of
         :class:`~gurney.pacs.errors.AssociationFailure`.
         """
-        unsent = self._assoc.dul.to_provider_queue
-        waiting, deadline = unsent.qsize(), time.monotonic() + patience
+        waiting, deadline = self._waiting(), time.monotonic() + patience
         while True:
             try:
                 context_id, message = self._assoc.dimse.msg_queue.get(timeout=_SLICE_SECONDS)
@@ -57,7 +56,7 @@ class Dimse:
                     raise AssociationEnded("aborted by us") from None
                 if self._witness.has_ended:
                     raise self._witness.failure() from None
-                if (still := unsent.qsize()) != waiting:
+                if (still := self._waiting()) < waiting:
                     waiting, deadline = still, time.monotonic() + patience
                 elif time.monotonic() > deadline:
                     raise DimseTimeout(f"no response for {patience:g} s") from None
@@ -72,6 +71,10 @@ class Dimse:
                 message_id=message.MessageIDBeingRespondedTo, context_id=context_id, status=message.Status
             )
             return Response(status, _comment(message), _offending(message))
+
+    def _waiting(self) -> tuple[int, int]:
+        """Count what has yet to reach the peer: messages in pynetdicom's queue, then bytes in the system's."""
+        return self._assoc.dul.to_provider_queue.qsize(), self._assoc.wire.unacknowledged()
 
 
 def _comment(message: C_STORE | C_ECHO) -> str:

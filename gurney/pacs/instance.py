@@ -137,8 +137,10 @@ class InstanceFile:
             self.size = self._status.st_size - self._offset
             if not stat.S_ISREG(self._status.st_mode):
                 raise UnusableFileError("not a regular file")
-            if self.size < 0 or (request.signature is not None and not request.signature.matches(self._status)):
+            if request.signature is not None and not request.signature.matches(self._status):
                 raise UnusableFileError("changed since it was accepted")
+            if self.size <= 0:
+                raise UnusableFileError("it holds no data set")
         except BaseException:
             os.close(self._fd)
             raise

@@ -44,10 +44,10 @@ class Wire:
         self._length = 0
         self.is_mid_pdu = False
         self._readable = select.poll()
-        self._readable.register(self._socket, select.POLLIN)
+        self._readable.register(wire.fd, select.POLLIN)
         self._readable.register(wire.wake_fd, select.POLLIN)
         self._either = select.poll()
-        self._either.register(self._socket, select.POLLIN | select.POLLOUT)
+        self._either.register(wire.fd, select.POLLIN | select.POLLOUT)
         self._either.register(wire.wake_fd, select.POLLIN)
 
     def take_unread(self) -> bytes:
@@ -84,6 +84,7 @@ class Wire:
         Raises :class:`HandBack`, :class:`DimseTimeout`, :class:`BadResponse` or :class:`AssociationEnded`.
         """
         deadline = time.monotonic() + self._patience
+        unacknowledged = self._wire.unacknowledged()
         while True:
             try:
                 message = read_message(self._received_view[: self._length], _LONGEST_RESPONSE_PDU)
@@ -95,9 +96,13 @@ class Wire:
                 break
             events = dict(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000))
             self._check_wake(events)
-            if not events:
+            if events:
+                self._read()
+            elif (still := self._wire.unacknowledged()) < unacknowledged:
+                # A slow line: what we sent is still on its way, and moving.
+                unacknowledged, deadline = still, time.monotonic() + self._patience
+            else:
                 raise DimseTimeout(f"no response for {self._patience:g} s")
-            self._read()
         try:
             command = read_command(message.command)
         except MalformedCommandError as error:
@@ -131,7 +136,7 @@ class Wire:
         self._check_wake(events)
         if not events:
             raise DimseTimeout(f"the peer took no byte for {self._patience:g} s")
-        if events[self._socket.fileno()] & ~select.POLLOUT:
+        if events[self._wire.fd] & ~select.POLLOUT:
             self._read()
             if self._received[0] != P_DATA_TF:
                 raise HandBack

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from enum import StrEnum
 
-from pynetdicom import evt
 from pynetdicom.events import Event
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
@@ -49,8 +48,7 @@ class Witness:
         self._abort: tuple[int, int] | None = None
         self._ending: Ending | None = None
         self._ended = threading.Event()
-        assoc.witness(evt.EVT_PDU_RECV, self._on_pdu)
-        assoc.witness(evt.EVT_FSM_TRANSITION, self._on_transition)
+        assoc.watch(self._on_pdu, self._on_transition, lambda: self._end(Ending.INVALID))
 
     def _on_pdu(self, event: Event) -> None:
         if isinstance(event.pdu, A_ASSOCIATE_RJ):
@@ -59,9 +57,12 @@ class Witness:
             self._abort = (event.pdu.source or 0, event.pdu.reason_diagnostic or 0)
 
     def _on_transition(self, event: Event) -> None:
-        if event.action in _ACTIONS and self._ending is None:
-            self._ending = Ending(event.action)
-            self._ended.set()
+        if event.action in _ACTIONS:
+            self._end(Ending(event.action))
+
+    def _end(self, ending: Ending) -> None:
+        self._ending = self._ending or ending
+        self._ended.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the association has met its end, and tell whether it has."""
@@ -110,4 +111,4 @@ _LOSSES = {
 
 _ACTIONS = frozenset(ending.value for ending in Ending)
 
-_LOST_BY = {Loss.OVERLONG: BadResponse, Loss.STALLED: DimseTimeout}
+_LOST_BY: dict[Loss | None, type[AssociationFailure]] = {Loss.OVERLONG: BadResponse, Loss.STALLED: DimseTimeout}

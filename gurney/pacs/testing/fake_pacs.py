@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,8 @@ class FakePacs:
     """A PACS on loopback, running for a ``with`` block; :meth:`stop` and :meth:`start` take it down and up.
 
     Without a script it accepts everything and answers success; Verification too. ``limit`` rejects what goes beyond so
-    many associations at once (2/3/2). All methods may be called from any thread, also while it runs.
+    many associations at once (2/3/2); ``pace`` reads only so many bytes a second of each.
+    All methods may be called from any thread, also while it runs.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class FakePacs:
         instance: InstanceAct | None = None,
         association: AssociationAct | None = None,
         limit: int = 0,
+        pace: float = 0.0,
     ) -> None:
         self.ae_title = ae_title
         self.port = port
-        self.limit = limit
+        self._limit = limit
+        self._pace = pace
         self._script = Script(instance or Respond(), association or Accept())
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -80,6 +84,11 @@ class FakePacs:
         return self._script.associations
 
     @property
+    def longest_pdu(self) -> int:
+        """Length of the longest P-DATA-TF that came."""
+        return self._record.longest_pdu
+
+    @property
     def endings(self) -> list[str]:
         """How connections ended: "released", "aborted" or "lost" by the peer, "rejected" or "ended by the script"."""
         return self._record.endings
@@ -90,6 +99,14 @@ class FakePacs:
         with self._lock:
             return len(self._visits)
 
+    def wait_until_quiet(self, seconds: float = 5.0) -> None:
+        """Wait until every connection has ended, so that :attr:`endings` is complete. Raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while self.open_connections:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.open_connections} connections are still open")
+            time.sleep(0.005)
+
     def remote(self, timeouts: Timeouts | None = None) -> RemoteAE:
         """Return this PACS as a remote AE."""
         return RemoteAE(self.ae_title, "127.0.0.1", self.port, timeouts or Timeouts())
@@ -97,8 +114,13 @@ class FakePacs:
     # --- Up and down --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen; at the same port again after a stop."""
+        """Listen; at the same port again after a stop. A second start does nothing."""
+        if self._listener is not None:
+            return
         listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        if self._pace:
+            # Else its system would read ahead for it.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         self.port = listener.getsockname()[1]
         self._listener = listener
         self._thread = threading.Thread(target=self._listen, args=(listener,), name="fake PACS", daemon=True)
@@ -135,7 +157,7 @@ class FakePacs:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            visit = Visit(connection, self._script, self._record, self.limit)
+            visit = Visit(connection, self._script, self._record, self._limit, self._pace)
             thread = threading.Thread(target=self._serve, args=(visit,), name="fake PACS visit", daemon=True)
             with self._lock:
                 self._visits[visit] = thread

@@ -32,6 +32,7 @@ class Record:
         self._stored: list[Stored] = []
         self._endings: list[str] = []
         self._guests = 0
+        self.longest_pdu = 0
 
     def enter(self) -> int:
         """Count an association that is being requested; return how many there are now."""
@@ -44,6 +45,10 @@ class Record:
         with self._lock:
             self._guests -= 1
             self._endings.append(ending)
+
+    def note_pdu(self, length: int) -> None:
+        """Remember the longest P-DATA-TF."""
+        self.longest_pdu = max(self.longest_pdu, length)
 
     def store(self, stored: Stored) -> None:
         """Remember what is about to be acknowledged."""

@@ -36,6 +36,7 @@ class How(Enum):
     """In which way an association ends."""
 
     ABORT = auto()  # A-ABORT, then close
+    ABORT_AND_STAY = auto()  # A-ABORT, but the connection stays open and unread
     RELEASE = auto()  # A-RELEASE-RQ, which an acceptor should never have to send
     CLOSE = auto()  # FIN
     RESET = auto()  # RST

@@ -52,12 +52,13 @@ class _Over(Exception):
 class Visit:
     """Serve one association by the script."""
 
-    def __init__(self, connection: socket.socket, script: Script, record: Record, limit: int) -> None:
+    def __init__(self, connection: socket.socket, script: Script, record: Record, limit: int, pace: float) -> None:
         self._socket = connection
         self._stream = connection.makefile("rb", buffering=1 << 18)
         self._script = script
         self._record = record
         self._limit = limit
+        self._pace = pace
         self._number = 0
         self._contexts: Mapping[int, tuple[str, str]] = {}
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -223,8 +224,10 @@ class Visit:
         if how is How.RELEASE:
             self._socket.sendall(RELEASE_RQ)
             self._hold()
-        if how is How.ABORT:
+        if how in (How.ABORT, How.ABORT_AND_STAY):
             self._socket.sendall(abort(source, reason))
+        if how is How.ABORT_AND_STAY:
+            self._hold()
         if how is How.RESET:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise _Over("ended by the script")
@@ -266,8 +269,11 @@ class Visit:
         return pdvs
 
     def _pdu(self) -> tuple[int, bytes]:
-        header = self._read(6)
-        kind, _, length = struct.unpack(">BBI", header)
+        kind, _, length = struct.unpack(">BBI", self._read(6))
+        if kind == 0x04:
+            self._record.note_pdu(length)
+            if self._pace:
+                time.sleep(length / self._pace)
         return kind, self._read(length)
 
     def _read(self, length: int) -> bytes:

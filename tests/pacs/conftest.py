@@ -1,0 +1,47 @@
+"""An engine around every test, and instances that are quick to make: a fake PACS does not look into a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs import DicomEngine, FileSignature, StoreRequest
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+EXPLICIT = "1.2.840.10008.1.2.1"
+CT_ONLY = [ContextProposal(CT, EXPLICIT)]
+
+MakeRequests = Callable[..., list[StoreRequest]]
+
+
+@pytest.fixture(autouse=True)
+def engine() -> Iterator[None]:
+    with DicomEngine():
+        yield
+
+
+@pytest.fixture
+def make_requests(tmp_path: Path) -> MakeRequests:
+    """Make files of random bytes: ``make_requests(count, size=1000, head=0)``, ``head`` bytes before the data set."""
+
+    def make(count: int, *, size: int = 1000, head: int = 0, sop_class_uid: str = CT) -> list[StoreRequest]:
+        requests = []
+        for number in range(1, count + 1):
+            path = tmp_path / f"{sop_class_uid}-{size}-{number}"
+            path.write_bytes(b"h" * head + os.urandom(size))
+            uid, signature = f"1.2.3.{number}", FileSignature.of(path.stat())
+            requests.append(StoreRequest(str(path), sop_class_uid, uid, EXPLICIT, head, signature, key=number))
+        return requests
+
+    return make
+
+
+def digest(request: StoreRequest) -> str:
+    """The SHA-256 of the bytes that should arrive."""
+    return hashlib.sha256(Path(request.path).read_bytes()[request.dataset_offset :]).hexdigest()

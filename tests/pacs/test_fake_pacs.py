@@ -1,0 +1,74 @@
+"""The fake PACS is held to pynetdicom's own SCU, which knows nothing of ours."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
+
+from gurney.pacs import ConnectFailed, StoreScu
+from gurney.pacs.testing import FakePacs, Respond
+from tests.pacs.conftest import CT, CT_ONLY, MakeRequests, digest
+
+
+def test_pynetdicom_can_talk_to_it() -> None:
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.PatientID = CT, "1.2.3", "X"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ae = AE()
+    ae.add_requested_context(CT, ExplicitVRLittleEndian)
+    ae.add_requested_context("1.2.840.10008.1.1")
+    with FakePacs(instance=Respond(0xB000, comment="coerced")) as pacs:
+        association = ae.associate("127.0.0.1", pacs.port)
+        assert association.is_established
+        assert association.send_c_echo().Status == 0
+        status = association.send_c_store(dataset)
+        association.release()
+        pacs.wait_until_quiet()
+        assert (status.Status, status.ErrorComment) == (0xB000, "coerced")
+        assert pacs.stored_uids() == ["1.2.3"]
+        assert pacs.endings == ["released"]
+
+
+def test_it_goes_down_and_comes_up_at_the_same_port(make_requests: MakeRequests) -> None:
+    requests = make_requests(2)
+    pacs = FakePacs()
+    pacs.start()
+    port, remote = pacs.port, pacs.remote()
+    with StoreScu().associate(remote, CT_ONLY) as association:
+        running = association.store(requests)
+        next(running)
+        pacs.stop()
+        with pytest.raises(ConnectFailed):
+            StoreScu().associate(remote, CT_ONLY)
+    pacs.start()
+    assert pacs.port == port
+    with pacs, StoreScu().associate(remote, CT_ONLY) as association:
+        assert all(result.is_stored for result in association.store(requests))
+    assert pacs.stored_uids() == ["1.2.3.1", "1.2.3.1", "1.2.3.2"]
+    assert pacs.stored[2].digest == digest(requests[1])
+    assert [stored.association for stored in pacs.stored] == [1, 2, 2]
+    pacs.stop()
+
+
+def test_acts_for_one_instance_are_used_up(make_requests: MakeRequests) -> None:
+    with FakePacs() as pacs:
+        pacs.on_uid("1.2.3.2", Respond(0xA700), Respond(0xC000))
+        with StoreScu().associate(pacs.remote(), CT_ONLY) as association:
+            told = [[result.status for result in association.store(make_requests(2))] for _ in range(3)]
+    assert told == [[0, 0xA700], [0, 0xC000], [0, 0]]
+    assert pacs.stored_uids() == ["1.2.3.1", "1.2.3.1", "1.2.3.1", "1.2.3.2"]
+
+
+def test_a_stranger_does_it_no_harm() -> None:
+    with FakePacs() as pacs:
+        for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\x01\x00\x00\x00\x00\x02xx"):
+            with socket.create_connection(("127.0.0.1", pacs.port)) as stranger:
+                stranger.sendall(nonsense)
+        pacs.wait_until_quiet()
+        with StoreScu().associate(pacs.remote(), CT_ONLY) as association:
+            assert association.is_usable

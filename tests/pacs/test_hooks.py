@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gurney.pacs.hooks import AfterHook, BeforeHook
+
+
+def test_changes_are_applied_in_order_and_seen_by_those_behind() -> None:
+    hook: BeforeHook[int, int] = BeforeHook("before")
+    seen: list[int] = []
+
+    @hook
+    def double(event: int) -> int:
+        return event * 2
+
+    @hook
+    def look(event: int) -> None:
+        seen.append(event)
+
+    assert hook.ask(21, lambda _, change: change) == 42
+    assert seen == [42]
+
+
+def test_a_before_listener_that_raises_stops_everything() -> None:
+    hook: BeforeHook[int, int] = BeforeHook("before")
+
+    @hook
+    def veto(event: int) -> int:
+        raise LookupError(event)
+
+    with pytest.raises(LookupError):
+        hook.ask(1, lambda event, _: event)
+
+
+def test_after_listeners_are_isolated_and_their_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    hook: AfterHook[str] = AfterHook("after")
+    seen: list[str] = []
+
+    @hook
+    def bad(event: str) -> None:
+        raise ValueError(f"Planted^Patient {event}")
+
+    hook(seen.append)
+    with caplog.at_level(logging.DEBUG):
+        hook.tell("stored")
+    assert seen == ["stored"]
+    assert "ValueError" in caplog.text
+    assert "Planted" not in caplog.text
+
+
+def test_listening_for_a_while() -> None:
+    hook: AfterHook[int] = AfterHook("after")
+    seen: list[int] = []
+    with hook.listening(seen.append):
+        assert hook
+        hook.tell(1)
+    assert not hook
+    hook.tell(2)
+    hook.remove(seen.append)
+    assert seen == [1]
