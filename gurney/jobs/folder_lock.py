@@ -57,6 +57,22 @@ class FolderLock:
             os.close(self._fd)
             self._fd = None
 
+    def owner(self) -> int | None:
+        """Return the process id of whoever owns the folder now; None when nobody does."""
+        try:
+            fd = os.open(os.path.join(self._folder, LOCK_FILE), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            return int(text) if text.isdigit() else None
+        else:
+            return None
+        finally:
+            os.close(fd)
+
     def __enter__(self) -> Self:
         self.acquire()
         return self

@@ -73,3 +73,11 @@ def test_a_forked_child_that_releases_takes_nothing_from_its_parent(tmp_path: Pa
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FolderLock(str(tmp_path / "absent")).acquire()
+
+
+def test_who_owns_a_folder_is_known_to_others_only_while_it_does(tmp_path: Path) -> None:
+    lock = FolderLock(str(tmp_path))
+    assert lock.owner() is None
+    with lock:
+        assert FolderLock(str(tmp_path)).owner() == os.getpid()
+    assert FolderLock(str(tmp_path)).owner() is None

@@ -9,9 +9,9 @@ import sys
 import typer
 
 from gurney.errors import GurneyError
+from gurney.jobs import FolderLock
 from gurney.settings import InvalidSettingsError, Problem, check, show
 from gurney_daemon.cli.edge import Edge, print_json
-from gurney_daemon.pid_file import PidFile
 
 __all__ = ["register"]
 
@@ -58,7 +58,7 @@ def reload(ctx: typer.Context) -> None:
     errors = [problem for problem in check(settings) if problem.is_error]
     if errors:
         raise InvalidSettingsError(errors)
-    pid = PidFile(settings.node.data_dir).owner()
+    pid = FolderLock(settings.node.data_dir).owner()
     if pid is None:
         raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")
     os.kill(pid, signal.SIGHUP)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 
 import typer
 
 from gurney.errors import ConfigError
-from gurney.jobs import EmbeddedBroker
+from gurney.jobs import EmbeddedBroker, FolderLock
 from gurney.jobs.tether import SUPERVISOR, tie_to_parent
 from gurney.ledger.schema import migrate
 from gurney.observability import configure_logging, get_logger
 from gurney.settings import Settings, load
 from gurney_daemon.cli.edge import Edge
-from gurney_daemon.pid_file import PidFile
 from gurney_daemon.supervisor import Child, Supervisor
 
 __all__ = ["register"]
@@ -41,13 +39,14 @@ def up(ctx: typer.Context) -> None:
     settings = edge.settings
     _log_to(settings, "up")
     os.makedirs(settings.node.data_dir, exist_ok=True)
-    with PidFile(settings.node.data_dir), ExitStack() as stack:
-        migrate(settings.ledger_url)
-        children = [*_worker_children(edge), _daemon_child(edge)]
-        if not settings.broker_is_embedded:
+    children = [*_worker_children(edge), _daemon_child(edge)]
+    if not settings.broker_is_embedded:
+        with FolderLock(settings.node.data_dir):
+            migrate(settings.ledger_url)
             _supervise(edge, children)
-            return
-        broker = stack.enter_context(EmbeddedBroker(settings.node.data_dir))
+        return
+    with EmbeddedBroker(settings.node.data_dir) as broker:
+        migrate(settings.ledger_url)
         if broker.is_degraded:
             from gurney_daemon.one_process import run_in_one_process
 

@@ -1,0 +1,119 @@
+"""The supervisor runs real processes: what dies comes back, what must end ends in order, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gurney_daemon.supervisor import Child, Supervisor
+from tests.services import wait_until
+
+# Notes its process id, and its end on SIGTERM.
+CHILD = """
+import os, signal, sys, time
+name, folder = sys.argv[1:3]
+def end(*_):
+    with open(folder + "/ended", "a") as file: file.write(name + "\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if name == "stubborn" else end)
+with open(f"{folder}/{name}.pids", "a") as file: file.write(f"{os.getpid()}\\n")
+while True: time.sleep(0.05)
+"""
+
+# Runs a supervisor as `gurney up` does, in the main thread of a process of its own.
+SUPERVISOR = """
+import sys
+from gurney_daemon.supervisor import Child, Supervisor
+from gurney.observability import configure_logging
+configure_logging("json")
+code, folder, drain = sys.argv[1:4]
+children = [Child(name, [sys.executable, "-c", code, name, folder], rank) for name, rank in
+            (pair.split(":") for pair in sys.argv[4:]) for rank in [int(rank)]]
+Supervisor(children, drain_seconds=float(drain), reload=lambda: True).run()
+"""
+
+
+def supervise(folder: Path, *children: str, drain: float = 10.0) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SUPERVISOR, CHILD, str(folder), str(drain), *children])
+
+
+def pids(folder: Path, name: str) -> list[int]:
+    file = folder / f"{name}.pids"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_child_that_is_killed_comes_back(tmp_path: Path) -> None:
+    with supervise(tmp_path, "a:0", "b:0") as supervisor:
+        wait_until(lambda: pids(tmp_path, "a") and pids(tmp_path, "b"), what="both children")
+        os.kill(pids(tmp_path, "a")[0], signal.SIGKILL)
+        wait_until(lambda: len(pids(tmp_path, "a")) == 2, what="the restart")
+        assert len(pids(tmp_path, "b")) == 1
+        supervisor.terminate()
+        assert supervisor.wait(10) == 0
+
+
+def test_children_end_in_the_order_of_their_rank(tmp_path: Path) -> None:
+    with supervise(tmp_path, "daemon:1", "worker:0") as supervisor:
+        wait_until(lambda: pids(tmp_path, "daemon") and pids(tmp_path, "worker"), what="both children")
+        supervisor.terminate()
+        assert supervisor.wait(10) == 0
+    assert (tmp_path / "ended").read_text().split() == ["worker", "daemon"]
+
+
+def test_what_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
+    with supervise(tmp_path, "stubborn:0", drain=0.5) as supervisor:
+        wait_until(lambda: pids(tmp_path, "stubborn"), what="the child")
+        supervisor.terminate()
+        assert supervisor.wait(10) == 0
+    assert not lives(pids(tmp_path, "stubborn")[0])
+
+
+def test_a_reload_restarts_everything(tmp_path: Path) -> None:
+    with supervise(tmp_path, "a:0") as supervisor:
+        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+        supervisor.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(pids(tmp_path, "a")) == 2, what="the restart")
+        assert (tmp_path / "ended").read_text().split() == ["a"]
+        supervisor.terminate()
+        assert supervisor.wait(10) == 0
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_a_refused_reload_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    child = Child("a", [sys.executable, "-c", CHILD, "a", str(tmp_path)])
+    supervisor = Supervisor([child], reload=lambda: False)
+
+    def script() -> None:
+        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(1.0)  # the refusal shows in what does not happen
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    supervisor.run()
+    thread.join()
+    assert len(pids(tmp_path, "a")) == 1
+
+
+@pytest.fixture
+def keep_signals() -> object:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield None
+    for number, handler in before.items():
+        signal.signal(number, handler)
