@@ -31,6 +31,7 @@ from gurney.ledger.models import (
     Worker,
 )
 from gurney.ledger.models.predicates import file_is, is_live, item_is
+from gurney.ledger.selection import Selection
 from gurney.transfer import breaker
 from gurney.transfer.states import FileState, ItemState, Outcome, Priority
 
@@ -41,6 +42,7 @@ __all__ = [
     "item_trail",
     "list_transfers",
     "open_items",
+    "selected_items",
     "source_states",
     "study_report",
     "transfer_report",
@@ -359,3 +361,17 @@ def open_items(conn: Connection, transfer_ids: list[int]) -> dict[str, int]:
         for state, n in counted.items():
             total[state] += n
     return total
+
+
+def selected_items(conn: Connection, selection: Selection, *states: ItemState) -> dict[str, dict[str, int]]:
+    """Count what an operation on these states would change, by destination and state, before it does."""
+    counted: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in conn.execute(
+        select(Destination.name, Item.state, func.count().label("n"))
+        .join(Destination, Destination.id == Item.destination_id)
+        .where(*selection.conditions(*states))
+        .group_by(Destination.name, Item.state)
+        .order_by(Destination.name, Item.state)
+    ):
+        counted[row.name][ItemState(row.state).name.lower()] = row.n
+    return dict(counted)
