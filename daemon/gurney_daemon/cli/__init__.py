@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from gurney.errors import ConfigError, GurneyError
-from gurney_daemon.cli import configuring, reporting, running, status
+from gurney_daemon.cli import configuring, operating, reporting, running, status, steering
 from gurney_daemon.cli.edge import Edge
 
 __all__ = ["app", "main"]
@@ -39,6 +39,8 @@ def _edge(
 running.register(app)
 status.register(app)
 reporting.register(app)
+operating.register(app)
+steering.register(app)
 configuring.register(app)
 
 

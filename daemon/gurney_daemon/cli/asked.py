@@ -34,16 +34,16 @@ class Unknown(GurneyError):
 
 
 def _state(word: str) -> ItemState:
-    """Return the item state of that name. Raises a usage error that lists them."""
     return _parse(ItemState, word, "state")
 
 
-def _priority(word: str) -> Priority:
-    """Return the priority of that name. Raises a usage error that lists them."""
-    return _parse(Priority, word, "priority")
+def _priority(word: str | Priority) -> Priority:
+    # Typer has an option's default parsed as well.
+    return word if isinstance(word, Priority) else _parse(Priority, word, "priority")
 
 
 def _parse(kind: type[_Word], word: str, what: str) -> _Word:
+    """Return the member of that name. Raises a usage error that lists them."""
     known = {member.name.lower(): member for member in kind}
     found = known.get(word.lower())
     if found is None:

@@ -82,7 +82,6 @@ def _announced(processes: Mapping[str, Report], *, daemons: bool, needed: bool) 
     error = ""
     if needed and not seen:
         error = "no daemon runs" if daemons else "no worker runs, so nothing is sent"
-        error += ": start them with 'gurney up'" if not processes else ""
     return {"ok": not error, "seen": seen, "processes": kind, "error": error}
 
 
