@@ -96,6 +96,12 @@ class Workers(_Table):
     batch_seconds: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds after which an association takes no more"
     )
+    lease_seconds: float = Field(
+        default=60.0,
+        ge=2,
+        le=3600,
+        description="Seconds without a sign of life after which a worker's batch goes to another",
+    )
     stat_slot: bool = Field(default=True, description="Keep one slot of every host for STAT")
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
-from gurney.ledger.leases import LEASE_SECONDS
 from gurney.ledger.settlement import Settlement
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
@@ -69,9 +68,13 @@ class Batch:
         *,
         actor: str,
         seconds: float,
+        lease_seconds: float,
         draining: Callable[[], bool],
     ) -> None:
-        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length."""
+        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length.
+
+        ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal.
+        """
         self._ledger, self._claim, self._claimed_at = ledger, claim, claimed_at
         self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
         self._draining = draining
@@ -82,8 +85,8 @@ class Batch:
         self._aborting = threading.Lock()
         self._tried: set[int] = set()
         self._blamed = False
-        self._recorder = Recorder(ledger, claim.ticket, self.stop, patience=LEASE_SECONDS)
-        self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop)
+        self._recorder = Recorder(ledger, claim.ticket, self.stop, patience=lease_seconds)
+        self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
 
     def carry(self) -> Carried:
         """Send the batch and settle it; return when everything that can be written is written."""

@@ -1,7 +1,7 @@
 """Keep a lease alive, and stop the batch before anybody else may take it over.
 
-The lease is renewed every 15 s for 60 s. The fence falls 45 s after the last renewal that was confirmed had been
-*sent*, by this process's own monotonic clock: by then the ledger may already count the lease as lost.
+The lease is renewed four times in its length. The fence falls three quarters of that length after the last renewal that
+was confirmed had been *sent*, by this process's own monotonic clock: before the ledger may count the lease as lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pulse:
         on_lost: Callable[[], None],
         ttl: float = LEASE_SECONDS,
     ) -> None:
-        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent."""
+        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``ttl`` the lease's seconds."""
         self._ledger, self._ticket, self._on_lost, self._ttl = ledger, ticket, on_lost, ttl
         self._confirmed = claimed_at
         self._ended = threading.Event()

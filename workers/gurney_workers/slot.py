@@ -125,6 +125,7 @@ class Slot:
             place,
             actor=self._name,
             seconds=self._batch_seconds,
+            lease_seconds=self._limits.ttl,
             draining=self._draining,
         )
         begun = time.monotonic()

@@ -42,7 +42,7 @@ def run_worker(
             pool=settings.spool.name,
             lanes=lanes,
             host_slots=settings.workers.processes,
-            limits=BatchLimits(instances=settings.workers.batch_instances),
+            limits=BatchLimits(instances=settings.workers.batch_instances, ttl=settings.workers.lease_seconds),
             batch_seconds=settings.workers.batch_seconds,
             draining=process.is_draining,
         )
