@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Bell
@@ -11,6 +11,14 @@ __all__ = ["RING_AGAIN", "answer", "claim_ring"]
 
 # Seconds after which an unanswered ring counts as lost.
 RING_AGAIN = 5.0
+
+_ANSWER = (
+    update(Bell)
+    .where(
+        Bell.destination_id == bindparam("destination"), Bell.spool_id == bindparam("spool"), Bell.rung_at.is_not(None)
+    )
+    .values(rung_at=None)
+)
 
 
 def claim_ring(tx: Transaction, destination_id: int, spool_id: int, lane: str) -> bool:
@@ -32,4 +40,4 @@ def claim_ring(tx: Transaction, destination_id: int, spool_id: int, lane: str) -
 
 def answer(tx: Transaction, destination_id: int, spool_id: int) -> None:
     """Note that a worker has come, so that the next ring goes out at once."""
-    tx.conn.execute(update(Bell).filter_by(destination_id=destination_id, spool_id=spool_id).values(rung_at=None))
+    tx.conn.execute(_ANSWER, {"destination": destination_id, "spool": spool_id})

@@ -19,6 +19,9 @@ from gurney.ledger.models import Clock
 __all__ = ["BootClock", "LedgerClock", "ServerClock", "clock_for"]
 
 
+_SERVER_TIME = select(func.extract("epoch", func.clock_timestamp()))
+
+
 class LedgerClock(Protocol):
     """Where a transaction gets its time from."""
 
@@ -32,7 +35,7 @@ class ServerClock:
 
     def now(self, conn: Connection) -> float:
         """Return the server's time, that of this very moment."""
-        return float(conn.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+        return float(conn.scalar(_SERVER_TIME) or 0.0)
 
 
 def _boot_id() -> str:

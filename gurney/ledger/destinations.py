@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Update, bindparam, insert, select, update
 
 from gurney.ledger import refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -64,21 +65,19 @@ def sync(tx: Transaction, specs: Iterable[DestinationSpec], actor: str) -> None:
             trail.record(tx, actor, "destination.retired", destination_id=row.id, destination=name)
 
 
+# SQLite's dialect leaves FOR UPDATE out: its writer has the whole file.
+_BY_NAME = select(Destination.__table__).where(Destination.name == bindparam("name")).with_for_update()
+_BY_ID = select(Destination.__table__).where(Destination.id == bindparam("id")).with_for_update()
+
+
 def lock(tx: Transaction, name: str) -> AnyRow | None:
     """Lock a destination's row by name and return it; None when there is none."""
-    return _lock(tx, Destination.name == name)
+    return tx.conn.execute(_BY_NAME, {"name": name}).one_or_none()
 
 
 def lock_by_id(tx: Transaction, destination_id: int) -> AnyRow:
     """Lock a destination's row and return it."""
-    row = _lock(tx, Destination.id == destination_id)
-    assert row is not None, "destinations are never deleted"  # noqa: S101
-    return row
-
-
-def _lock(tx: Transaction, which: Any) -> AnyRow | None:
-    query = select(Destination.__table__).where(which)
-    return tx.conn.execute(query.with_for_update() if tx.locks_rows else query).one_or_none()
+    return tx.conn.execute(_BY_ID, {"id": destination_id}).one()  # destinations are never deleted
 
 
 def gate_of(row: AnyRow) -> Gate:
@@ -101,28 +100,46 @@ def gate_of(row: AnyRow) -> Gate:
     )
 
 
+# What of a gate is kept, and how it is written where that differs from how it is held.
+_GATE: Mapping[str, Callable[[Any], object] | None] = {
+    "effective_concurrency": None,
+    "breaker": lambda state: state.value,
+    "faults": None,
+    "opened_at": None,
+    "probe_at": None,
+    "probes": None,
+    "hold_reason": lambda reason: reason[:400],
+    "hold_since": None,
+    "paused_by": None,
+    "streak": lambda streak: ",".join(map(str, streak)),
+    "permanent_rejects": None,
+    "last_failed_item_id": None,
+    "last_success_at": None,
+}
+
+
+@cache
+def _change_of(*columns: str) -> Update:
+    """Make the UPDATE of some columns once: there are few sets of columns that change together."""
+    return (
+        update(Destination)
+        .where(Destination.id == bindparam("which"))
+        .values({name: bindparam(f"new_{name}") for name in columns})
+    )
+
+
 def store_gate(tx: Transaction, row: AnyRow, gate: Gate, **more: object) -> None:
     """Write what changed of a gate, with other columns of the same row; a change of its shown state is audited."""
     before = gate_of(row)
     values: dict[str, Any] = dict(more)
     if gate != before:
         values |= {
-            "effective_concurrency": gate.effective_concurrency,
-            "breaker": gate.breaker.value,
-            "faults": gate.faults,
-            "opened_at": gate.opened_at,
-            "probe_at": gate.probe_at,
-            "probes": gate.probes,
-            "hold_reason": gate.hold_reason[:400],
-            "hold_since": gate.hold_since,
-            "paused_by": gate.paused_by,
-            "streak": ",".join(map(str, gate.streak)),
-            "permanent_rejects": gate.permanent_rejects,
-            "last_failed_item_id": gate.last_failed_item_id,
-            "last_success_at": gate.last_success_at,
+            name: value if column is None else column(value)
+            for name, column in _GATE.items()
+            if (value := getattr(gate, name)) != getattr(before, name)
         }
     if values:
-        tx.conn.execute(update(Destination).where(Destination.id == row.id).values(**values))
+        tx.conn.execute(_change_of(*sorted(values)), {"which": row.id, **{f"new_{n}": v for n, v in values.items()}})
     if breaker.shown(gate) != breaker.shown(before):
         trail.record(
             tx,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import Transaction
@@ -45,27 +45,42 @@ class LeaseTicket:
     destination_id: int
 
 
+_LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update()
+_LOOK = select(Lease.state, Lease.fence, Lease.until).where(Lease.id == bindparam("id"))
+_OURS = (Lease.id == bindparam("lease"), Lease.fence == bindparam("our_fence"), is_live())
+_RENEW = update(Lease).where(*_OURS, Lease.until > bindparam("now")).values(until=bindparam("new_until"))
+_RELEASE = update(Lease).where(*_OURS).values(state="released", ended_at=bindparam("now"))
+_RETURN = (
+    update(Item)
+    .where(Item.lease_id == bindparam("lease"), item_is(ItemState.RUNNING))
+    .values(state=int(ItemState.READY), lease_id=None)
+    .returning(Item.transfer_id)
+)
+# A lease far in the future was written by a clock that has since been set right.
+_DEAD = select(Lease.id, Lease.worker).where(
+    Lease.destination_id == bindparam("destination"),
+    is_live(),
+    (Lease.until <= bindparam("now")) | (Lease.until > bindparam("latest")),
+)
+
+
 def lock_destination(tx: Transaction, destination_id: int) -> None:
     """Lock a destination's row. Everybody locks it before leases and items, so nobody waits in a circle."""
     if tx.locks_rows:
-        tx.conn.execute(select(Destination.id).where(Destination.id == destination_id).with_for_update())
+        tx.conn.execute(_LOCK, {"id": destination_id})
 
 
 def assert_live(tx: Transaction, ticket: LeaseTicket) -> None:
     """Raise :class:`LeaseLost` unless the lease is the current one and has not run out."""
-    row = tx.conn.execute(select(Lease.state, Lease.fence, Lease.until).where(Lease.id == ticket.id)).one_or_none()
+    row = tx.conn.execute(_LOOK, {"id": ticket.id}).one_or_none()
     if row is None or row.state != "live" or row.fence != ticket.fence or row.until <= tx.now:
         raise LeaseLost(f"lease {ticket.id} is {'unknown' if row is None else row.state} or has run out")
 
 
 def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> None:
     """Prolong a live lease; raise :class:`LeaseLost` when it is not ours any more."""
-    changed = tx.conn.execute(
-        update(Lease)
-        .where(Lease.id == ticket.id, Lease.fence == ticket.fence, is_live(), Lease.until > tx.now)
-        .values(until=tx.now + ttl)
-    ).rowcount
-    if changed != 1:
+    ours = {"lease": ticket.id, "our_fence": ticket.fence, "now": tx.now, "new_until": tx.now + ttl}
+    if tx.conn.execute(_RENEW, ours).rowcount != 1:
         raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
 
 
@@ -75,12 +90,8 @@ def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "don
     None, and nothing is written, when the lease is already lost: its items are somebody else's.
     """
     lock_destination(tx, ticket.destination_id)
-    changed = tx.conn.execute(
-        update(Lease)
-        .where(Lease.id == ticket.id, Lease.fence == ticket.fence, is_live())
-        .values(state="released", ended_at=tx.now)
-    ).rowcount
-    if changed != 1:
+    ours = {"lease": ticket.id, "our_fence": ticket.fence, "now": tx.now}
+    if tx.conn.execute(_RELEASE, ours).rowcount != 1:
         return None
     returned = _return_items(tx, ticket.id, ticket.destination_id)
     trail.record(
@@ -96,12 +107,7 @@ def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "don
 
 
 def _return_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
-    rows = tx.conn.execute(
-        update(Item)
-        .where(Item.lease_id == lease_id, item_is(ItemState.RUNNING))
-        .values(state=int(ItemState.READY), lease_id=None)
-        .returning(Item.transfer_id)
-    ).all()
+    rows = tx.conn.execute(_RETURN, {"lease": lease_id}).all()
     tally = Tally()
     for transfer_id, n in Counter(row.transfer_id for row in rows).items():
         tally.move(destination_id, transfer_id, ItemState.RUNNING, ItemState.READY, n)
@@ -115,12 +121,7 @@ def expire(tx: Transaction, destination_id: int, ttl: float = LEASE_SECONDS) -> 
     The items return uncharged but suspect of having killed their worker: they come back in smaller batches, and one
     that was alone in two lost leases is failed, so that a poisonous file can't take a destination down for ever.
     """
-    dead = tx.conn.execute(
-        select(Lease.id, Lease.worker)
-        .where(Lease.destination_id == destination_id, is_live())
-        # A lease far in the future was written by a clock that has since been set right.
-        .where((Lease.until <= tx.now) | (Lease.until > tx.now + 2 * ttl))
-    ).all()
+    dead = tx.conn.execute(_DEAD, {"destination": destination_id, "now": tx.now, "latest": tx.now + 2 * ttl}).all()
     for lease in dead:
         lost = _expire_items(tx, lease.id, destination_id)
         tx.conn.execute(update(Lease).where(Lease.id == lease.id).values(state="lost", ended_at=tx.now))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.leases import lock_destination
@@ -20,6 +20,10 @@ from gurney.transfer.states import ItemState
 __all__ = ["REMEMBERED", "active", "clear", "expire", "remember"]
 
 REMEMBERED = 24 * 3600.0
+
+_ACTIVE = select(Refusal.sop_class_uid, Refusal.transfer_syntax_uid, Refusal.words).where(
+    Refusal.destination_id == bindparam("destination"), Refusal.until > bindparam("now")
+)
 
 
 def remember(
@@ -44,11 +48,7 @@ def active(tx: Transaction, destination_id: int) -> dict[tuple[str, str], str]:
     """Return what is refused now: (SOP class, transfer syntax or "" for all) -> words."""
     return {
         (row.sop_class_uid, row.transfer_syntax_uid): row.words
-        for row in tx.conn.execute(
-            select(Refusal.sop_class_uid, Refusal.transfer_syntax_uid, Refusal.words).where(
-                Refusal.destination_id == destination_id, Refusal.until > tx.now
-            )
-        )
+        for row in tx.conn.execute(_ACTIVE, {"destination": destination_id, "now": tx.now})
     }
 
 

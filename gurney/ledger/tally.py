@@ -20,6 +20,9 @@ __all__ = ["WHOLE", "Tally", "discrepancies", "fold"]
 WHOLE = 0
 
 
+_INSERT = insert(CountDelta)
+
+
 class Tally:
     """Collect the changes of one transaction, then write them in one statement."""
 
@@ -46,7 +49,7 @@ class Tally:
             if n
         ]
         if rows:
-            tx.conn.execute(insert(CountDelta), rows)
+            tx.conn.execute(_INSERT, rows)
 
 
 def fold(tx: Transaction, limit: int = 5_000) -> int:

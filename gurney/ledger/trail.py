@@ -15,6 +15,8 @@ from gurney.ledger.models import Audit
 
 __all__ = ["record"]
 
+_INSERT = insert(Audit)
+
 Fact = str | int | float | bool | None | list[int] | list[str]
 
 
@@ -28,13 +30,12 @@ def record(
     **detail: Fact,
 ) -> None:
     """Append one row; ``action`` is a constant such as ``batch.released``, ``detail`` its facts."""
-    tx.conn.execute(
-        insert(Audit).values(
-            at=tx.now,
-            actor=actor[:128],
-            action=action,
-            study_instance_uid=study_instance_uid,
-            destination_id=destination_id,
-            detail=json.dumps(detail, sort_keys=True),
-        )
-    )
+    row = {
+        "at": tx.now,
+        "actor": actor[:128],
+        "action": action,
+        "study_instance_uid": study_instance_uid,
+        "destination_id": destination_id,
+        "detail": json.dumps(detail, sort_keys=True),
+    }
+    tx.conn.execute(_INSERT, row)
