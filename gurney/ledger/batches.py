@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
+from sqlalchemy.orm import aliased
 
 from gurney.ledger import refusals
 from gurney.ledger.database import AnyRow, AnySelect, Transaction
 from gurney.ledger.leases import ALONE_AFTER
 from gurney.ledger.models import File, Instance, Item, Transfer
+from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
 from gurney.ledger.terms import BatchLimits, Claimant
@@ -28,41 +32,53 @@ _OLDEST_EVERY = 8
 # After one lost lease a batch is this small; after two it is one item.
 _SUSPECT_BATCH = 20
 _PROMOTE_AT_ONCE = 1_000
+# So many batches may turn out to be refused as a whole before a claim leaves the rest to the next one.
+_REFUSED_BATCHES = 5
+
+
+# Statements are made once, here: making one anew for each claim would take longer than running it.
+_OF_DESTINATION = Item.destination_id == bindparam("destination")
+_READY = (_OF_DESTINATION, Item.spool_id == bindparam("spool"), item_is(ItemState.READY))
+_RETRY = (_OF_DESTINATION, item_is(ItemState.RETRY))
+# Not EXISTS: PostgreSQL drops its ORDER BY, then may read the table from its old end, where everything is done.
+_FIRST_READY = select(Item.id).where(*_READY).order_by(Item.priority, Item.transfer_id, Item.id)
+_FIRST_RETRY = select(Item.id).where(*_RETRY, Item.due_at <= bindparam("now")).order_by(Item.due_at)
+_ONE: ColumnElement[int] = literal_column("1")
+_HAS_WORK = select(
+    _FIRST_READY.limit(_ONE).scalar_subquery().is_not(None) | _FIRST_RETRY.limit(_ONE).scalar_subquery().is_not(None)
+)
+_HAS_STAT = select(_FIRST_READY.where(Item.priority == int(Priority.STAT)).limit(_ONE).scalar_subquery().is_not(None))
+_NEXT_DUE = select(func.min(Item.due_at)).where(*_RETRY)
+_PROMOTE = (
+    update(Item)
+    .where(
+        Item.id.in_(_FIRST_RETRY.limit(literal_column(str(_PROMOTE_AT_ONCE)))),
+        item_is(ItemState.RETRY),
+    )
+    .values(state=int(ItemState.READY), due_at=None)
+    .returning(Item.transfer_id)
+)
+_BEGUN = select(Transfer.id).where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))
+_REFUSE = (
+    update(Item)
+    .where(Item.id == bindparam("item"))
+    .values(state=int(ItemState.FAILED), refused=True, settled_at=bindparam("now"), last_words=bindparam("words"))
+)
 
 
 def has_due_work(conn: Connection, destination_id: int, spool_id: int, now: float) -> bool:
     """Whether a claim would find an item: two seeks of partial indexes."""
-    ready = exists().where(Item.destination_id == destination_id, Item.spool_id == spool_id, item_is(ItemState.READY))
-    retry = exists().where(Item.destination_id == destination_id, Item.due_at <= now, item_is(ItemState.RETRY))
-    return bool(conn.scalar(select(ready | retry)))
+    return bool(conn.scalar(_HAS_WORK, {"destination": destination_id, "spool": spool_id, "now": now}))
 
 
 def has_stat_work(conn: Connection, destination_id: int, spool_id: int) -> bool:
     """Whether a STAT item is ready."""
-    stat = exists().where(
-        Item.destination_id == destination_id,
-        Item.spool_id == spool_id,
-        Item.priority == int(Priority.STAT),
-        item_is(ItemState.READY),
-    )
-    return bool(conn.scalar(select(stat)))
+    return bool(conn.scalar(_HAS_STAT, {"destination": destination_id, "spool": spool_id}))
 
 
 def promote(tx: Transaction, destination_id: int) -> None:
     """Make ready what is due for a retry."""
-    due = (
-        select(Item.id)
-        .where(Item.destination_id == destination_id, item_is(ItemState.RETRY))
-        .where(Item.due_at <= tx.now)
-        .order_by(Item.due_at)
-        .limit(_PROMOTE_AT_ONCE)
-    )
-    rows = tx.conn.execute(
-        update(Item)
-        .where(Item.id.in_(due), item_is(ItemState.RETRY))
-        .values(state=int(ItemState.READY), due_at=None)
-        .returning(Item.transfer_id)
-    ).all()
+    rows = tx.conn.execute(_PROMOTE, {"destination": destination_id, "now": tx.now}).all()
     tally = Tally()
     for transfer_id, n in Counter(row.transfer_id for row in rows).items():
         tally.move(destination_id, transfer_id, ItemState.RETRY, ItemState.READY, n)
@@ -71,22 +87,14 @@ def promote(tx: Transaction, destination_id: int) -> None:
 
 def next_due(tx: Transaction, destination_id: int) -> float | None:
     """Return when the next retry is due, in ledger seconds."""
-    return tx.conn.scalar(
-        select(func.min(Item.due_at)).where(Item.destination_id == destination_id, item_is(ItemState.RETRY))
-    )
+    return tx.conn.scalar(_NEXT_DUE, {"destination": destination_id})
 
 
 def studies_begun(tx: Transaction, row: AnyRow, live: Sequence[AnyRow]) -> list[int]:
     """Return the transfers on the wire with nothing stored yet: two associations would race to create the study."""
     if row.association == "batch" or not live:
         return []
-    return list(
-        tx.conn.scalars(
-            select(Transfer.id).where(
-                Transfer.id.in_([lease.transfer_id for lease in live]), Transfer.first_stored_at.is_(None)
-            )
-        )
-    )
+    return list(tx.conn.scalars(_BEGUN, {"transfers": [lease.transfer_id for lease in live]}))
 
 
 def next_batch(
@@ -96,12 +104,18 @@ def next_batch(
     begun: list[int],
     limits: BatchLimits,
     *,
-    avoid: int | None,
+    probe: bool,
 ) -> list[AnyRow]:
-    """Find the head and fill its batch; what the destination is known to refuse is failed on the way."""
+    """Find the head and fill its batch; what the destination is known to refuse is failed on the way.
+
+    Of a study that is refused as a whole only so much is failed in one transaction; the next claim goes on.
+    """
     refused = refusals.active(tx, row.id)
-    while (head := _head(tx, row, claimant, begun, avoid)) is not None:
-        candidates = _fill(tx, row, claimant, head, limits)
+    for _ in range(_REFUSED_BATCHES):
+        head = _head(tx, row, claimant, begun, probe=probe)
+        if head is None:
+            return []
+        candidates = _fill(tx, row, claimant, head, limits, alone=probe)
         batch = [item for item in candidates if not _refusal(refused, item)]
         if len(batch) < len(candidates):
             _fail_refused(tx, row.id, [item for item in candidates if _refusal(refused, item)], refused)
@@ -110,45 +124,87 @@ def next_batch(
     return []
 
 
-def _ready(row: AnyRow, claimant: Claimant) -> list[ColumnElement[bool]]:
-    return [Item.destination_id == row.id, Item.spool_id == claimant.spool_id, item_is(ItemState.READY)]
+class _Canary(StrEnum):
+    """What a probe may carry, in the order in which it is looked for."""
+
+    OTHER_STUDY = "other study"
+    NEVER_FAILED = "same study, never failed"
+    OTHER_ITEM = "anything but the one that failed"
 
 
-def _head(tx: Transaction, row: AnyRow, claimant: Claimant, begun: list[int], avoid: int | None) -> AnyRow | None:
-    seek = select(Item.id, Item.priority, Item.transfer_id, Item.series_id, Item.suspect, Item.crash_suspect).where(
-        *_ready(row, claimant)
-    )
-    if begun:
-        seek = seek.where(Item.transfer_id.not_in(begun))
-    if avoid is not None:
-        probe = _probe_item(tx, seek, claimant, avoid)
-        if probe is not None:
-            return probe
+def _head(tx: Transaction, row: AnyRow, claimant: Claimant, begun: list[int], *, probe: bool) -> AnyRow | None:
+    """Find the item that picks priority and study."""
+    place = {"destination": row.id, "spool": claimant.spool_id, "begun": begun, "avoid": row.last_failed_item_id}
+
+    def first(canary: _Canary | None = None, priority: Priority | None = None) -> AnyRow | None:
+        wanted = Priority.STAT if claimant.stat_only else priority
+        query = _seek(begun=bool(begun), one_priority=wanted is not None, canary=canary)
+        return tx.conn.execute(query, place | {"priority": wanted}).one_or_none()
+
+    if probe and row.last_failed_item_id is not None:
+        # Not what may be the cause, nor, where there is another, anything of its study.
+        for canary in _Canary:
+            if (head := first(canary)) is not None:
+                return head
     if not claimant.stat_only and row.claims % _OLDEST_EVERY == _OLDEST_EVERY - 1:
-        heads = [_first(tx, seek.where(Item.priority == int(priority)), claimant) for priority in Priority]
+        heads = [first(priority=priority) for priority in Priority]
         return min((head for head in heads if head is not None), key=lambda head: int(head.id), default=None)
-    return _first(tx, seek, claimant)
+    return first()
 
 
-def _probe_item(tx: Transaction, seek: AnySelect, claimant: Claimant, avoid: int) -> AnyRow | None:
-    """Find what a probe should carry: not what may be the cause, nor, where there is another, anything of its study."""
-    of_its_study = select(Item.transfer_id).where(Item.id == avoid).scalar_subquery()
-    return (
-        _first(tx, seek.where(Item.transfer_id != of_its_study), claimant)
-        or _first(tx, seek.where(Item.transfer_id == of_its_study, Item.last_failed_at.is_(None)), claimant)
-        or _first(tx, seek.where(Item.id != avoid), claimant)
-    )
+@cache
+def _seek(*, begun: bool, one_priority: bool, canary: _Canary | None) -> AnySelect:
+    """Make one of the few forms of the seek for a head."""
+    seek = select(Item.id, Item.priority, Item.transfer_id, Item.series_id, Item.suspect, Item.crash_suspect)
+    seek = seek.where(*_READY).order_by(Item.priority, Item.transfer_id, Item.id).limit(_ONE)
+    if begun:
+        seek = seek.where(~among(Item.transfer_id, "begun"))
+    if one_priority:
+        seek = seek.where(Item.priority == bindparam("priority"))
+    other = aliased(Item)
+    its_study = select(other.transfer_id).where(other.id == bindparam("avoid")).scalar_subquery()
+    match canary:
+        case _Canary.OTHER_STUDY:
+            seek = seek.where(Item.transfer_id != its_study)
+        case _Canary.NEVER_FAILED:
+            seek = seek.where(Item.transfer_id == its_study, Item.last_failed_at.is_(None))
+        case _Canary.OTHER_ITEM:
+            seek = seek.where(Item.id != bindparam("avoid"))
+    return seek
 
 
-def _first(tx: Transaction, seek: AnySelect, claimant: Claimant) -> AnyRow | None:
-    if claimant.stat_only:
-        seek = seek.where(Item.priority == int(Priority.STAT))
-    return tx.conn.execute(seek.order_by(Item.priority, Item.transfer_id, Item.id).limit(1)).one_or_none()
-
-
-def _fill(tx: Transaction, row: AnyRow, claimant: Claimant, head: AnyRow, limits: BatchLimits) -> list[AnyRow]:
+def _fill(
+    tx: Transaction, row: AnyRow, claimant: Claimant, head: AnyRow, limits: BatchLimits, *, alone: bool
+) -> list[AnyRow]:
     """Take the head's neighbours up to every limit; suspects go in small company, and at last alone."""
-    size = _batch_size(head, limits)
+    size = 1 if alone else _batch_size(head, limits)
+    query = _neighbours("item" if size == 1 else row.association)
+    place = {
+        "destination": row.id,
+        "spool": claimant.spool_id,
+        "priority": head.priority,
+        "transfer": head.transfer_id,
+        "series": head.series_id,
+        "item": head.id,
+        "size": size,
+    }
+    batch: list[AnyRow] = []
+    contexts: set[tuple[str, str]] = set()
+    total = 0
+    for item in tx.conn.execute(query, place):
+        if size > 1 and (item.crash_suspect != head.crash_suspect or item.suspect >= ALONE_AT):
+            continue
+        contexts.add((item.sop_class_uid, item.transfer_syntax_uid))
+        total += item.size
+        if batch and (len(contexts) > limits.contexts or total > limits.size):
+            break
+        batch.append(item)
+    return batch
+
+
+@cache
+def _neighbours(association: str) -> AnySelect:
+    """Make the query for what goes with a head: itself, its series, its study, or whatever comes next."""
     query = (
         select(
             Item.id.label("item_id"),
@@ -169,30 +225,19 @@ def _fill(tx: Transaction, row: AnyRow, claimant: Claimant, head: AnyRow, limits
         )
         .join(Instance, Instance.id == Item.instance_id)
         .join(File, File.id == Item.file_id)
-        .where(*_ready(row, claimant), Item.priority == head.priority)
+        .where(*_READY, Item.priority == bindparam("priority"))
         .order_by(Item.transfer_id, Item.id)
-        .limit(size)
+        .limit(bindparam("size"))
     )
-    if size == 1:
-        query = query.where(Item.id == head.id)
-    elif row.association == "batch":
-        query = query.where(Item.transfer_id >= head.transfer_id)
-    else:
-        query = query.where(Item.transfer_id == head.transfer_id)
-        if row.association == "series":
-            query = query.where(Item.series_id == head.series_id)
-    batch: list[AnyRow] = []
-    contexts: set[tuple[str, str]] = set()
-    total = 0
-    for item in tx.conn.execute(query):
-        if size > 1 and (item.crash_suspect != head.crash_suspect or item.suspect >= ALONE_AT):
-            continue
-        contexts.add((item.sop_class_uid, item.transfer_syntax_uid))
-        total += item.size
-        if batch and (len(contexts) > limits.contexts or total > limits.size):
-            break
-        batch.append(item)
-    return batch
+    match association:
+        case "item":
+            return query.where(Item.id == bindparam("item"))
+        case "series":
+            return query.where(Item.transfer_id == bindparam("transfer"), Item.series_id == bindparam("series"))
+        case "study":
+            return query.where(Item.transfer_id == bindparam("transfer"))
+        case _:
+            return query.where(Item.transfer_id >= bindparam("transfer"))
 
 
 def _batch_size(head: AnyRow, limits: BatchLimits) -> int:
@@ -212,10 +257,8 @@ def _fail_refused(
 ) -> None:
     tally = Tally()
     for item in items:
-        tx.conn.execute(
-            update(Item)
-            .where(Item.id == item.item_id)
-            .values(state=int(ItemState.FAILED), refused=True, settled_at=tx.now, last_words=_refusal(refused, item))
-        )
         tally.move(destination_id, item.transfer_id, ItemState.READY, ItemState.FAILED)
+    tx.conn.execute(
+        _REFUSE, [{"item": item.item_id, "now": tx.now, "words": _refusal(refused, item)} for item in items]
+    )
     tally.write(tx)

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from gurney.ledger import batches, bells, destinations
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.leases import LeaseTicket, expire
 from gurney.ledger.models import Destination, Item, Lease, Transfer
+from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import is_live
 from gurney.ledger.tally import Tally
 from gurney.ledger.terms import BatchLimits, Claim, Claimant, Denied, Work
@@ -25,6 +26,17 @@ from gurney.transfer.breaker import Admit, Breaker, Gate
 from gurney.transfer.states import ItemState, Priority
 
 __all__ = ["claim"]
+
+
+# Statements are made once, here: making one anew for each claim would take longer than running it.
+_STUDY = select(Transfer.study_instance_uid).where(Transfer.id == bindparam("transfer"))
+_LIVE = select(Lease.transfer_id, Lease.host).where(Lease.destination_id == bindparam("destination"), is_live())
+_LEASE = insert(Lease).returning(Lease.id)
+_TAKE = (
+    update(Item)
+    .where(among(Item.id, "ids"))
+    .values(state=int(ItemState.RUNNING), lease_id=bindparam("lease"), fence=bindparam("new_fence"))
+)
 
 
 def claim(
@@ -53,11 +65,10 @@ def claim(
         return Denied("the other slots of this host are for other destinations")
     batches.promote(tx, row.id)
     begun = batches.studies_begun(tx, row, live)
-    batch = batches.next_batch(tx, row, claimant, begun, limits, avoid=row.last_failed_item_id if probe else None)
+    batch = batches.next_batch(tx, row, claimant, begun, limits, probe=probe)
     if not batch:
         return Denied("nothing is due", batches.next_due(tx, row.id))
     if probe:
-        batch = batch[:1]
         gate = breaker.begin_probe(gate, tx.now)
     ticket = _take(tx, row, gate, claimant, batch, limits, probe=probe)
     slots_left = 0 if probe else gate.concurrency - len(live) - 1
@@ -65,9 +76,7 @@ def claim(
         ticket=ticket,
         destination=row.name,
         transfer_id=batch[0].transfer_id,
-        study_instance_uid=tx.conn.scalars(
-            select(Transfer.study_instance_uid).where(Transfer.id == batch[0].transfer_id)
-        ).one(),
+        study_instance_uid=tx.conn.scalars(_STUDY, {"transfer": batch[0].transfer_id}).one(),
         priority=Priority(batch[0].priority),
         work=tuple(_work(item) for item in batch),
         probe=probe,
@@ -102,9 +111,7 @@ def _expire_leases(tx: Transaction, row: AnyRow, limits: BatchLimits) -> Gate:
 
 
 def _live_leases(tx: Transaction, destination_id: int) -> Sequence[AnyRow]:
-    return tx.conn.execute(
-        select(Lease.transfer_id, Lease.host).where(Lease.destination_id == destination_id, is_live())
-    ).all()
+    return tx.conn.execute(_LIVE, {"destination": destination_id}).all()
 
 
 def _wait_for_a_slot(tx: Transaction, destination_id: int, claimant: Claimant) -> Denied:
@@ -155,32 +162,28 @@ def _take(
 ) -> LeaseTicket:
     """Write the lease and put the batch under it."""
     fence = row.fence + 1
-    lease_id = tx.conn.execute(
-        insert(Lease)
-        .values(
-            destination_id=row.id,
-            transfer_id=batch[0].transfer_id,
-            worker=claimant.worker,
-            host=claimant.host,
-            priority=batch[0].priority,
-            fence=fence,
-            items=len(batch),
-            probe=probe,
-            acquired_at=tx.now,
-            until=tx.now + limits.ttl,
-        )
-        .returning(Lease.id)
-    ).scalar_one()
-    ids = [item.item_id for item in batch]
-    tx.conn.execute(
-        update(Item).where(Item.id.in_(ids)).values(state=int(ItemState.RUNNING), lease_id=lease_id, fence=fence)
-    )
+    lease = {
+        "destination_id": row.id,
+        "transfer_id": batch[0].transfer_id,
+        "worker": claimant.worker,
+        "host": claimant.host,
+        "priority": batch[0].priority,
+        "fence": fence,
+        "items": len(batch),
+        "probe": probe,
+        "acquired_at": tx.now,
+        "until": tx.now + limits.ttl,
+    }
+    lease_id = tx.conn.execute(_LEASE, lease).scalar_one()
+    tx.conn.execute(_TAKE, {"ids": [item.item_id for item in batch], "lease": lease_id, "new_fence": fence})
     tally = Tally()
     for transfer_id, n in Counter(item.transfer_id for item in batch).items():
         tally.move(row.id, transfer_id, ItemState.READY, ItemState.RUNNING, n)
     tally.write(tx)
     more: dict[str, Any] = {"fence": fence, "claims": row.claims + 1}
-    if batch[0].priority == int(Priority.STAT):
-        more["stat_waiting_at"] = None
+    if row.stat_waiting_at is not None and (
+        batch[0].priority == Priority.STAT or not batches.has_stat_work(tx.conn, row.id, claimant.spool_id)
+    ):
+        more["stat_waiting_at"] = None  # served, or cancelled in the meantime
     destinations.store_gate(tx, row, gate, **more)
     return LeaseTicket(lease_id, fence, row.id)
