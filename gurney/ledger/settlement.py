@@ -9,16 +9,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.leases import LeaseTicket, assert_live, release
-from gurney.ledger.models import Attempt, Instance, Item, Transfer
+from gurney.ledger.models import Attempt, Instance, Item, Lease, Transfer
+from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer import breaker
@@ -77,9 +78,10 @@ def settle(
     row = destinations.lock_by_id(tx, ticket.destination_id)
     assert_live(tx, ticket)
     batch = _Batch(tx, ticket, row)
-    if all(settlement.plain for settlement in settlements) and batch.store_plainly(settlements):
-        return batch.close()
-    batch.decide_each(settlements, uniform)
+    if all(settlement.plain for settlement in settlements):
+        settlements = batch.store(settlements)
+    if settlements:
+        batch.decide_each(settlements, uniform)
     return batch.close()
 
 
@@ -92,7 +94,7 @@ def finish(tx: Transaction, ticket: LeaseTicket, actor: str, *, stored: int, fau
     gate = destinations.gate_of(row)
     if stored and not faults:
         destinations.store_gate(tx, row, breaker.on_batch_stored(gate))
-    elif not stored and not faults:
+    elif not stored and not faults and tx.conn.scalar(select(Lease.probe).where(Lease.id == ticket.id)):
         # A probe that never reached the peer (its file was gone, it was cancelled): let another try at once.
         destinations.store_gate(tx, row, breaker.on_nothing_learned(gate, tx.now))
     return returned
@@ -124,80 +126,61 @@ class _Batch:
         self.stored_transfers: set[int] = set()
         self.more: dict[str, Any] = {}
 
-    def store_plainly(self, settlements: Sequence[Settlement]) -> bool:
-        """Settle a group of plain successes in one statement; False, with nothing written, if any is not ours."""
-        ids = [settlement.item_id for settlement in settlements]
-        if not ids:
-            return True
-        with self.tx.conn.begin_nested() as savepoint:
-            rows = self.tx.conn.execute(
-                update(Item)
-                .where(
-                    Item.id.in_(ids),
-                    Item.lease_id == self.ticket.id,
-                    Item.fence == self.ticket.fence,
-                    item_is(ItemState.RUNNING),
-                )
-                .values(state=int(ItemState.DONE), lease_id=None, last_status=0, last_words="", settled_at=self.tx.now)
-                .returning(Item.transfer_id)
-            ).all()
-            if len(rows) != len(ids):
-                savepoint.rollback()
-                return False
+    def store(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Settle plain successes in one statement; return those whose items are not simply the worker's any more."""
+        ours = {"ids": [settlement.item_id for settlement in settlements], "lease": self.ticket.id}
+        rows = self.tx.conn.execute(_STORE, ours | {"our_fence": self.ticket.fence, "now": self.tx.now}).all()
+        if not rows:
+            return list(settlements)
         for transfer_id, n in Counter(row.transfer_id for row in rows).items():
             self.tally.move(self.row.id, transfer_id, ItemState.RUNNING, ItemState.DONE, n)
             self.stored_transfers.add(transfer_id)
-        self._insert_attempts((settlement, Outcome.OK, "") for settlement in settlements)
-        self.report.stored += len(ids)
+        taken = {row.id for row in rows}
+        self._insert_attempts((settlement, Outcome.OK, "") for settlement in settlements if settlement.item_id in taken)
+        self.report.stored += len(taken)
         self.gate = breaker.on_success(self.gate, self.tx.now)
-        return True
+        return [settlement for settlement in settlements if settlement.item_id not in taken]
 
     def decide_each(self, settlements: Sequence[Settlement], uniform: Callable[[float, float], float]) -> None:
         """Settle one after the other: each decision sees what the ones before it did."""
         items = self._load([settlement.item_id for settlement in settlements])
+        histories = {item.id: _history(item) for item in items.values()}
         attempts: list[tuple[Settlement, Outcome, str]] = []
         changes: list[dict[str, object]] = []
         for settlement in settlements:
             item = items[settlement.item_id]
             if self._is_settled(item):
                 continue
-            history = self.gate.history(
+            destination = self.gate.history(
                 duplicate_ok=self.row.duplicate_ok,
                 calling_ae_title=self.row.calling_ae_title,
                 called_ae_title=self.row.ae_title,
             )
-            decision = decide(settlement.event, history, _history(item, settlement), self.tx.now, uniform=uniform)
+            history = replace(histories[item.id], alone=settlement.alone)
+            decision = decide(settlement.event, destination, history, self.tx.now, uniform=uniform)
             self.gate = breaker.apply(self.gate, decision, settlement.item_id, self.tx.now, uniform=uniform)
             self._note(item, decision)
             attempts.append((settlement, decision.outcome, decision.words))
-            changes.append(self._change(item, settlement, decision))
+            if item.state == ItemState.RUNNING or decision.state in _STORED:
+                changes.append(self._change(item, history, settlement.event, decision))
             if decision.refund:
                 self._flush(changes)
-                self._refund(decision.refund)
+                self._refund(decision.refund, histories)
         self._flush(changes)
         self._insert_attempts(attempts)
 
     def close(self) -> Settled:
         """Write what the whole group changed."""
         if self.stored_transfers:
-            self.tx.conn.execute(
-                update(Transfer)
-                .where(Transfer.id.in_(self.stored_transfers), Transfer.first_stored_at.is_(None))
-                .values(first_stored_at=self.tx.now)
-            )
+            self.tx.conn.execute(_FIRST_STORED, {"transfers": list(self.stored_transfers), "now": self.tx.now})
         self.tally.write(self.tx)
         destinations.store_gate(self.tx, self.row, self.gate, **self.more)
         self.report.closed = self.gate.breaker is not breaker.Breaker.CLOSED
         return self.report
 
     def _load(self, ids: list[int]) -> dict[int, AnyRow]:
-        query = (
-            select(Item.__table__, Instance.sop_class_uid, Instance.transfer_syntax_uid, Attempt.fence.label("settled"))
-            .join(Instance, Instance.id == Item.instance_id)
-            .outerjoin(Attempt, (Attempt.item_id == Item.id) & (Attempt.fence == self.ticket.fence))
-            .where(Item.id.in_(ids))
-        )
-        items = {row.id: row for row in self.tx.conn.execute(query)}
+        rows = self.tx.conn.execute(_LOAD, {"ids": ids, "our_fence": self.ticket.fence})
+        items = {row.id: row for row in rows}
         for item_id in ids:
             if item_id not in items:
                 raise LeaseLost(f"item {item_id} is gone from the ledger")
@@ -205,14 +188,13 @@ class _Batch:
 
     def _is_settled(self, item: AnyRow) -> bool:
         """Whether an earlier try of this very settlement was committed; raises unless the item is ours to settle."""
-        if item.fence != self.ticket.fence:
-            raise LeaseLost(f"item {item.id} has been claimed again under fence {item.fence}")
         if item.settled is not None:
             return True
-        # Cancelled while it was on the wire: what the peer answered is recorded all the same.
-        if item.state == ItemState.CANCELLED or (item.state == ItemState.RUNNING and item.lease_id == self.ticket.id):
-            return False
-        raise LeaseLost(f"item {item.id} is {ItemState(item.state).name} and not under lease {self.ticket.id}")
+        if item.fence != self.ticket.fence:
+            raise LeaseLost(f"item {item.id} has been claimed again under fence {item.fence}")
+        # Ours, unless an operator cancelled it (and perhaps retried) while it was on the wire: then what the peer
+        # answered is recorded, and stored is stored.
+        return False
 
     def _note(self, item: AnyRow, decision: Decision) -> None:
         self.report.abort |= decision.abort
@@ -221,7 +203,7 @@ class _Batch:
             self.stored_transfers.add(item.transfer_id)
         if decision.effect in {Effect.FAULT, Effect.HOLD, Effect.AMBIGUOUS}:
             self.report.faults += 1
-        if decision.outcome not in {Outcome.OK, Outcome.WARN}:
+        if decision.state not in _STORED and not _is_given_back(decision):
             self.more |= {"last_error": decision.words[:400], "last_error_at": self.tx.now}
         if decision.refuse is not None:
             refusals.remember(
@@ -233,27 +215,26 @@ class _Batch:
                 self.tx, "ledger", "item.alert", destination_id=self.row.id, item=item.id, words=decision.words
             )
 
-    def _change(self, item: AnyRow, settlement: Settlement, decision: Decision) -> dict[str, object]:
+    def _change(self, item: AnyRow, history: ItemHistory, event: Event, decision: Decision) -> dict[str, object]:
         state = decision.state
-        if item.state == ItemState.CANCELLED and state not in _STORED:
-            state = ItemState.CANCELLED
         self.tally.move(self.row.id, item.transfer_id, ItemState(item.state), state)
-        closed = state not in {ItemState.READY, ItemState.RETRY}
+        failed = state not in _STORED and not _is_given_back(decision)
+        first_failed_at = history.first_failed_at
+        if decision.charge and first_failed_at is None:
+            first_failed_at = self.tx.now
         return {
             "b_id": item.id,
             "state": int(state),
             "due_at": self.tx.now + decision.delay if state is ItemState.RETRY else None,
-            "attempts": item.attempts + decision.charge,
+            "attempts": history.attempts + decision.charge,
             "suspect": item.suspect + decision.suspect,
             "context_retries": item.context_retries + decision.context_retry,
             "refused": decision.refuse is not None,
-            "first_failed_at": self.tx.now
-            if decision.charge and item.first_failed_at is None
-            else item.first_failed_at,
-            "last_failed_at": self.tx.now if decision.failed else item.last_failed_at,
-            "last_status": settlement.event.status,
+            "first_failed_at": first_failed_at,
+            "last_failed_at": self.tx.now if failed else item.last_failed_at,
+            "last_status": item.last_status if _is_given_back(decision) else event.status,
             "last_words": "" if decision.outcome is Outcome.OK else decision.words[:400],
-            "settled_at": self.tx.now if closed else None,
+            "settled_at": None if state in {ItemState.READY, ItemState.RETRY} else self.tx.now,
         }
 
     def _flush(self, changes: list[dict[str, object]]) -> None:
@@ -261,15 +242,14 @@ class _Batch:
             self.tx.conn.execute(_CHANGE, changes)
             changes.clear()
 
-    def _refund(self, refund: tuple[int, ...]) -> None:
-        """Give charges back: the destination was at fault, not they."""
-        for item_id, n in Counter(refund).items():
-            self.tx.conn.execute(
-                update(Item).where(Item.id == item_id, Item.attempts >= n).values(attempts=Item.attempts - n)
-            )
-            self.tx.conn.execute(
-                update(Item).where(Item.id == item_id, Item.attempts == 0).values(first_failed_at=None)
-            )
+    def _refund(self, refund: tuple[int, ...], histories: dict[int, ItemHistory]) -> None:
+        """Give charges back: the destination was at fault, not they. Some may be settled later in this group."""
+        charges = Counter(refund)
+        for item_id in charges.keys() & histories.keys():
+            left = max(0, histories[item_id].attempts - charges[item_id])
+            first_failed_at = histories[item_id].first_failed_at if left else None
+            histories[item_id] = replace(histories[item_id], attempts=left, first_failed_at=first_failed_at)
+        self.tx.conn.execute(_REFUND, [{"b_id": item_id, "n": n} for item_id, n in charges.items()])
 
     def _insert_attempts(self, attempts: Iterable[tuple[Settlement, Outcome, str]]) -> None:
         rows = [
@@ -288,43 +268,73 @@ class _Batch:
             for settlement, outcome, words in attempts
         ]
         if rows:
-            self.tx.conn.execute(insert(Attempt), rows)
+            self.tx.conn.execute(_ATTEMPTS, rows)
 
 
+# Statements are made once, here: making one anew for each group would take longer than running it.
+_STORE = (
+    update(Item)
+    .where(
+        among(Item.id, "ids"),
+        Item.lease_id == bindparam("lease"),
+        Item.fence == bindparam("our_fence"),
+        item_is(ItemState.RUNNING),
+    )
+    .values(state=int(ItemState.DONE), lease_id=None, last_status=0, last_words="", settled_at=bindparam("now"))
+    .returning(Item.id, Item.transfer_id)
+)
+_LOAD = (
+    select(Item.__table__, Instance.sop_class_uid, Instance.transfer_syntax_uid, Attempt.fence.label("settled"))
+    .join(Instance, Instance.id == Item.instance_id)
+    .outerjoin(Attempt, (Attempt.item_id == Item.id) & (Attempt.fence == bindparam("our_fence")))
+    .where(among(Item.id, "ids"))
+)
+_CHANGED = (
+    "state",
+    "due_at",
+    "attempts",
+    "suspect",
+    "context_retries",
+    "refused",
+    "first_failed_at",
+    "last_failed_at",
+    "last_status",
+    "last_words",
+    "settled_at",
+)
 _CHANGE = (
     update(Item.__table__)  # type: ignore[arg-type]  # declared as FromClause
     .where(Item.id == bindparam("b_id"))
+    .values(lease_id=None, crash_suspect=0, **{name: bindparam(name) for name in _CHANGED})
+)
+_REFUND = (
+    update(Item.__table__)  # type: ignore[arg-type]
+    .where(Item.id == bindparam("b_id"))
     .values(
-        lease_id=None,
-        crash_suspect=0,
-        **{
-            name: bindparam(name)
-            for name in (
-                "state",
-                "due_at",
-                "attempts",
-                "suspect",
-                "context_retries",
-                "refused",
-                "first_failed_at",
-                "last_failed_at",
-                "last_status",
-                "last_words",
-                "settled_at",
-            )
-        },
+        attempts=case((Item.attempts > bindparam("n"), Item.attempts - bindparam("n")), else_=0),
+        first_failed_at=case((Item.attempts > bindparam("n"), Item.first_failed_at), else_=None),
     )
+)
+_ATTEMPTS = insert(Attempt)
+_FIRST_STORED = (
+    update(Transfer)
+    .where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))
+    .values(first_stored_at=bindparam("now"))
 )
 
 
-def _history(item: AnyRow, settlement: Settlement) -> ItemHistory:
+def _is_given_back(decision: Decision) -> bool:
+    """Whether the attempt says nothing of the item or the destination: it was never made, or ended by us."""
+    return decision.effect is Effect.NONE and not decision.charge
+
+
+def _history(item: AnyRow) -> ItemHistory:
     return ItemHistory(
         item_id=item.id,
         attempts=item.attempts,
         first_failed_at=item.first_failed_at,
         last_failed_at=item.last_failed_at,
         suspect=item.suspect,
-        alone=settlement.alone,
         context_retries=item.context_retries,
         last_status=item.last_status,
     )
