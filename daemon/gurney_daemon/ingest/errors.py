@@ -13,7 +13,7 @@ from __future__ import annotations
 from gurney.errors import GurneyError
 from gurney_daemon.ingest.signature import Signature
 
-__all__ = ["FileChanged", "FolderOffline", "IngestError", "ReleaseRefused", "SpoolOffline"]
+__all__ = ["FileChanged", "FolderOffline", "IngestError", "NoSuchDestination", "ReleaseRefused", "SpoolOffline"]
 
 
 class IngestError(GurneyError):
@@ -34,6 +34,12 @@ class FolderOffline(IngestError):
 
 class SpoolOffline(IngestError):
     """Report a spool that can't hold anything now; what was accepted before is not touched."""
+
+
+class NoSuchDestination(GurneyError):
+    """Refuse to take in files for a destination that the ledger does not know."""
+
+    permanent = True
 
 
 class ReleaseRefused(GurneyError):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import structlog
 
@@ -16,15 +16,16 @@ from gurney.ledger.arrivals import KnownFile, known_files
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.transfer.states import FileState
-from gurney_daemon.ingest.admission import Admission, Source, Taken
+from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.errors import FolderOffline
 from gurney_daemon.ingest.filesystem import SETTLE_LOCAL, SETTLE_NETWORK, is_mounted, is_network
 from gurney_daemon.ingest.hints import Hints
+from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.scan import Folder, Sight
 from gurney_daemon.ingest.settling import Settled, Settling
 from gurney_daemon.ingest.spool import HoldMode, Spool
 
-__all__ = ["Patrol", "WatchedFolder"]
+__all__ = ["Chore", "Patrol", "WatchedFolder"]
 
 _AT_ONCE: Final = 200
 _FEWEST: Final = 8
@@ -57,6 +58,7 @@ class WatchedFolder:
     allow_no_meta: bool = False
     on_not_dicom: Literal["quarantine", "ignore"] = "quarantine"
     on_conflict: Literal["review", "replace", "reject"] = "review"
+    trash_grace_seconds: float = 24 * 3600.0
 
     def source(self) -> Source:
         """Return the policy by which its files are taken in."""
@@ -77,6 +79,16 @@ class WatchedFolder:
         return Folder(self.path, recursive=self.recursive, ignore=self.ignore, marker=self.complete_marker)
 
 
+class Chore(Protocol):
+    """Something that is done now and then, when nothing is waiting."""
+
+    due: float
+
+    def step(self) -> None:
+        """Do a part of it, and set ``due`` (monotonic seconds)."""
+        ...
+
+
 class Patrol:
     """A round over one folder, by :meth:`step`. Not thread-safe but for the hints' ``wake``."""
 
@@ -88,10 +100,12 @@ class Patrol:
         admission: Admission,
         ring: Callable[[Sequence[Bell]], None],
         wake: Callable[[], None],
+        chores: Sequence[Chore] = (),
     ) -> None:
         """Prepare; :meth:`start` begins."""
         self._watched, self._ledger, self._spool, self._ring = watched, ledger, spool, ring
         self.admission = admission
+        self._chores = chores
         self._folder = watched.folder()
         self._log = structlog.get_logger(__name__).bind(watch=watched.name)
         network = is_network(self._folder.root)
@@ -139,7 +153,17 @@ class Patrol:
         self._take_hints()
         if self._admit_due():
             return 0.0
-        return 0.0 if self._scan_on() else self._pause()
+        if self._scan_on():
+            return 0.0
+        self._do_a_chore()
+        return self._pause()
+
+    def _do_a_chore(self) -> None:
+        """Do one part of the chore that has waited longest, on a folder that is there."""
+        chore = min(self._chores, key=lambda chore: chore.due, default=None)
+        if chore is not None and chore.due <= time.monotonic():
+            self._check_folder()
+            chore.step()
 
     # What lies there.
 
@@ -238,10 +262,10 @@ class Patrol:
         now = time.monotonic()
         if taken.bells:
             self._ring(taken.bells)
-        self._deferred.extend(taken.deferred)
-        for settled, _ in taken.incomplete:
+        self._deferred.extend(taken.inspected.deferred)
+        for settled in taken.inspected.incomplete:
             self._settling.wait_again(settled, now)
-        for path, signature in taken.changed:
+        for path, signature in taken.inspected.changed:
             self._settling.begin_again(path, signature, now)
         report(self._log, taken)
 
@@ -251,7 +275,8 @@ class Patrol:
             return _FULL_PAUSE
         due = self._settling.next_due()
         next_scan = self._next_scan if self._scan is None else now + _FULL_PAUSE
-        return max(0.0, min(next_scan, next_scan if due is None else due) - now)
+        times = [next_scan, *(chore.due for chore in self._chores)]
+        return max(0.001, min(times if due is None else [*times, due]) - now)
 
 
 def report(log: structlog.stdlib.BoundLogger, taken: Taken) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,8 +17,30 @@ from gurney.ledger.arrivals import InstanceFacts, SeriesFacts, StudyFacts
 from gurney_daemon.ingest.errors import FileChanged
 from gurney_daemon.ingest.signature import Signature
 
-__all__ = ["check_unchanged", "instance_facts", "opened", "read_header"]
+__all__ = ["Facts", "check_unchanged", "opened", "read_header"]
 
+_Raw = tuple[object, ...]
+
+# In the order of StudyFacts and SeriesFacts, behind what tells how to read them.
+_CHARACTER_SET: Final = 0x00080005
+_STUDY_TAGS: Final = (
+    _CHARACTER_SET,
+    0x00100020,  # Patient ID
+    0x00100021,  # Issuer of Patient ID
+    0x00100010,  # Patient's Name
+    0x00100030,  # Patient's Birth Date
+    0x00100040,  # Patient's Sex
+    0x00080050,  # Accession Number
+    0x00080020,  # Study Date
+    0x00080030,  # Study Time
+    0x00081030,  # Study Description
+)
+_SERIES_TAGS: Final = (
+    _CHARACTER_SET,
+    0x00080060,  # Modality
+    0x00180015,  # Body Part Examined
+    0x0008103E,  # Series Description
+)
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -60,40 +82,31 @@ def read_header(fd: int, wanted: frozenset[int], policy: ReadPolicy) -> Part10:
         raise Part10Error(Reason.CORRUPT, f"reading it ended in {type(error).__name__}") from None
 
 
-def instance_facts(part: Part10) -> InstanceFacts:
-    """Say of an instance what the ledger keeps."""
-    text = _texts(part)
-    return InstanceFacts(
-        sop_instance_uid=part.sop_instance_uid,
-        sop_class_uid=part.sop_class_uid,
-        transfer_syntax_uid=part.transfer_syntax_uid,
-        size=part.size - part.dataset_offset,
-        study=StudyFacts(
-            study_instance_uid=part.study_instance_uid,
-            patient_id=text(0x00100020),
-            issuer_of_patient_id=text(0x00100021),
-            patient_name=text(0x00100010),
-            patient_birth_date=text(0x00100030),
-            patient_sex=text(0x00100040),
-            accession_number=text(0x00080050),
-            study_date=text(0x00080020),
-            study_time=text(0x00080030),
-            study_description=text(0x00081030),
-        ),
-        series=SeriesFacts(
-            series_instance_uid=part.series_instance_uid,
-            modality=text(0x00080060),
-            body_part_examined=text(0x00180015),
-            series_description=text(0x0008103E),
-        ),
-    )
+class Facts:
+    """Say of instances what the ledger keeps, remembering the last study's and series's: instances share them."""
 
+    def __init__(self) -> None:
+        """Start with nothing remembered."""
+        self._study: tuple[_Raw, StudyFacts] | None = None
+        self._series: tuple[_Raw, SeriesFacts] | None = None
 
-def _texts(part: Part10) -> Callable[[int], str]:
-    def text(tag: int) -> str:
-        return _text(part.value(tag))
-
-    return text
+    def of(self, part: Part10) -> InstanceFacts:
+        """Return an instance's facts."""
+        raw = (part.study_instance_uid, part.encoding, *map(part.elements.get, _STUDY_TAGS))
+        if self._study is None or self._study[0] != raw:
+            self._study = raw, StudyFacts(part.study_instance_uid, *(_text(part.value(tag)) for tag in _STUDY_TAGS[1:]))
+        raw = (part.series_instance_uid, part.encoding, *map(part.elements.get, _SERIES_TAGS))
+        if self._series is None or self._series[0] != raw:
+            texts = (_text(part.value(tag)) for tag in _SERIES_TAGS[1:])
+            self._series = raw, SeriesFacts(part.series_instance_uid, *texts)
+        return InstanceFacts(
+            sop_instance_uid=part.sop_instance_uid,
+            sop_class_uid=part.sop_class_uid,
+            transfer_syntax_uid=part.transfer_syntax_uid,
+            size=part.size - part.dataset_offset,
+            study=self._study[1],
+            series=self._series[1],
+        )
 
 
 def _text(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.roles import RoleTicket
+from gurney_daemon.ingest.absences import Absences
 from gurney_daemon.ingest.admission import Admission
+from gurney_daemon.ingest.disposal import Disposal
 from gurney_daemon.ingest.errors import FolderOffline, SpoolOffline
-from gurney_daemon.ingest.patrol import Patrol, WatchedFolder
+from gurney_daemon.ingest.patrol import Chore, Patrol, WatchedFolder
 from gurney_daemon.ingest.recovery import recover
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.spool import Shelf, Spool
@@ -122,7 +125,7 @@ class Watcher:
             actor=f"watch:{self.watched.name}",
             guard=self._guard,
         )
-        patrol = Patrol(self.watched, self._ledger, self._spool, admission, self._ring, self._wake.set)
+        patrol = Patrol(self.watched, self._ledger, self._spool, admission, self._ring, self._wake.set, self._chores())
         patrol.start()
         try:
             recover(shelf, admission, self._ledger, self._ring)
@@ -142,6 +145,14 @@ class Watcher:
                     self._wake.clear()
         finally:
             patrol.stop()
+
+    def _chores(self) -> list[Chore]:
+        watched, folder = self.watched, self.watched.folder()
+        chores: list[Chore] = [Absences(watched.name, folder, self._ledger, self._spool, self._guard)]
+        if watched.after != "keep":
+            target, grace = os.fsencode(watched.move_to), watched.trash_grace_seconds
+            chores.append(Disposal(watched.name, folder.root, target, self._ledger, self._guard, grace_seconds=grace))
+        return chores
 
     def _has_role(self) -> bool:
         if self._ticket is None or not self._ledger.transact(roles.keep, self._ticket, _TTL):

@@ -1,0 +1,158 @@
+"""Take in files that an operator names, for one destination: what ``gurney send`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Literal
+
+from sqlalchemy import select
+
+from gurney.dicom.policy import STRICT, ReadPolicy
+from gurney.ledger.arrivals import known_files
+from gurney.ledger.database import Ledger
+from gurney.ledger.forwarding import FORWARD, Bell
+from gurney.ledger.models import Destination, Transfer
+from gurney.transfer.states import FileState, Priority
+from gurney_daemon.ingest.admission import Admission, Taken
+from gurney_daemon.ingest.errors import NoSuchDestination, SpoolOffline
+from gurney_daemon.ingest.inspection import Source
+from gurney_daemon.ingest.routes import FixedRoutes
+from gurney_daemon.ingest.scan import Folder
+from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.signature import Signature
+from gurney_daemon.ingest.spool import Shelf, Spool
+
+__all__ = ["SOURCE", "Imported", "import_paths", "transfers_of"]
+
+# What files are called that came by command.
+SOURCE: Final = "send"
+_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one file. ``known``: the same data set is in the ledger already, and goes where it was to go.
+
+    ``path`` may hold a patient's name: it is for the person who gave it.
+    """
+
+    path: bytes
+    outcome: Literal["accepted", "known", "ignored", "refused"]
+    reason: str = ""
+    detail: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""
+
+
+def import_paths(
+    paths: Sequence[str | bytes],
+    destination: str,
+    *,
+    ledger: Ledger,
+    spool: Spool,
+    ring: Callable[[Sequence[Bell]], None],
+    actor: str,
+    priority: Priority = Priority.ROUTINE,
+    policy: ReadPolicy = STRICT,
+) -> Iterator[list[Imported]]:
+    """Take in files and whole folders, and yield what became of them, a group at a time.
+
+    They are taken as they are, without waiting for them to settle, and no rule is asked. What is refused is said and
+    not quarantined: who sent it stands by. Raises NoSuchDestination, SpoolOffline, and what the ledger raises.
+    """
+    _check_destination(ledger, destination)
+    shelf = Shelf(spool, SOURCE)
+    _forget_leftovers(shelf, ledger)
+    source = Source(SOURCE, door="import", policy=policy, quarantines=False)
+    admission = Admission(source, ledger, shelf, FixedRoutes(destination, priority), actor=actor)
+    files, missing = _files(paths)
+    if missing:
+        yield missing
+    waiting: list[Settled] = []
+    while group := [*waiting, *islice(files, _AT_ONCE - len(waiting))]:
+        if spool.is_full():
+            raise SpoolOffline("less space is free than the spool must leave: nothing more is taken in")
+        taken = admission.admit(group)
+        if taken.bells:
+            ring(taken.bells)
+        waiting = taken.inspected.deferred
+        yield _outcomes(group, taken)
+
+
+def transfers_of(ledger: Ledger, destination: str, study_instance_uids: Sequence[str]) -> list[int]:
+    """Return the transfers that carry some studies to a destination."""
+    with ledger.read() as conn:
+        query = select(Transfer.id).join(Destination, Destination.id == Transfer.destination_id)
+        query = query.where(Destination.name == destination, Transfer.origin == FORWARD, Transfer.generation == 1)
+        found: list[int] = []
+        for start in range(0, len(study_instance_uids), _AT_ONCE):
+            uids = study_instance_uids[start : start + _AT_ONCE]
+            found.extend(conn.scalars(query.where(Transfer.study_instance_uid.in_(uids))))
+    return sorted(found)
+
+
+def _check_destination(ledger: Ledger, destination: str) -> None:
+    with ledger.read() as conn:
+        query = select(Destination.id).where(Destination.name == destination, Destination.retired.is_(False))
+        if conn.scalar(query) is None:
+            raise NoSuchDestination(
+                f"the ledger knows no destination {destination!r}: is it configured, and has the daemon read it?"
+            )
+
+
+def _forget_leftovers(shelf: Shelf, ledger: Ledger) -> None:
+    """Let go of what imports that were broken off held without a row: who started them saw that, and has the files."""
+    for leftover in shelf.leftovers():
+        held = list(leftover.held())
+        with ledger.read() as conn:
+            known = known_files(conn, SOURCE, [path for path, _ in held])
+        for path, spool_path in held:
+            if path not in known and os.path.lexists(path):
+                shelf.spool.remove(spool_path)
+        leftover.close()
+
+
+def _files(paths: Sequence[str | bytes]) -> tuple[Iterator[Settled], list[Imported]]:
+    """Return the files below some paths, lazily, and what can't be looked at."""
+    folders: list[bytes] = []
+    single: list[Settled] = []
+    missing: list[Imported] = []
+    for given in paths:
+        path = os.path.realpath(os.fsencode(given))
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            missing.append(Imported(os.fsencode(given), "refused", "unreadable", os.strerror(error.errno or 0)))
+            continue
+        if os.path.isdir(path):
+            folders.append(path)
+        else:
+            single.append(Settled(path, Signature.of(status)))
+
+    def walk() -> Iterator[Settled]:
+        yield from single
+        for folder in folders:
+            for sights in Folder(folder).look_through():
+                yield from (Settled(sight.path, sight.signature) for sight in sights)
+
+    return walk(), missing
+
+
+def _outcomes(group: Sequence[Settled], taken: Taken) -> list[Imported]:
+    found: dict[bytes, Imported] = {}
+    for arrival in taken.arrivals:
+        uid, study = arrival.instance.sop_instance_uid, arrival.instance.study.study_instance_uid
+        outcome: Literal["accepted", "known"] = "known" if arrival.same else "accepted"
+        found[arrival.file.path] = Imported(arrival.file.path, outcome, "", "", uid, study)
+    for refused in taken.refused:
+        what: Literal["ignored", "refused"] = "ignored" if refused.state is FileState.IGNORED else "refused"
+        found[refused.settled.path] = Imported(refused.settled.path, what, refused.reason, refused.detail)
+    later = {settled.path for settled in taken.inspected.deferred}
+    return [
+        found.get(settled.path) or Imported(settled.path, "refused", "changed", "it changed or went while it was read")
+        for settled in group
+        if settled.path not in later
+    ]

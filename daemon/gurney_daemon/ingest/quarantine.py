@@ -1,0 +1,134 @@
+"""Release refused files, or discard them. A release runs every check again; one of them may be skipped by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gurney.dicom.errors import FORGIVABLE, Part10Error, Reason
+from gurney.ledger import quarantine
+from gurney.ledger.database import Ledger
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.quarantine import CONFLICT, Quarantined
+from gurney_daemon.ingest.admission import Admission
+from gurney_daemon.ingest.errors import FileChanged, ReleaseRefused
+from gurney_daemon.ingest.inspection import Source
+from gurney_daemon.ingest.routes import Routes
+from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.signature import Signature
+from gurney_daemon.ingest.spool import Shelf, Spool
+
+__all__ = ["FORCIBLE", "Door", "Released", "discard", "release"]
+
+FORCIBLE: Final = frozenset({*(str(reason) for reason in FORGIVABLE), CONFLICT})
+"""The checks that ``force`` may skip. The others leave nothing that could be sent truthfully."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How files of one source are taken in, and where they go."""
+
+    source: Source
+    routes: Routes
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What became of one file: accepted, or still refused, and why."""
+
+    file_id: int
+    accepted: bool
+    reason: str = ""
+    detail: str = ""
+
+
+def release(
+    file_ids: Sequence[int],
+    *,
+    ledger: Ledger,
+    spool: Spool,
+    doors: Mapping[str, Door],
+    ring: Callable[[Sequence[Bell]], None],
+    actor: str,
+    force: str = "",
+) -> list[Released]:
+    """Check quarantined files again and take in those that pass; what does not pass stays as it is.
+
+    ``doors`` are the configured ones by name. ``force`` names one reason to overlook, of :data:`FORCIBLE`; "conflict"
+    replaces what is known of the SOP Instance UID. Raises ReleaseRefused for a reason that can't be forced, and for
+    files that are not in quarantine.
+    """
+    if force and force not in FORCIBLE:
+        raise ReleaseRefused(f"{force!r} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}")
+    files = _load(ledger, file_ids)
+    return [_release(file, ledger, spool, doors, ring, actor, force) for file in files]
+
+
+def discard(file_ids: Sequence[int], *, ledger: Ledger, spool: Spool, actor: str) -> int:
+    """Decide that quarantined files are not wanted, and let go of our copies; return how many.
+
+    What lies in a watched folder is not touched. Raises ReleaseRefused for files that are not in quarantine.
+    """
+    files = _load(ledger, file_ids)
+    ours = {file.file_id for file in files if file.spool_id == spool.id}
+    held = ledger.transact(quarantine.discard, [file.file_id for file in files], actor)
+    for spool_path in held:
+        spool.remove(spool_path)
+    return len(ours)
+
+
+def _load(ledger: Ledger, file_ids: Sequence[int]) -> list[Quarantined]:
+    with ledger.read() as conn:
+        files = quarantine.quarantined(conn, ids=file_ids, limit=len(file_ids))
+    missing = sorted(set(file_ids) - {file.file_id for file in files})
+    if missing:
+        raise ReleaseRefused(f"not in quarantine: {', '.join(map(str, missing))}")
+    return files
+
+
+def _release(
+    file: Quarantined,
+    ledger: Ledger,
+    spool: Spool,
+    doors: Mapping[str, Door],
+    ring: Callable[[Sequence[Bell]], None],
+    actor: str,
+    force: str,
+) -> Released:
+    door = doors.get(file.source)
+    if door is None:
+        return Released(file.file_id, False, file.reason, f"no door {file.source!r} is configured any more")
+    admission = Admission(_lenient(door.source, force), ledger, Shelf(spool, file.source), door.routes, actor=actor)
+    known = Signature(file.dev, file.inode, file.size, file.mtime_ns)
+    try:
+        if file.spool_path:
+            place = spool.path_of(file.spool_path)
+            looks = Signature.of(os.lstat(place))
+        else:
+            place, looks = file.path, known
+        taken = admission.readmit(Settled(file.path, known), place, looks)
+    except Part10Error as error:
+        return Released(file.file_id, False, error.reason, error.detail)
+    except FileChanged:
+        return Released(file.file_id, False, file.reason, "it has changed since it was quarantined")
+    except OSError as error:
+        return Released(file.file_id, False, Reason.UNREADABLE, os.strerror(error.errno or 0))
+    if taken.refused:
+        return Released(file.file_id, False, taken.refused[0].reason, taken.refused[0].detail)
+    ledger.transact(quarantine.note_release, file.file_id, actor, forced=force)
+    if file.spool_path:
+        spool.remove(file.spool_path)
+    ring(taken.bells)
+    return Released(file.file_id, True)
+
+
+def _lenient(source: Source, force: str) -> Source:
+    """Return the policy of a door with one check less."""
+    source = replace(source, quarantines=False)
+    if force == CONFLICT:
+        return replace(source, on_conflict="replace")
+    if force:
+        return replace(source, policy=replace(source.policy, forgive=source.policy.forgive | {Reason(force)}))
+    return source
