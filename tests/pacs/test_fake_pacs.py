@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
-from gurney.pacs import ConnectFailed, StoreScu
-from gurney.pacs.testing import FakePacs, Respond
+from gurney.pacs import AssociationFailure, ConnectFailed, StoreScu
+from gurney.pacs.testing import FakePacs, Gate, Respond
 from tests.pacs.conftest import CT, CT_ONLY, MakeRequests, digest
 
 
@@ -72,3 +73,40 @@ def test_a_stranger_does_it_no_harm() -> None:
         pacs.wait_until_quiet()
         with StoreScu().associate(pacs.remote(), CT_ONLY) as association:
             assert association.is_usable
+
+
+def test_a_response_waits_at_a_gate(make_requests: MakeRequests) -> None:
+    first, second = make_requests(2)
+    gate = Gate()
+    with FakePacs() as pacs, ThreadPoolExecutor(1) as worker:
+        pacs.on_uid("1.2.3.1", Respond(gate=gate))
+        with StoreScu().associate(pacs.remote(), CT_ONLY) as association:
+            storing = worker.submit(lambda: list(association.store([first, second])))
+            gate.wait_until_reached()
+            assert pacs.stored == []
+            gate.open()
+            assert [result.is_stored for result in storing.result(10)] == [True, True]
+
+
+def test_an_instance_at_a_gate_is_stored_even_if_its_sender_goes(make_requests: MakeRequests) -> None:
+    gate = Gate()
+    with FakePacs(instance=Respond(gate=gate)) as pacs, ThreadPoolExecutor(1) as worker:
+        association = StoreScu().associate(pacs.remote(), CT_ONLY)
+        storing = worker.submit(lambda: list(association.store(make_requests(1))))
+        gate.wait_until_reached()
+        association.abort()
+        assert isinstance(storing.exception(10), AssociationFailure)
+        gate.open()
+        pacs.wait_until_quiet()
+        assert pacs.stored_uids() == ["1.2.3.1"]
+
+
+def test_a_pacs_with_a_closed_gate_can_be_stopped(make_requests: MakeRequests) -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(1) as worker:
+        with FakePacs(instance=Respond(gate=gate)) as pacs:
+            association = StoreScu().associate(pacs.remote(), CT_ONLY)
+            storing = worker.submit(lambda: list(association.store(make_requests(1))))
+            gate.wait_until_reached()
+        assert isinstance(storing.exception(10), AssociationFailure)
+        assert pacs.stored == []

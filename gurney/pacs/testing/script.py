@@ -12,6 +12,7 @@ __all__ = [
     "AssociationAct",
     "Break",
     "Garbage",
+    "Gate",
     "How",
     "InPlaceOfAccept",
     "InstanceAct",
@@ -42,13 +43,37 @@ class How(Enum):
     RESET = auto()  # RST
 
 
+class Gate:
+    """Where instances that have wholly come wait for their response until the test opens it."""
+
+    def __init__(self) -> None:
+        self._reached = threading.Event()
+        self._opened = threading.Event()
+
+    def wait_until_reached(self, seconds: float = 30.0) -> None:
+        """Wait until an instance stands here. Raises TimeoutError."""
+        if not self._reached.wait(seconds):
+            raise TimeoutError(f"no instance came to the gate within {seconds:g} seconds")
+
+    def open(self) -> None:
+        """Let through whatever waits or comes."""
+        self._opened.set()
+
+    def arrive(self, patience: float) -> bool:
+        """Wait for so many seconds, for the PACS; tell whether the gate is open."""
+        self._reached.set()
+        return self._opened.wait(patience)
+
+
 @dataclass(frozen=True, slots=True)
 class Respond:
     """Answer with a status, and whatever may be odd about it.
 
     ``wrong_message_id`` and ``wrong_context_id`` answer something that was not asked; ``status`` None leaves it out.
     ``pdvs`` cuts the response into so many fragments, ``one_pdu`` says whether they share a PDU. ``ask_first`` sends a
-    C-ECHO-RQ of the peer's own before the response.
+    C-ECHO-RQ of the peer's own before the response. At a closed ``gate`` the response waits; the instance counts as
+    stored even if whoever sent it has gone by the time the gate opens, as it does with a PACS that stores before it
+    answers.
     """
 
     status: int | None = 0x0000
@@ -61,6 +86,7 @@ class Respond:
     one_pdu: bool = False
     drip: float = 0.0
     ask_first: bool = False
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ __all__ = ["Visit"]
 _C_STORE_RQ, _C_ECHO_RQ = 0x0001, 0x0030
 _NO_DATA_SET = struct.pack("<H", 0x0101)
 _WRONG_CONTEXT_ID = 251
+_GLANCE = 0.02
 
 
 class _Over(Exception):
@@ -60,6 +61,7 @@ class Visit:
         self._limit = limit
         self._pace = pace
         self._number = 0
+        self._is_cut = False
         self._contexts: Mapping[int, tuple[str, str]] = {}
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -82,6 +84,7 @@ class Visit:
 
     def cut(self) -> None:
         """Reset the connection from another thread, so that :meth:`serve` ends."""
+        self._is_cut = True
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -159,6 +162,9 @@ class Visit:
             self._socket.sendall(act.sent)
             self._hold()
         respond = act if isinstance(act, Respond) else Respond()
+        while respond.gate is not None and not respond.gate.arrive(_GLANCE):
+            if self._is_cut:
+                raise _Over("lost")
         if respond.delay:
             time.sleep(respond.delay)
         if respond.ask_first:
@@ -234,9 +240,9 @@ class Visit:
 
     def _hold(self) -> None:
         """Keep the connection open without reading, until the peer has closed it or we are stopped."""
-        self._socket.settimeout(0.02)
+        self._socket.settimeout(_GLANCE)
         while True:
-            time.sleep(0.02)
+            time.sleep(_GLANCE)
             state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != _ESTABLISHED:
                 raise _Over(self._parting())
