@@ -84,6 +84,7 @@ class Batch:
         self._assoc: StoreAssociation | None = None
         self._aborting = threading.Lock()
         self._tried: set[int] = set()
+        self._cancelled: frozenset[int] = frozenset()
         self._blamed = False
         self._recorder = Recorder(ledger, claim.ticket, self.stop, patience=lease_seconds)
         self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
@@ -123,14 +124,14 @@ class Batch:
 
     def _requests(self) -> Iterator[StoreRequest]:
         for work in self._claim.work:
-            cancelled = self._look()
+            self._look()
             if self._stop_reason:
                 return
-            if work.item_id not in cancelled:
+            if work.item_id not in self._cancelled:
                 yield self._request(work)
 
-    def _look(self) -> frozenset[int]:
-        """Look between two instances whether to go on."""
+    def _look(self) -> None:
+        """Look between two instances whether to go on, and what has been cancelled."""
         now = time.monotonic()
         if self._recorder.must_stop:
             self._stop_reason = self._stop_reason or "destination or lease in trouble"
@@ -139,7 +140,7 @@ class Batch:
         elif now >= self._deadline:
             self._stop_reason = self._stop_reason or "batch time is over"
         if self._stop_reason or now < self._next_look:
-            return frozenset()
+            return
         self._next_look = now + _LOOK_EVERY
         try:
             with self._ledger.read() as conn:
@@ -147,9 +148,9 @@ class Batch:
                 seen = interruption(conn, self._claim.ticket, self._claim.priority, ids)
         except LedgerUnavailable:
             # The recorder and the pulse have more patience, and know when it ends.
-            return frozenset()
+            return
         self._stop_reason = seen.stop
-        return seen.cancelled
+        self._cancelled = seen.cancelled
 
     def _request(self, work: Work) -> StoreRequest:
         path = (

@@ -1,0 +1,174 @@
+"""A ring is answered by one batch, whatever the peer does, and what is left is due again."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gurney.jobs import Lane
+from gurney.ledger import operations
+from gurney.ledger.destinations import pause
+from gurney.ledger.models import Destination
+from gurney.ledger.selection import Selection
+from gurney.pacs import RemoteAE
+from gurney.pacs.testing import Break, How, Reject, Respond, Stall, When
+from gurney.transfer.states import ItemState, Outcome, Priority
+from tests.services import free_port, wait_until
+from tests.workers.conftest import PACS_TIMEOUTS, Ward
+
+
+def test_a_batch_is_stored_and_settled(ward: Ward) -> None:
+    ids = ward.items(120)
+    ward.serve()
+    assert set(ward.world.states(ids)) == {ItemState.DONE}
+    assert sorted(ward.pacs.stored_uids()) == sorted(f"2.25.{item}" for item in ids)
+    assert [attempt.outcome for attempt in ward.world.attempts(ids[0])] == [Outcome.OK]
+
+
+def test_a_ring_is_one_batch_and_passes_on_what_is_left(ward: Ward) -> None:
+    before = ward.waiting(Lane.WORK) or 0
+    ids = ward.items(5)
+    ward.serve(instances=2)
+    assert ward.world.states(ids).count(ItemState.DONE) == 2
+    assert ward.waiting(Lane.WORK) == before + 1
+
+
+def test_an_empty_claim_does_nothing(ward: Ward) -> None:
+    ward.world.destination()
+    ward.serve()
+    assert ward.pacs.associations == 0
+
+
+def test_a_warning_is_stored_and_remembered(ward: Ward) -> None:
+    ids = ward.items(1)
+    ward.pacs.on_uid(f"2.25.{ids[0]}", Respond(0xB007))
+    ward.serve()
+    item = ward.world.item(ids[0])
+    assert (ItemState(item.state), item.last_status) == (ItemState.WARNED, 0xB007)
+
+
+def test_a_bad_instance_blocks_nobody(ward: Ward) -> None:
+    ids = ward.items(9)
+    ward.pacs.on_uid(f"2.25.{ids[4]}", Respond(0xA900))
+    ward.serve()
+    states = ward.world.states(ids)
+    assert states.pop(4) is ItemState.FAILED
+    assert set(states) == {ItemState.DONE}
+
+
+def test_an_abort_in_mid_batch_suspects_only_what_was_on_the_wire(ward: Ward) -> None:
+    ids = ward.items(6)
+    ward.pacs.on_uid(f"2.25.{ids[2]}", Break(How.ABORT, When.AFTER))
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.DONE] * 2 + [ItemState.RETRY] + [ItemState.READY] * 3
+    assert [ward.world.item(item).suspect for item in ids] == [0, 0, 1, 0, 0, 0]
+
+
+def test_a_peer_that_stalls_is_left_after_the_timeout(ward: Ward) -> None:
+    ids = ward.items(2)
+    ward.pacs.on_uid(f"2.25.{ids[0]}", Stall())
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.RETRY, ItemState.READY]
+    assert ward.world.item(ids[0]).suspect == 1
+
+
+def test_a_peer_that_is_down_spends_no_attempt(ward: Ward) -> None:
+    ids = ward.items(3)
+    nobody = RemoteAE("NOBODY", "127.0.0.1", free_port(), PACS_TIMEOUTS)
+    for _ in range(3):
+        ward.serve(remote=nobody)
+        ward.world.clock.pass_by(3600)
+    assert ward.world.row().breaker == "open"
+    assert {ward.world.item(item).attempts for item in ids} == {0}
+    assert set(ward.world.states(ids)) == {ItemState.READY}
+    ward.serve(rings=2)
+    assert set(ward.world.states(ids)) == {ItemState.DONE}
+    assert ward.world.row().breaker == "closed"
+
+
+def test_a_rejection_for_our_ae_title_holds_the_destination_and_says_so(ward: Ward) -> None:
+    ward.items(1)
+    ward.pacs.always(Reject(1, 1, 3))
+    ward.serve()
+    assert "our calling AE title" in ward.world.row().hold_reason
+
+
+def test_a_file_that_is_gone_fails_its_item_alone(ward: Ward) -> None:
+    ids = ward.items(3)
+    (ward.spool / f"{ids[1]}.dcm").unlink()
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.DONE, ItemState.FAILED, ItemState.DONE]
+
+
+def test_a_file_that_changed_is_not_sent(ward: Ward) -> None:
+    ids = ward.items(1)
+    (ward.spool / f"{ids[0]}.dcm").write_bytes(b"another")
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.FAILED]
+    assert ward.pacs.stored_uids() == []
+
+
+def test_a_spool_that_cannot_be_read_is_nobodys_fault(ward: Ward) -> None:
+    ids = ward.items(2)
+    (ward.spool / ".gurney-spool").write_text("another spool")
+    ward.serve()
+    assert set(ward.world.states(ids)) == {ItemState.READY}
+    assert ward.pacs.associations == 0
+
+
+@pytest.mark.parametrize("why", ["draining", "paused", "stat"])
+def test_a_batch_stops_at_the_next_instance(ward: Ward, why: str) -> None:
+    """The first instance is answered late; before the second, somebody says stop."""
+    ids = ward.items(3)
+    ward.pacs.on_uid(f"2.25.{ids[0]}", Respond(delay=0.4))
+    serving = threading.Thread(target=ward.serve)
+    serving.start()
+    wait_until(lambda: ward.pacs.longest_pdu > 0, what="the first instance")
+    match why:
+        case "draining":
+            ward.draining.append(True)
+        case "paused":
+            ward.world.ledger.transact(pause, "archive", "somebody")
+        case "stat":
+            ward.world.change(Destination, ward.world.destination(), stat_waiting_at=1.0)
+    serving.join()
+    # The one that is prepared while the first is on the wire still goes.
+    states = ward.world.states(ids)
+    assert states[0] is ItemState.DONE
+    assert states[-1] is ItemState.READY
+    assert ward.world.item(ids[-1]).crash_suspect == 0
+
+
+def test_what_is_cancelled_under_way_is_not_sent(ward: Ward) -> None:
+    ids = ward.items(4)
+    ward.pacs.on_uid(f"2.25.{ids[0]}", Respond(delay=0.4))
+    ward.pacs.on_uid(f"2.25.{ids[1]}", Respond(delay=0.4))
+    serving = threading.Thread(target=ward.serve)
+    serving.start()
+    wait_until(lambda: ward.pacs.longest_pdu > 0, what="the first instance")
+    operations.cancel(ward.world.ledger, Selection(states=(ItemState.RUNNING,)), "somebody")
+    serving.join()
+    states = ward.world.states(ids)
+    assert states[-1] is ItemState.CANCELLED
+    assert f"2.25.{ids[-1]}" not in ward.pacs.stored_uids()
+    # What was on the wire when it was cancelled is at the peer, and the ledger says so.
+    for item, state in zip(ids, states, strict=True):
+        assert (state is ItemState.DONE) == (f"2.25.{item}" in ward.pacs.stored_uids())
+
+
+def test_the_stat_slot_takes_nothing_else(ward: Ward) -> None:
+    routine = ward.items(2)
+    stat = ward.items(1, study="1.9", priority=Priority.STAT)
+    ward.serve(stat_only=True)
+    assert ward.world.states(stat) == [ItemState.DONE]
+    assert set(ward.world.states(routine)) == {ItemState.READY}
+
+
+def test_a_destination_gone_bad_is_left_within_a_batch(ward: Ward) -> None:
+    ids = ward.items(60)
+    for item in ids:
+        ward.pacs.on_uid(f"2.25.{item}", Respond(0xA700, delay=0.01))
+    ward.serve()
+    assert len(ward.world.attempts(ids[-1])) == 0
+    assert sum(ward.world.item(item).attempts for item in ids) == 0, "five in a row are the destination's fault"
