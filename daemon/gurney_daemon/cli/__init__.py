@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from gurney.errors import ConfigError, GurneyError
-from gurney_daemon.cli import configuring, echoing, operating, reporting, running, status, steering
+from gurney_daemon.cli import configuring, echoing, operating, reporting, routes, running, status, steering
 from gurney_daemon.cli.edge import Edge
 
 __all__ = ["app", "main"]
@@ -42,6 +42,7 @@ reporting.register(app)
 operating.register(app)
 steering.register(app)
 echoing.register(app)
+routes.register(app)
 configuring.register(app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
@@ -16,6 +17,7 @@ from gurney.transfer.states import ItemState, Priority
 
 __all__ = [
     "AsJson",
+    "FilePath",
     "State",
     "Unknown",
     "Urgency",
@@ -80,3 +82,5 @@ Urgency = Annotated[
     Priority,
     typer.Option("--priority", metavar="PRIORITY", parser=_priority, help="stat, high, routine or bulk."),
 ]
+# Bytes: modalities write names that are not UTF-8.
+FilePath = Annotated[bytes, typer.Argument(metavar="FILE", parser=os.fsencode, help="The file.")]
