@@ -46,7 +46,7 @@ def main() -> int:
                 _leave_running(stage, console)
     except Interrupted:
         console.print("Interrupted." if failed else "Stopped.")
-    except GurneyError as error:
+    except (GurneyError, OSError) as error:
         failed = True
         console.print(str(error), markup=False, highlight=False)
     if failed or keep:
