@@ -58,6 +58,19 @@ _PROMOTE = (
     .values(state=int(ItemState.READY), due_at=None)
     .returning(Item.transfer_id)
 )
+# What gurney.ledger.terms.Work holds, in its order.
+_WORK = (
+    Item.id.label("item_id"),
+    Item.file_id,
+    Instance.sop_class_uid,
+    Instance.sop_instance_uid,
+    Instance.transfer_syntax_uid,
+    File.dataset_offset,
+    File.path,
+    File.size.label("file_size"),
+    File.spool_mtime_ns,
+    File.spool_path,
+)
 _BEGUN = select(Transfer.id).where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))
 _REFUSE = (
     update(Item)
@@ -206,23 +219,7 @@ def _fill(
 def _neighbours(association: str) -> AnySelect:
     """Make the query for what goes with a head: itself, its series, its study, or whatever comes next."""
     query = (
-        select(
-            Item.id.label("item_id"),
-            Item.transfer_id,
-            Item.priority,
-            Item.size,
-            Item.suspect,
-            Item.crash_suspect,
-            Item.file_id,
-            Instance.sop_class_uid,
-            Instance.sop_instance_uid,
-            Instance.transfer_syntax_uid,
-            File.dataset_offset,
-            File.path,
-            File.size.label("file_size"),
-            File.spool_mtime_ns,
-            File.spool_path,
-        )
+        select(*_WORK, Item.transfer_id, Item.priority, Item.size, Item.suspect, Item.crash_suspect)
         .join(Instance, Instance.id == Item.instance_id)
         .join(File, File.id == Item.file_id)
         .where(*_READY, Item.priority == bindparam("priority"))

@@ -78,24 +78,9 @@ def claim(
         transfer_id=batch[0].transfer_id,
         study_instance_uid=tx.conn.scalars(_STUDY, {"transfer": batch[0].transfer_id}).one(),
         priority=Priority(batch[0].priority),
-        work=tuple(_work(item) for item in batch),
+        work=tuple(Work._make(item[: len(Work._fields)]) for item in batch),
         probe=probe,
         ring_on=slots_left > 0 and batches.has_due_work(tx.conn, row.id, claimant.spool_id, tx.now),
-    )
-
-
-def _work(item: AnyRow) -> Work:
-    return Work(
-        item_id=item.item_id,
-        file_id=item.file_id,
-        sop_class_uid=item.sop_class_uid,
-        sop_instance_uid=item.sop_instance_uid,
-        transfer_syntax_uid=item.transfer_syntax_uid,
-        dataset_offset=item.dataset_offset,
-        path=item.path,
-        size=item.file_size,
-        mtime_ns=item.spool_mtime_ns,
-        spool_path=item.spool_path,
     )
 
 

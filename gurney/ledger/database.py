@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -56,10 +57,23 @@ class Transaction:
         """Start an INSERT that may end in ON CONFLICT, which both databases spell the same way."""
         return postgresql.insert(model) if self.conn.dialect.name == "postgresql" else sqlite.insert(model)
 
+    def insert_tuples(self, model: type[Base], columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert many rows of plain values in the order of ``columns``.
+
+        SQLAlchemy's own way looks at each value of each row by name: with fifty results a commit that is half the work.
+        """
+        self.conn.exec_driver_sql(_insertion(model.__tablename__, tuple(columns), self.conn.dialect.paramstyle), rows)
+
     @property
     def locks_rows(self) -> bool:
         """Whether rows must be locked one by one; SQLite's writer has the whole file."""
         return self.conn.dialect.name != "sqlite"
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], paramstyle: str) -> str:
+    marks = ", ".join(["?" if paramstyle == "qmark" else "%s"] * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our own columns
 
 
 class Ledger:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -253,22 +253,22 @@ class _Batch:
 
     def _insert_attempts(self, attempts: Iterable[tuple[Settlement, Outcome, str]]) -> None:
         rows = [
-            {
-                "item_id": settlement.item_id,
-                "fence": self.ticket.fence,
-                "lease_id": self.ticket.id,
-                "endpoint": settlement.endpoint,
-                "outcome": int(outcome),
-                "status": settlement.event.status,
-                "words": words[:400],
-                "bytes_sent": settlement.bytes_sent,
-                "seconds": settlement.seconds,
-                "settled_at": self.tx.now,
-            }
+            (
+                settlement.item_id,
+                self.ticket.fence,
+                self.ticket.id,
+                settlement.endpoint,
+                int(outcome),
+                settlement.event.status,
+                words[:400],
+                settlement.bytes_sent,
+                settlement.seconds,
+                self.tx.now,
+            )
             for settlement, outcome, words in attempts
         ]
         if rows:
-            self.tx.conn.execute(_ATTEMPTS, rows)
+            self.tx.insert_tuples(Attempt, _ATTEMPT, rows)
 
 
 # Statements are made once, here: making one anew for each group would take longer than running it.
@@ -315,7 +315,18 @@ _REFUND = (
         first_failed_at=case((Item.attempts > bindparam("n"), Item.first_failed_at), else_=None),
     )
 )
-_ATTEMPTS = insert(Attempt)
+_ATTEMPT = (
+    "item_id",
+    "fence",
+    "lease_id",
+    "endpoint",
+    "outcome",
+    "status",
+    "words",
+    "bytes_sent",
+    "seconds",
+    "settled_at",
+)
 _FIRST_STORED = (
     update(Transfer)
     .where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gurney.ledger.leases import LEASE_SECONDS, LeaseTicket
 from gurney.transfer.states import Priority
@@ -31,9 +32,11 @@ class BatchLimits:
     ttl: float = LEASE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One item as a worker needs it: what to send, where it lies, and what it must look like there."""
+class Work(NamedTuple):
+    """One item as a worker needs it: what to send, where it lies, and what it must look like there.
+
+    A tuple because a claim makes hundreds at once.
+    """
 
     item_id: int
     file_id: int
