@@ -211,7 +211,8 @@ class StoreAssociation:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if exc_type is None:
+        if exc_type is None or issubclass(exc_type, GeneratorExit):
+            # A generator around us that its reader left early: nothing is in flight.
             self.release()
         else:
             self.abort()

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.encodings import is_deflated
 from gurney.dicom.status import is_stored
 from gurney.pacs.command import DimsePriority
 from gurney.transfer.outcomes import Event
@@ -134,12 +135,15 @@ class InstanceFile:
         try:
             self._status = os.fstat(self._fd)
             self._offset = request.dataset_offset
-            self.size = self._status.st_size - self._offset
+            self._in_file = self._status.st_size - self._offset
+            # A deflated data set must be even; fragments on the wire must be, so the missing NUL is added (PS3.5 A.5).
+            self._pad = self._in_file % 2 if is_deflated(request.transfer_syntax_uid) else 0
+            self.size = self._in_file + self._pad
             if not stat.S_ISREG(self._status.st_mode):
                 raise UnusableFileError("not a regular file")
             if request.signature is not None and not request.signature.matches(self._status):
                 raise UnusableFileError("changed since it was accepted")
-            if self.size <= 0:
+            if self._in_file <= 0:
                 raise UnusableFileError("it holds no data set")
         except BaseException:
             os.close(self._fd)
@@ -149,13 +153,16 @@ class InstanceFile:
         """Fill the gaps in one call, at most 1,024 of them."""
         wanted = sum(map(len, gaps))
         try:
-            got = os.preadv(self._fd, gaps, self._offset + position) if wanted else 0
+            got = os.preadv(self._fd, gaps, self._offset + position)
         except OSError as error:
             raise UnusableFileError(error.strerror or "unreadable") from error
+        if position + wanted == self.size:
+            if self._pad:
+                gaps[-1][-1] = 0
+                got += 1
+            self._check_unchanged()
         if got != wanted:
             raise UnusableFileError("became shorter while it was read")
-        if position + got == self.size:
-            self._check_unchanged()
 
     def read(self) -> bytes:
         """Return the whole data set."""

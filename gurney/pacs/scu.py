@@ -99,7 +99,8 @@ class StoreScu:
         Raises a refinement of AssociationFailure, or DicomFileError for a file that should not be sent.
         """
         request = _request_for_dataset(instance) if isinstance(instance, Dataset) else request_for_file(instance)
-        return next(self._store([request], remote))
+        (result,) = self._store([request], remote)
+        return result
 
     def store_many(
         self, remote: RemoteAE, paths: Iterable[str | os.PathLike[str]], *, policy: ReadPolicy = STRICT
