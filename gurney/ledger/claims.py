@@ -53,7 +53,7 @@ def claim(
     if row is None or row.retired:
         return Denied("not in the configuration")
     bells.answer(tx, row.id, claimant.spool_id)
-    gate = _expire_leases(tx, row, limits)
+    gate = _expire_leases(tx, row)
     admission = breaker.may_claim(gate, tx.now)
     if admission.admit is Admit.DENIED:
         return Denied(admission.reason, admission.next_at)
@@ -84,10 +84,10 @@ def claim(
     )
 
 
-def _expire_leases(tx: Transaction, row: AnyRow, limits: BatchLimits) -> Gate:
+def _expire_leases(tx: Transaction, row: AnyRow) -> Gate:
     """Take back what dead workers held; a probe that died with its worker has told nothing."""
     gate = destinations.gate_of(row)
-    if expire(tx, row.id, limits.ttl) and gate.breaker is Breaker.HALF_OPEN:
+    if expire(tx, row.id) and gate.breaker is Breaker.HALF_OPEN:
         probing = exists().where(Lease.destination_id == row.id, is_live(), Lease.probe)
         if not tx.conn.scalar(select(probing)):
             gate = breaker.on_nothing_learned(gate, tx.now)

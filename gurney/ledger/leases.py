@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, literal_column, or_, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import Transaction
@@ -22,15 +22,21 @@ from gurney.transfer.states import ItemState
 __all__ = [
     "ALONE_AFTER",
     "LEASE_SECONDS",
+    "LONGEST_LEASE",
     "LeaseTicket",
     "assert_live",
     "expire",
+    "is_dead",
     "lock_destination",
     "release",
     "renew",
 ]
 
 LEASE_SECONDS = 60.0
+# The settings allow no longer one; what runs on for twice as long comes from a clock that jumped.
+LONGEST_LEASE = 3600.0
+# A database's time may go back so far at a failover.
+_SKEW = 60.0
 # From this many lost leases on an item is sent alone; two more lost alone are the item's own doing.
 ALONE_AFTER = 2
 _CRASHES_ALONE = 2
@@ -56,11 +62,20 @@ _RETURN = (
     .values(state=int(ItemState.READY), lease_id=None)
     .returning(Item.transfer_id)
 )
-# A lease far in the future was written by a clock that has since been set right.
-_DEAD = select(Lease.id, Lease.worker).where(
-    Lease.destination_id == bindparam("destination"),
-    is_live(),
-    (Lease.until <= bindparam("now")) | (Lease.until > bindparam("latest")),
+# Run out, or written by a clock that has since been set right: acquired in the future, or for longer than any lease is.
+_LOSE = (
+    update(Lease)
+    .where(
+        Lease.destination_id == bindparam("destination"),
+        is_live(),
+        or_(
+            Lease.until <= bindparam("now"),
+            Lease.until > bindparam("latest"),
+            Lease.acquired_at > bindparam("soon"),
+        ),
+    )
+    .values(state="lost", ended_at=bindparam("now"))
+    .returning(Lease.id, Lease.worker)
 )
 
 
@@ -115,16 +130,21 @@ def _return_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
     return len(rows)
 
 
-def expire(tx: Transaction, destination_id: int, ttl: float = LEASE_SECONDS) -> int:
+def is_dead(now: float, acquired_at: float, until: float) -> bool:
+    """Tell whether a lease in these terms is lost at a time; :func:`expire` asks the database the same."""
+    return not (now < until <= now + 2 * LONGEST_LEASE and acquired_at <= now + _SKEW)
+
+
+def expire(tx: Transaction, destination_id: int) -> int:
     """Take back what dead workers held at a destination; its row must be locked. Return how many leases were lost.
 
     The items return uncharged but suspect of having killed their worker: they come back in smaller batches, and one
     that was alone in two lost leases is failed, so that a poisonous file can't take a destination down for ever.
     """
-    dead = tx.conn.execute(_DEAD, {"destination": destination_id, "now": tx.now, "latest": tx.now + 2 * ttl}).all()
+    limits = {"now": tx.now, "latest": tx.now + 2 * LONGEST_LEASE, "soon": tx.now + _SKEW}
+    dead = tx.conn.execute(_LOSE, limits | {"destination": destination_id}).all()
     for lease in dead:
         lost = _expire_items(tx, lease.id, destination_id)
-        tx.conn.execute(update(Lease).where(Lease.id == lease.id).values(state="lost", ended_at=tx.now))
         trail.record(
             tx, "ledger", "lease.lost", destination_id=destination_id, lease=lease.id, worker=lease.worker, items=lost
         )
