@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, insert, select, update
 from gurney.ledger import batches, bells, destinations, trail
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.forwarding import Bell
-from gurney.ledger.leases import expire
+from gurney.ledger.leases import expire, is_dead
 from gurney.ledger.models import Completion, Destination, Item, Lease, Spool, Transfer
 from gurney.ledger.models.predicates import is_live, item_is
 from gurney.ledger.operations import release_held
@@ -26,8 +26,8 @@ _UNTIL_COMPLETE = ("series_complete", "study_complete")
 
 def due_bells(ledger: Ledger) -> list[Bell]:
     """Return whom to ring now: every destination that would admit a claim and has due work that nobody was rung for."""
+    now = ledger.now()
     with ledger.read() as conn:
-        now = ledger.clock.now(conn)
         rows = conn.execute(
             select(Destination.__table__).where(Destination.retired.is_(False)).order_by(Destination.id)
         ).all()
@@ -58,9 +58,10 @@ def _claim_rings(tx: Transaction, due: list[tuple[int, int, str, str]]) -> list[
 
 def expire_leases(ledger: Ledger) -> int:
     """Take back what dead workers held, at every destination; return how many leases were lost."""
+    now = ledger.now()
     with ledger.read() as conn:
-        now = ledger.clock.now(conn)
-        holders = conn.scalars(select(Lease.destination_id).where(is_live(), Lease.until <= now).distinct()).all()
+        live = conn.execute(select(Lease.destination_id, Lease.acquired_at, Lease.until).where(is_live())).all()
+    holders = sorted({row.destination_id for row in live if is_dead(now, row.acquired_at, row.until)})
     return sum(ledger.transact(_expire, destination_id) for destination_id in holders)
 
 
@@ -80,8 +81,8 @@ def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) ->
     What a study or series to which instances trickle in holds back waits ``max_wait`` seconds at most. Return whom to
     ring.
     """
+    now = ledger.now()
     with ledger.read() as conn:
-        now = ledger.clock.now(conn)
         resting = conn.scalars(
             select(Transfer.id)
             .where(Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= now - quiet)
@@ -105,18 +106,23 @@ def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) ->
         elif row.latest <= now - quiet:
             series = Selection(transfer_id=row.transfer_id, series_id=row.series_id, held_for=("series_complete",))
             selections.append(series)
-    for transfer_id in resting:
-        ledger.transact(_complete, transfer_id, actor)
     wanted: dict[Bell, None] = {}
     for selection in selections:
-        for bell in release_held(ledger, selection, actor)[1]:
-            wanted[bell] = None
+        wanted |= dict.fromkeys(release_held(ledger, selection, actor)[1])
+    # Last: whoever dies before this releases once more, which changes nothing.
+    for transfer_id in resting:
+        ledger.transact(_complete, transfer_id, quiet, actor)
     return list(wanted)
 
 
-def _complete(tx: Transaction, transfer_id: int, actor: str) -> None:
-    """Write one quiet period, for what it covers that none before it did."""
-    transfer = tx.conn.execute(select(Transfer.__table__).where(Transfer.id == transfer_id)).one()
+def _complete(tx: Transaction, transfer_id: int, quiet: float, actor: str) -> None:
+    """Write one quiet period, for what it covers that none before it did; unless something came in the meantime."""
+    restless = select(Transfer.__table__).where(
+        Transfer.id == transfer_id, Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= tx.now - quiet
+    )
+    transfer = tx.conn.execute(restless.with_for_update()).one_or_none()
+    if transfer is None:
+        return
     covered = (
         tx.conn.scalar(select(func.max(Completion.last_item_id)).where(Completion.transfer_id == transfer_id)) or 0
     )
