@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select, update
 from gurney.ledger import bells, trail
 from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.forwarding import FORWARD, Bell
+from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Destination, File, Instance, Item, Lease, Study, Transfer
 from gurney.ledger.models.predicates import file_is
 from gurney.ledger.selection import Selection
@@ -78,40 +79,37 @@ def _change(
     total, after = 0, 0
     wanted: dict[Bell, None] = {}
     while True:
-        rows = ledger.transact(_change_some, selection, states, values, after, actor, action)
-        for bell in rows.bells:
-            wanted[bell] = None
-        total += rows.changed
-        if rows.last is None:
+        # Looked for outside the writing transaction: among millions of items this may take a second.
+        with ledger.read() as conn:
+            which = select(Item.id, Item.destination_id).where(*selection.conditions(*states), Item.id > after)
+            found = conn.execute(which.order_by(Item.id).limit(_AT_ONCE)).all()
+        if not found:
             return total, list(wanted)
-        after = rows.last
-
-
-@dataclass(frozen=True, slots=True)
-class _Changed:
-    changed: int
-    last: int | None
-    bells: list[Bell]
+        after = found[-1].id
+        changed, rung = ledger.transact(_change_some, found, selection, states, values, actor, action)
+        total += changed
+        wanted |= dict.fromkeys(rung)
 
 
 def _change_some(
     tx: Transaction,
+    found: Sequence[AnyRow],
     selection: Selection,
     states: tuple[ItemState, ...],
     values: dict[str, object],
-    after: int,
     actor: str,
     action: str,
-) -> _Changed:
-    query = (
+) -> tuple[int, list[Bell]]:
+    """Change those of the items found that still are as they were, while nobody can claim or settle them."""
+    for destination_id in sorted({row.destination_id for row in found}):
+        lock_destination(tx, destination_id)
+    rows = tx.conn.execute(
         select(Item.id, Item.state, Item.transfer_id, Item.destination_id, Item.spool_id, Item.priority, Item.lease_id)
-        .where(*selection.conditions(*states), Item.id > after)
+        .where(*selection.conditions(*states), Item.id.in_([row.id for row in found]))
         .order_by(Item.id)
-        .limit(_AT_ONCE)
-    )
-    rows = tx.conn.execute(query.with_for_update() if tx.locks_rows else query).all()
+    ).all()
     if not rows:
-        return _Changed(0, None, [])
+        return 0, []
     new = ItemState(int(str(values["state"])))
     tx.conn.execute(update(Item).where(Item.id.in_([row.id for row in rows])).values(**values))
     recalled = {row.lease_id for row in rows if row.lease_id is not None}
@@ -131,7 +129,7 @@ def _change_some(
             items=n,
             transfer=selection.transfer_id,
         )
-    return _Changed(len(rows), rows[-1].id, _bells(tx, rows) if new is ItemState.READY else [])
+    return len(rows), _bells(tx, rows) if new is ItemState.READY else []
 
 
 def _bells(tx: Transaction, rows: Sequence[AnyRow]) -> list[Bell]:
@@ -163,6 +161,7 @@ def resend(
     destination_id = tx.conn.scalar(select(Destination.id).where(Destination.name == destination))
     if study_id is None or destination_id is None:
         return None
+    lock_destination(tx, destination_id)  # two at once would make the same generation
     which = (
         Transfer.study_instance_uid == study_instance_uid,
         Transfer.destination_id == destination_id,

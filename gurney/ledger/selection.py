@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from gurney.ledger.models import Destination, Item, Transfer
+from gurney.ledger.models.predicates import item_is
 from gurney.transfer.states import ItemState
 
 __all__ = ["Selection", "count_items"]
@@ -27,7 +28,7 @@ class Selection:
     def conditions(self, *states: ItemState) -> list[ColumnElement[bool]]:
         """Return the conditions on Item, for the given states or those of the filter that are among them."""
         wanted = [state for state in states if not self.states or state in self.states]
-        found: list[ColumnElement[bool]] = [Item.state.in_([literal_column(str(int(state))) for state in wanted])]
+        found: list[ColumnElement[bool]] = [item_is(*wanted)]
         if self.transfer_id is not None:
             found.append(Item.transfer_id == self.transfer_id)
         if self.series_id is not None:
