@@ -21,11 +21,13 @@ from gurney_daemon.ingest.routes import DoorRoutes
 from gurney_daemon.ingest.spool import Spool, open_spool
 from gurney_daemon.ingest.watcher import Watcher
 from gurney_daemon.reconciler import Reconciler
+from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
 
 __all__ = ["Daemon", "run_daemon"]
 
 _ANNOUNCE_EVERY = 15.0
+_RETENTION_EVERY = 30.0
 
 log = get_logger(__name__)
 
@@ -78,6 +80,7 @@ class Daemon:
             holder=self._name,
             quiet=settings.complete.quiet,
             max_wait=settings.complete.max_wait,
+            more=[(_RETENTION_EVERY, Retention(ledger, spool.place, settings.spool.retain_days * 86_400.0).step)],
         )
         self._threads = [
             threading.Thread(target=self._reconciler.run, args=(self._stop,), name="reconciler"),

@@ -406,6 +406,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 1 AND after <> 'keep'"),
         postgresql_where=sa.text("state = 1 AND after <> 'keep'"),
     )
+    op.create_index(
+        "ix_file_held",
+        "file",
+        ["spool_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("spool_path <> ''"),
+        postgresql_where=sa.text("spool_path <> ''"),
+    )
     op.create_index("ix_file_instance", "file", ["instance_id"], unique=False)
     op.create_index(
         "uq_file_source_path",
@@ -578,6 +586,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("state <> 5"),
     )
     op.drop_index("ix_file_instance", table_name="file")
+    op.drop_index(
+        "ix_file_held",
+        table_name="file",
+        sqlite_where=sa.text("spool_path <> ''"),
+        postgresql_where=sa.text("spool_path <> ''"),
+    )
     op.drop_index(
         "ix_file_disposable",
         table_name="file",

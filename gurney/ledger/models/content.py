@@ -121,6 +121,13 @@ class File(Base):
             sqlite_where=text(f"state = {FileState.ACCEPTED:d} AND after <> 'keep'"),
             postgresql_where=text(f"state = {FileState.ACCEPTED:d} AND after <> 'keep'"),
         ),
+        Index(
+            "ix_file_held",
+            "spool_id",
+            "id",
+            sqlite_where=text("spool_path <> ''"),
+            postgresql_where=text("spool_path <> ''"),
+        ),
         CheckConstraint(f"state BETWEEN 0 AND {max(FileState):d}", name="state"),
         CheckConstraint("after IN ('keep', 'move', 'delete')", name="after"),
         CheckConstraint("door IN ('watch', 'receive', 'retrieve', 'import', 'api')", name="door"),

@@ -1,0 +1,103 @@
+"""Empty the spool of what was sent long enough ago, in an order that a crash can't harm.
+
+What is about to go is noted in the spool, then the rows let go of it, then it is deleted, then the note. A note that is
+found at the start names what may still lie there: whatever no row holds any more is deleted then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import Final
+
+from gurney.dicom.content import dataset_digest
+from gurney.ledger import retention
+from gurney.ledger.database import Ledger, Transaction
+from gurney.ledger.retention import Retained
+from gurney.ledger.spools import SpoolPlace
+from gurney.observability import get_logger
+
+__all__ = ["Retention"]
+
+_GROUP: Final = 200
+_NOTE: Final = ".released"
+
+log = get_logger(__name__)
+
+
+class Retention:
+    """The chore of one spool; :meth:`step` does a group. ``seconds`` is how long what was sent stays."""
+
+    def __init__(self, ledger: Ledger, place: SpoolPlace, seconds: float) -> None:
+        """Prepare; the first step finishes what a crash interrupted."""
+        self._ledger, self._place, self._seconds = ledger, place, seconds
+        self._note = os.path.join(place.path, _NOTE)
+        self._after_id = 0
+
+    def step(self) -> None:
+        """Let go of the next group of old files. Raises what the ledger raises; a spool that is away is left alone."""
+        if not self._place.is_readable():
+            return
+        self._finish()
+        with self._ledger.read() as conn:
+            before = self._ledger.clock.now(conn) - self._seconds
+            files = retention.sent_before(conn, self._place.id, before, self._after_id, _GROUP)
+        self._after_id = files[-1].file_id if len(files) == _GROUP else 0
+        if not files:
+            return
+        self._write_note(files)
+        # Read before the transaction; a file that is given new work meanwhile is not among those that it lets go.
+        digests = {file.file_id: self._digest(file) for file in files}
+        released = self._ledger.transact(self._let_go, files, before, digests)
+        self._finish()
+        log.info("spool_released", spool=self._place.name, files=released)
+
+    def _let_go(self, tx: Transaction, files: list[Retained], before: float, digests: dict[int, bytes | None]) -> int:
+        sent = retention.sent_before(tx.conn, self._place.id, before, files[0].file_id - 1, _GROUP)
+        agreed = [file for file in sent if file.file_id in digests]
+        in_place = {file.file_id for file in agreed if _lies_unchanged(file)}
+        gone = {file.file_id: digests[file.file_id] for file in agreed if file.file_id not in in_place}
+        retention.let_go(tx, sorted(in_place), gone)
+        return len(agreed)
+
+    def _finish(self) -> None:
+        """Delete what a note names and no row holds, then the note."""
+        try:
+            with open(self._note, encoding="utf-8") as note:
+                noted = {int(file_id): name for file_id, name in (line.split() for line in note)}
+        except FileNotFoundError:
+            return
+        with self._ledger.read() as conn:
+            held = retention.still_held(conn, list(noted))
+        for file_id, name in noted.items():
+            if file_id not in held:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._place.path, name))
+        os.unlink(self._note)
+
+    def _write_note(self, files: list[Retained]) -> None:
+        with open(self._note + ".part", "w", encoding="utf-8") as note:
+            note.writelines(f"{file.file_id} {file.spool_path}\n" for file in files)
+            note.flush()
+            os.fsync(note.fileno())
+        os.rename(self._note + ".part", self._note)
+
+    def _digest(self, file: Retained) -> bytes | None:
+        """Take what tells this content from others, if its last file may be about to go."""
+        if file.has_digest or _lies_unchanged(file):
+            return None
+        try:
+            with open(os.path.join(self._place.path, file.spool_path), "rb") as held:
+                return dataset_digest(held.fileno(), file.dataset_offset)
+        except FileNotFoundError:
+            log.warning("spool_file_missing", spool=self._place.name, file_id=file.file_id)
+            return None
+
+
+def _lies_unchanged(file: Retained) -> bool:
+    try:
+        status = os.lstat(file.path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)

@@ -1,0 +1,75 @@
+"""Let go of what the spool holds once it has been sent for long enough.
+
+A file whose every item has ended well is kept for some days, so that it can be sent again; then the spool's copy goes.
+Where the file still lies unchanged in its folder, that one stands for it from then on. What failed is kept until
+somebody retries or cancels it; what no rule sent is kept for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, exists, literal_column, select, update
+
+from gurney.ledger.database import Transaction
+from gurney.ledger.models import File, Item
+from gurney.ledger.models.predicates import file_is, item_is
+from gurney.transfer.states import FileState, ItemState
+
+__all__ = ["Retained", "let_go", "sent_before", "still_held"]
+
+_ENDED = (ItemState.DONE, ItemState.WARNED, ItemState.CANCELLED)
+_OTHERS = tuple(state for state in ItemState if state not in _ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A file that the spool holds; ``path`` is where it lay when it came."""
+
+    file_id: int
+    path: bytes
+    size: int
+    mtime_ns: int
+    spool_path: str
+    dataset_offset: int
+    has_digest: bool
+
+
+def sent_before(conn: Connection, spool_id: int, before: float, after_id: int, limit: int) -> list[Retained]:
+    """List held files whose every item ended well before a ledger time, from an id on."""
+    items = Item.instance_id == File.instance_id
+    rows = conn.execute(
+        select(File.id, File.path, File.size, File.mtime_ns, File.spool_path, File.dataset_offset)
+        .add_columns(File.digest.is_not(None))
+        .where(File.spool_id == spool_id, File.spool_path != literal_column("''"), File.id > after_id)
+        .where(file_is(FileState.ACCEPTED, FileState.GONE), File.changed_at <= before)
+        .where(exists().where(items, item_is(ItemState.DONE, ItemState.WARNED)))
+        .where(~exists().where(items, item_is(*_OTHERS)), ~exists().where(items, Item.settled_at > before))
+        .order_by(File.id)
+        .limit(limit)
+    )
+    return [Retained(*row) for row in rows]
+
+
+def still_held(conn: Connection, file_ids: Sequence[int]) -> set[int]:
+    """Return which of these files the spool still holds."""
+    return set(conn.scalars(select(File.id).where(File.id.in_(file_ids), File.spool_path != literal_column("''"))))
+
+
+def let_go(tx: Transaction, in_place: Sequence[int], gone: Mapping[int, bytes | None]) -> None:
+    """Note that the spool no longer holds some files: those that still lie in their folder, and those that don't.
+
+    ``gone`` has the digest of each data set that has none yet: the content must be known when it comes again.
+
+    A file that was given new work since it was listed must not be among them: a worker would find nothing. Check with
+    :func:`sent_before` in the same transaction.
+    """
+    tx.conn.execute(update(File).where(File.id.in_(in_place)).values(spool_path="", spool_mtime_ns=File.mtime_ns))
+    for file_id, digest in gone.items():
+        values = {} if digest is None else {"digest": digest}
+        tx.conn.execute(
+            update(File)
+            .where(File.id == file_id)
+            .values(spool_path="", state=int(FileState.GONE), changed_at=tx.now, **values)
+        )
