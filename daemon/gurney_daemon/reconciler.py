@@ -68,8 +68,8 @@ class Reconciler:
             try:
                 if self._hold_role():
                     self._do_chores()
-            except GurneyError as error:
-                log.warning("reconciling_failed", reason=str(error))
+            except (GurneyError, OSError) as error:
+                log.warning("reconciling_failed", kind=type(error).__name__, reason=_why(error))
                 stop.wait(1.0)
         if self._ticket is not None:
             try:
@@ -103,6 +103,11 @@ class Reconciler:
         clock = self._ledger.clock
         if isinstance(clock, BootClock):
             self._ledger.transact(_remember, clock)
+
+
+def _why(error: GurneyError | OSError) -> str:
+    # An OSError's text names the file, which may be a modality's.
+    return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
 
 def _remember(tx: Transaction, clock: BootClock) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 
 from gurney.errors import BrokerError, GurneyError
 from gurney.jobs import Doorbell, embedded_url, make_app
@@ -47,8 +48,10 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
     doorbell = Doorbell(make_app(url))
     try:
         check_schema(ledger)
-        with Daemon(settings, ledger, doorbell):
+        with Daemon(settings, ledger, doorbell, on_failure=stop.set) as daemon:
             stop.wait()
+        if daemon.failed:
+            raise GurneyError(f"the thread {daemon.failed!r} of the daemon has failed; its log says why")
     finally:
         doorbell.close()
         ledger.dispose()
@@ -57,8 +60,15 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
 class Daemon:
     """The daemon's threads, for the length of a ``with`` block."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, doorbell: Doorbell) -> None:
-        """Copy the configuration's remotes into the ledger, open the spool, compile the rules."""
+    def __init__(
+        self, settings: Settings, ledger: Ledger, doorbell: Doorbell, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        """Copy the configuration's remotes into the ledger, open the spool, compile the rules.
+
+        ``on_failure`` is called when a thread ends by a mistake of ours: better a restart than half a daemon.
+        """
+        self.failed = ""
+        self._on_failure = on_failure
         self._settings, self._ledger = settings, ledger
         self._host = socket.gethostname()
         self._name = f"{self._host}:{os.getpid()}:daemon"
@@ -83,12 +93,9 @@ class Daemon:
             more=[(_RETENTION_EVERY, Retention(ledger, spool.place, settings.spool.retain_days * 86_400.0).step)],
         )
         self._threads = [
-            threading.Thread(target=self._reconciler.run, args=(self._stop,), name="reconciler"),
-            threading.Thread(target=self._announce, name="announce"),
-            *[
-                threading.Thread(target=watcher.run, args=(self._stop,), name=f"watch:{watcher.watched.name}")
-                for watcher in self.watchers
-            ],
+            self._thread("reconciler", self._reconciler.run),
+            self._thread("announce", self._announce),
+            *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
         ]
 
     def __enter__(self) -> Daemon:
@@ -105,12 +112,23 @@ class Daemon:
             thread.join()
         log.info("daemon_stopped")
 
+    def _thread(self, name: str, work: Callable[[threading.Event], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work(self._stop)
+            except BaseException:
+                self.failed = name
+                self._on_failure()
+                raise
+
+        return threading.Thread(target=run, name=name)
+
     def _watcher(self, watch: Watch, spool: Spool, table: RouteTable, ring: Ringer) -> Watcher:
         values = watch.model_dump(exclude={"send_to", "priority"})
         routes = DoorRoutes(table, watch.name, watch.send_to)
         return Watcher(WatchedFolder(**values), self._ledger, spool, routes, ring, holder=self._name)
 
-    def _announce(self) -> None:
+    def _announce(self, stop: threading.Event) -> None:
         """Say that we live, and how the folders fare, until the end."""
         while True:
             try:
@@ -124,7 +142,7 @@ class Daemon:
                 )
             except GurneyError as error:
                 log.warning("announce_failed", reason=str(error))
-            if self._stop.wait(_ANNOUNCE_EVERY):
+            if stop.wait(_ANNOUNCE_EVERY):
                 break
         try:
             self._ledger.transact(workers.leave, self._name)
