@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gurney.errors import BrokerError, GurneyError
 from gurney.jobs import Doorbell, embedded_url, make_app
+from gurney.jobs.tether import SUPERVISOR
 from gurney.ledger import destinations, workers
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
@@ -72,6 +73,8 @@ class Daemon:
         self._settings, self._ledger = settings, ledger
         self._host = socket.gethostname()
         self._name = f"{self._host}:{os.getpid()}:daemon"
+        # A supervisor runs one daemon at a time: the next one takes up the roles of one that died, without a wait.
+        holder = f"{self._host}:{os.environ.get(SUPERVISOR, os.getpid())}:daemon"
         self._stop = threading.Event()
         ledger.transact(destinations.sync, _specs(settings), "configuration")
         ring = Ringer(ledger, doorbell)
@@ -83,11 +86,11 @@ class Daemon:
             keep_bytes=settings.spool.keep_free.size,
         )
         table = compile_routes(settings.route_rules)
-        self.watchers = [self._watcher(watch, spool, table, ring) for watch in settings.watch]
+        self.watchers = [self._watcher(watch, spool, table, ring, holder) for watch in settings.watch]
         self._reconciler = Reconciler(
             ledger,
             ring,
-            holder=self._name,
+            holder=holder,
             quiet=settings.complete.quiet,
             max_wait=settings.complete.max_wait,
             more=[(_RETENTION_EVERY, Retention(ledger, spool.place, settings.spool.retain_days * 86_400.0).step)],
@@ -123,10 +126,10 @@ class Daemon:
 
         return threading.Thread(target=run, name=name)
 
-    def _watcher(self, watch: Watch, spool: Spool, table: RouteTable, ring: Ringer) -> Watcher:
+    def _watcher(self, watch: Watch, spool: Spool, table: RouteTable, ring: Ringer, holder: str) -> Watcher:
         values = watch.model_dump(exclude={"send_to", "priority"})
         routes = DoorRoutes(table, watch.name, watch.send_to)
-        return Watcher(WatchedFolder(**values), self._ledger, spool, routes, ring, holder=self._name)
+        return Watcher(WatchedFolder(**values), self._ledger, spool, routes, ring, holder=holder)
 
     def _announce(self, stop: threading.Event) -> None:
         """Say that we live, and how the folders fare, until the end."""

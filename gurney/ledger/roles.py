@@ -22,7 +22,10 @@ class RoleTicket:
 
 
 def assume(tx: Transaction, name: str, holder: str, ttl: float = 30.0) -> RoleTicket | None:
-    """Take a role that is free or run out; None while another holds it."""
+    """Take a role that is free, run out, or this holder's own; None while another holds it.
+
+    What comes back under the name of the holder that it was before its death need not wait for its own lease.
+    """
     insert = tx.upsert(Role)
     fence = tx.conn.scalar(
         insert.values(name=name, holder=holder, fence=1, until=tx.now + ttl)
@@ -30,7 +33,7 @@ def assume(tx: Transaction, name: str, holder: str, ttl: float = 30.0) -> RoleTi
             index_elements=[Role.name],
             set_={"holder": holder, "fence": Role.fence + 1, "until": tx.now + ttl},
             # A lease far in the future was written by a clock that has since been set right.
-            where=(Role.until <= tx.now) | (Role.until > tx.now + 2 * ttl),
+            where=(Role.until <= tx.now) | (Role.until > tx.now + 2 * ttl) | (Role.holder == holder),
         )
         .returning(Role.fence)
     )
