@@ -44,16 +44,16 @@ class How(Enum):
 
 
 class Gate:
-    """Where instances that have wholly come wait for their response until the test opens it."""
+    """Where requests that have wholly come wait for their answer until the test opens it."""
 
     def __init__(self) -> None:
         self._reached = threading.Event()
         self._opened = threading.Event()
 
     def wait_until_reached(self, seconds: float = 30.0) -> None:
-        """Wait until an instance stands here. Raises TimeoutError."""
+        """Wait until a request stands here. Raises TimeoutError."""
         if not self._reached.wait(seconds):
-            raise TimeoutError(f"no instance came to the gate within {seconds:g} seconds")
+            raise TimeoutError(f"nothing came to the gate within {seconds:g} seconds")
 
     def open(self) -> None:
         """Let through whatever waits or comes."""
@@ -120,13 +120,14 @@ InstanceAct = Respond | Stall | Break | Garbage
 class Accept:
     """Accept an association. ``refuse`` maps a SOP class, or a (SOP class, transfer syntax) pair, to a result.
 
-    ``other_syntax`` accepts in that transfer syntax, whatever was proposed.
+    ``other_syntax`` accepts in that transfer syntax, whatever was proposed. At a closed ``gate`` the answer waits.
     """
 
     max_pdu: int = 131072
     refuse: Mapping[str | tuple[str, str], int] = field(default_factory=dict)
     other_syntax: str = ""
     delay: float = 0.0
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gurney.pacs.testing.script import (
     Accept,
     Break,
     Garbage,
+    Gate,
     How,
     InPlaceOfAccept,
     InstanceAct,
@@ -105,6 +106,7 @@ class Visit:
         if isinstance(act, InPlaceOfAccept):
             self._refuse(act)
             return
+        self._wait_at(act.gate)
         time.sleep(act.delay)
         answer, self._contexts = accept(request, act.max_pdu, lambda context: _judge(act, context))
         self._socket.sendall(answer)
@@ -162,9 +164,7 @@ class Visit:
             self._socket.sendall(act.sent)
             self._hold()
         respond = act if isinstance(act, Respond) else Respond()
-        while respond.gate is not None and not respond.gate.arrive(_GLANCE):
-            if self._is_cut:
-                raise _Over("lost")
+        self._wait_at(respond.gate)
         if respond.delay:
             time.sleep(respond.delay)
         if respond.ask_first:
@@ -217,6 +217,11 @@ class Visit:
                 0x0900: struct.pack("<H", 0),
             }
             self._socket.sendall(p_data(context_id, command_set(elements)))
+
+    def _wait_at(self, gate: Gate | None) -> None:
+        while gate is not None and not gate.arrive(_GLANCE):
+            if self._is_cut:
+                raise _Over("lost")
 
     # --- Ends and interruptions ---------------------------------------------------------------------------------------
 
