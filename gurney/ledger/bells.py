@@ -35,7 +35,9 @@ def claim_ring(tx: Transaction, destination_id: int, spool_id: int, lane: str) -
     if tx.conn.execute(select(Bell.lane).filter_by(**place)).one_or_none() is not None:
         return False
     upsert = tx.upsert(Bell)
-    return tx.conn.execute(upsert.values(**place, rung_at=tx.now).on_conflict_do_nothing()).rowcount == 1
+    # Not rowcount: of an INSERT, PostgreSQL's driver does not tell it.
+    added = upsert.values(**place, rung_at=tx.now).on_conflict_do_nothing().returning(Bell.lane)
+    return tx.conn.scalar(added) is not None
 
 
 def answer(tx: Transaction, destination_id: int, spool_id: int) -> None:

@@ -94,10 +94,7 @@ class Forwarding:
             if fresh:
                 self._fresh.append(row)
                 self._added(row, send)
-            elif (
-                not self._was_pruned(content.instance_id, row["destination_id"])
-                and self.tx.conn.execute(self.tx.upsert(Item).values(row).on_conflict_do_nothing()).rowcount
-            ):
+            elif not self._was_pruned(content.instance_id, row["destination_id"]) and self._insert(row):
                 self._added(row, send)
 
     def look_back(self, study_id: int, decision: RoutingDecision, route: str) -> None:
@@ -144,6 +141,12 @@ class Forwarding:
             for (destination_id, spool_id, lane), destination in self._wanted.items()
             if bells.claim_ring(self.tx, destination_id, spool_id, lane)
         ]
+
+    def _insert(self, row: dict[str, Any]) -> bool:
+        """Add an item unless its transfer has one of its instance."""
+        # Not rowcount: of an INSERT, PostgreSQL's driver does not tell it.
+        added = self.tx.upsert(Item).values(row).on_conflict_do_nothing().returning(Item.id)
+        return self.tx.conn.scalar(added) is not None
 
     def _row(
         self, send: Send, held_for: str, content: Content, study_instance_uid: str, *, spool_id: int, size: int
