@@ -28,12 +28,13 @@ class Routes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DoorRoutes:
-    """The configured rules, for what comes from one source and is sent to ``send_to`` in any case."""
+    """The configured rules, for what comes from one source and is sent to ``send_to`` in any case, at ``priority``."""
 
     table: RouteTable
     source: str
     send_to: tuple[str, ...] = ()
     door: Door = Door.WATCH
+    priority: Priority = Priority.ROUTINE
     wanted: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +55,7 @@ class DoorRoutes:
             ),
             study_matched,
             default_send_to=self.send_to,
+            default_priority=self.priority,
         )
 
 

@@ -142,7 +142,9 @@ class Folder:
         if folder != self.root and not folder.startswith(self.root + b"/"):
             return None
         inside = [os.fsdecode(part) for part in folder[len(self.root) :].split(b"/") if part]
-        if (inside and not self._recursive) or any(part.startswith(OURS) or self._ignored(part) for part in inside):
+        if (inside and not self._recursive) or ".." in inside:
+            return None
+        if any(part.startswith(OURS) or self._ignored(part) for part in inside):
             return None
         fd = os.open(self.root, _OPEN_FOLDER)
         for part in inside:

@@ -29,10 +29,11 @@ from gurney_daemon.ingest.spool import Shelf, Spool
 
 __all__ = ["Health", "State", "Watcher"]
 
-_TTL: Final = 30.0
-_RENEW: Final = 10.0
+# Seconds. The role is short, because a daemon that was killed leaves it to run out.
+_TTL: Final = 12.0
+_RENEW: Final = 4.0
 _LONGEST_SLEEP: Final = 0.5
-_STANDBY: Final = 5.0
+_STANDBY: Final = 2.0
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.5, 15.0
 
 
