@@ -26,12 +26,14 @@ from gurney.ledger.models import (
     LedgerMeta,
     Series,
     SourceCount,
+    Spool,
     Study,
     Transfer,
     Worker,
 )
 from gurney.ledger.models.predicates import file_is, is_live, item_is
 from gurney.ledger.selection import Selection
+from gurney.ledger.tally import WHOLE
 from gurney.transfer import breaker
 from gurney.transfer.states import FileState, ItemState, Outcome, Priority
 
@@ -56,13 +58,16 @@ def _no_items() -> dict[str, int]:
     return {state.name.lower(): 0 for state in ItemState}
 
 
-def _counts(conn: Connection, *, transfer_ids: list[int] | None = None) -> dict[tuple[int, int], dict[str, int]]:
+def _counts(conn: Connection, *, transfer_ids: list[int]) -> dict[tuple[int, int], dict[str, int]]:
     """Return counts by (destination, transfer): what is folded plus what is not yet."""
-    parts = []
-    for table in (Count, CountDelta):
-        part = select(table.destination_id, table.transfer_id, table.state, table.n)
-        parts.append(part if transfer_ids is None else part.where(table.transfer_id.in_(transfer_ids)))
-    both = union_all(*parts).subquery()
+    both = union_all(
+        *(
+            select(table.destination_id, table.transfer_id, table.state, table.n).where(
+                table.transfer_id.in_(transfer_ids)
+            )
+            for table in (Count, CountDelta)
+        )
+    ).subquery()
     counted: dict[tuple[int, int], dict[str, int]] = defaultdict(_no_items)
     for row in conn.execute(
         select(both.c.destination_id, both.c.transfer_id, both.c.state, func.sum(both.c.n).label("n")).group_by(
@@ -75,7 +80,7 @@ def _counts(conn: Connection, *, transfer_ids: list[int] | None = None) -> dict[
 
 def _counts_by_destination(conn: Connection) -> dict[int, dict[str, int]]:
     both = union_all(
-        select(Count.destination_id, Count.state, Count.n),
+        select(Count.destination_id, Count.state, Count.n).where(Count.transfer_id == WHOLE),
         select(CountDelta.destination_id, CountDelta.state, CountDelta.n),
     ).subquery()
     counted: dict[int, dict[str, int]] = defaultdict(_no_items)
@@ -88,9 +93,10 @@ def _counts_by_destination(conn: Connection) -> dict[int, dict[str, int]]:
     return counted
 
 
-def destination_names(conn: Connection) -> list[str]:
-    """Return the name of every destination that the ledger has ever been told of, retired ones too."""
-    return list(conn.scalars(select(Destination.name).order_by(Destination.name)).all())
+def destination_names(conn: Connection, *, retired: bool = True) -> list[str]:
+    """Return the destinations that the ledger knows; ``retired``: with those that are configured no longer."""
+    query = select(Destination.name).order_by(Destination.name)
+    return list(conn.scalars(query if retired else query.where(Destination.retired.is_(False))).all())
 
 
 def destination_states(conn: Connection, now: float) -> dict[str, Report]:
@@ -127,18 +133,31 @@ def destination_states(conn: Connection, now: float) -> dict[str, Report]:
 
 
 def _oldest(conn: Connection, destination_id: int) -> float | None:
-    """Find the oldest open item. Ids ascend with time, so the first of each state is its oldest."""
-    first_ids = [
-        conn.scalar(select(func.min(Item.id)).where(Item.destination_id == destination_id, item_is(state)))
-        for state in (ItemState.READY, ItemState.RETRY)
+    """Tell since when an open item has waited: the oldest of those that stand first, and of all that wait otherwise.
+
+    To look at every READY item would take seconds in a long queue; the first of each priority belong to its oldest
+    study.
+    """
+    first = [
+        conn.scalar(
+            select(Item.created_at)
+            .where(Item.destination_id == destination_id, Item.spool_id == spool_id, item_is(ItemState.READY))
+            .where(Item.priority == int(priority))
+            .order_by(Item.transfer_id, Item.id)
+            .limit(1)
+        )
+        for spool_id in conn.scalars(select(Spool.id)).all()
+        for priority in Priority
     ]
+    retry = conn.scalar(
+        select(func.min(Item.created_at)).where(Item.destination_id == destination_id, item_is(ItemState.RETRY))
+    )
     running = conn.scalar(
-        select(func.min(Item.id))
+        select(func.min(Item.created_at))
         .join(Lease, Lease.id == Item.lease_id)
         .where(Lease.destination_id == destination_id, is_live(), item_is(ItemState.RUNNING))
     )
-    known = [found for found in [*first_ids, running] if found is not None]
-    return conn.scalar(select(Item.created_at).where(Item.id == min(known))) if known else None
+    return min((since for since in [*first, retry, running] if since is not None), default=None)
 
 
 def source_states(conn: Connection) -> dict[str, dict[str, int]]:
