@@ -82,16 +82,22 @@ def fold(tx: Transaction, limit: int = 5_000) -> int:
 
 
 def discrepancies(tx: Transaction) -> list[tuple[int, int, int, int, int]]:
-    """Compare counts with items: (destination, transfer, state, counted, true) where they differ."""
+    """Compare counts with items: (destination, transfer, state, counted, true) where they differ.
+
+    A destination's total, under :data:`WHOLE`, is compared with what was folded into its transfers.
+    """
     counted: Counter[tuple[int, int, int]] = Counter()
+    folded: Counter[tuple[int, int, int]] = Counter()
     for table in (Count, CountDelta):
         for row in tx.conn.execute(
-            select(table.destination_id, table.transfer_id, table.state, func.sum(table.n).label("n"))
-            .where(table.transfer_id != WHOLE)
-            .group_by(table.destination_id, table.transfer_id, table.state)
+            select(table.destination_id, table.transfer_id, table.state, func.sum(table.n).label("n")).group_by(
+                table.destination_id, table.transfer_id, table.state
+            )
         ):
             counted[row.destination_id, row.transfer_id, row.state] += int(row.n)
-    true = {
+            if table is Count and row.transfer_id != WHOLE:
+                folded[row.destination_id, WHOLE, row.state] += int(row.n)
+    true = dict(folded) | {
         (row.destination_id, row.transfer_id, row.state): int(row.n)
         for row in tx.conn.execute(
             select(Item.destination_id, Item.transfer_id, Item.state, func.count().label("n")).group_by(
