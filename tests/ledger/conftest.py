@@ -59,6 +59,8 @@ def world(fresh_url: str) -> Iterator[World]:
     """A ledger to act in; at the end its counts must equal the truth, whatever the test did."""
     ledger = Ledger(fresh_url, clock=ManualClock())
     world = World(ledger)
-    yield world
-    world.assert_counts_are_true()
-    ledger.dispose()
+    try:
+        yield world
+        world.assert_counts_are_true()
+    finally:
+        ledger.dispose()

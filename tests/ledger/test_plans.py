@@ -55,8 +55,7 @@ def reads_all_items(how: str) -> bool:
         line.strip() == "SCAN item"
         or line.strip().startswith("SCAN item USING INTEGER PRIMARY KEY")
         or "Seq Scan on item" in line
-        or "Index Scan using pk_item on item" in line
-        and "Index Cond" not in how
+        or ("Index Scan using pk_item on item" in line and "Index Cond" not in how)
         for line in how.splitlines()
     )
 
@@ -162,7 +161,11 @@ def test_nothing_reads_the_items_from_end_to_end(worn: World, act: Callable[[Wor
 
 @pytest.mark.parametrize(
     ("index", "marker"),
-    [("ix_item_ready", "ORDER BY item.priority"), ("ix_item_retry", "ORDER BY item.due_at"), ("ix_item_running", "lease_id = ")],
+    [
+        ("ix_item_ready", "ORDER BY item.priority"),
+        ("ix_item_retry", "ORDER BY item.due_at"),
+        ("ix_item_running", "lease_id = "),
+    ],
 )
 def test_each_seek_of_a_claim_has_its_partial_index(worn: World, index: str, marker: str) -> None:
     worn.take(instances=3)
