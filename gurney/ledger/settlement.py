@@ -218,7 +218,6 @@ class _Batch:
     def _change(self, item: AnyRow, history: ItemHistory, event: Event, decision: Decision) -> dict[str, object]:
         state = decision.state
         self.tally.move(self.row.id, item.transfer_id, ItemState(item.state), state)
-        failed = state not in _STORED and not _is_given_back(decision)
         first_failed_at = history.first_failed_at
         if decision.charge and first_failed_at is None:
             first_failed_at = self.tx.now
@@ -231,7 +230,7 @@ class _Batch:
             "context_retries": item.context_retries + decision.context_retry,
             "refused": decision.refuse is not None,
             "first_failed_at": first_failed_at,
-            "last_failed_at": self.tx.now if failed else item.last_failed_at,
+            "last_failed_at": self.tx.now if decision.failed else item.last_failed_at,
             "last_status": item.last_status if _is_given_back(decision) else event.status,
             "last_words": "" if decision.outcome is Outcome.OK else decision.words[:400],
             "settled_at": None if state in {ItemState.READY, ItemState.RETRY} else self.tx.now,
