@@ -11,7 +11,18 @@ from typing import NoReturn
 import typer
 
 from gurney.errors import ConfigError, GurneyError
-from gurney_daemon.cli import configuring, echoing, operating, reporting, routes, running, status, steering
+from gurney_daemon.cli import (
+    configuring,
+    echoing,
+    operating,
+    quarantining,
+    reporting,
+    routes,
+    running,
+    sending,
+    status,
+    steering,
+)
 from gurney_daemon.cli.edge import Edge
 
 __all__ = ["app", "main"]
@@ -37,11 +48,13 @@ def _edge(
 
 
 running.register(app)
+sending.register(app)
 status.register(app)
 reporting.register(app)
 operating.register(app)
 steering.register(app)
 echoing.register(app)
+quarantining.register(app)
 routes.register(app)
 configuring.register(app)
 

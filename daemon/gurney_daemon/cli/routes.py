@@ -19,7 +19,7 @@ from gurney.transfer.states import Priority
 from gurney_daemon.cli.asked import AsJson, FilePath, known_name
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, legible, table
-from gurney_daemon.ingest.patrol import WatchedFolder
+from gurney_daemon.configured import watched_folder
 from gurney_daemon.ingest.reading import read_header
 
 __all__ = ["register"]
@@ -106,18 +106,14 @@ def _door(settings: Settings, file: bytes, source: str) -> _Door:
 
 def _overlooks(watch: Watch, file: bytes) -> bool:
     try:
-        return not _watched(watch).folder().look_at([file])
+        return not watched_folder(watch).folder().look_at([file])
     except OSError:  # a folder that only the daemon may list
         return False
 
 
-def _watched(watch: Watch) -> WatchedFolder:
-    return WatchedFolder(**watch.model_dump(exclude={"send_to", "priority"}))
-
-
 def _read(file: bytes, door: _Door, rules: RouteTable) -> Part10:
     """Read the header as the door would. Raises GurneyError, saying what would become of the file."""
-    policy = _watched(door.watch).source().policy if door.watch else STRICT
+    policy = watched_folder(door.watch).source().policy if door.watch else STRICT
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

@@ -33,8 +33,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
         numbers = any(isinstance(row[index], int) for row in listed)
         laid.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in listed:
-        laid.add_row(*[Text("" if cell is None else legible(str(cell))) for cell in row])
+        laid.add_row(*[Text(_cell(cell)) for cell in row])
     return laid
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return legible(value if isinstance(value, bytes) else str(value))
 
 
 def legible(text: str | bytes) -> str:

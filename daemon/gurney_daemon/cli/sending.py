@@ -1,0 +1,216 @@
+"""``send``: files and folders into the ledger for one destination, and, if asked, wait until they are there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from gurney.dicom.errors import Reason
+from gurney.errors import GurneyError
+from gurney.ledger import destinations, reports
+from gurney.ledger.database import Ledger
+from gurney.ledger.following import Followed, items_to, look_at
+from gurney.settings import Settings
+from gurney.transfer.states import SETTLED, ItemState, Priority
+from gurney_daemon.cli.asked import AsJson, Urgency, configured_remote
+from gurney_daemon.cli.bars import Bar, bar
+from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.cli.standing import SEEN_WITHIN
+from gurney_daemon.cli.tables import console, counts, legible, table
+from gurney_daemon.configured import destination_specs, spool_of
+from gurney_daemon.ingest.importing import Imported, import_paths
+
+__all__ = ["register"]
+
+_ARRIVED = frozenset({ItemState.DONE, ItemState.WARNED})
+_SHORTEST_PAUSE = 0.25
+# Looking shall take this part of the time at most, however many items are followed.
+_SHARE = 4
+_SHOWN = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("send")(send)
+
+
+def send(
+    ctx: typer.Context,
+    paths: Annotated[list[bytes], typer.Argument(metavar="PATH...", parser=os.fsencode, help="Files or folders.")],
+    to: Annotated[str, typer.Option("--to", metavar="NAME", help="The [[remote]].")],
+    priority: Urgency = Priority.ROUTINE,
+    wait: Annotated[bool, typer.Option("--wait", help="Until all are there; exit 0 only then.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send files, or whole folders, to a remote. No rule is asked; what is there already is not sent again."""
+    edge: Edge = ctx.obj
+    configured_remote(edge.settings, to)
+    sending = _Sending(to)
+    with edge.ledger() as ledger:
+        _introduce(edge.settings, ledger, to, edge.actor)
+        _take_in(edge, ledger, sending, paths, priority)
+        if sending.items:
+            _warn_if_nobody_works(ledger)
+        if wait:
+            _wait(ledger, sending)
+    failed = sending.failures({os.path.realpath(path) for path in paths})
+    if as_json:
+        print_json(sending.document(waited=wait))
+    else:
+        _show(sending, waited=wait)
+    if failed:
+        raise typer.Exit(1)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """What was given to one command, and what has become of it."""
+
+    destination: str
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refused: list[Imported] = field(default_factory=list)
+    studies: dict[str, None] = field(default_factory=dict)
+    items: list[int] = field(default_factory=list)
+    settled: list[Followed] = field(default_factory=list)
+
+    def note(self, group: Sequence[Imported]) -> list[str]:
+        """Count what became of some files; return the instances that were taken in."""
+        self.outcomes.update(one.outcome for one in group)
+        self.refused.extend(one for one in group if one.outcome == "refused")
+        taken = [one for one in group if one.outcome in {"accepted", "known"}]
+        self.studies.update(dict.fromkeys(one.study_instance_uid for one in taken))
+        return [one.sop_instance_uid for one in taken]
+
+    @property
+    def lost(self) -> list[Followed]:
+        """The items that are settled, but not there."""
+        return [one for one in self.settled if one.state not in _ARRIVED]
+
+    def failures(self, named: set[bytes]) -> bool:
+        """Tell whether the command failed. Strangers in a folder are none: folders hold viewers and notes."""
+        harmful = [one for one in self.refused if one.reason != Reason.NOT_DICOM or one.path in named]
+        return bool(harmful or self.lost or not self.studies)
+
+    def document(self, *, waited: bool) -> dict[str, object]:
+        """Return the outcome for scripts."""
+        told: dict[str, object] = {
+            "destination": self.destination,
+            **{outcome: self.outcomes[outcome] for outcome in ("accepted", "known", "ignored", "refused")},
+            "studies": list(self.studies),
+            "files": [{"file": legible(one.path), "reason": one.reason, "detail": one.detail} for one in self.refused],
+        }
+        if waited:
+            told["items"] = dict(_by_state(self.settled))
+            told["failed"] = [
+                {
+                    "item": one.item_id,
+                    "transfer": one.transfer_id,
+                    "study_instance_uid": one.study_instance_uid,
+                    "sop_instance_uid": one.sop_instance_uid,
+                    "state": one.state.name.lower(),
+                    "words": one.words,
+                }
+                for one in self.lost
+            ]
+        return told
+
+
+def _introduce(settings: Settings, ledger: Ledger, name: str, actor: str) -> None:
+    """Tell the ledger of the remotes, if no daemon has done so yet."""
+    with ledger.read() as conn:
+        known = reports.destination_names(conn, retired=False)
+    if name not in known:
+        ledger.transact(destinations.sync, destination_specs(settings), actor)
+
+
+def _take_in(edge: Edge, ledger: Ledger, sending: _Sending, paths: Sequence[bytes], priority: Priority) -> None:
+    groups = import_paths(
+        paths,
+        sending.destination,
+        ledger=ledger,
+        spool=spool_of(edge.settings, ledger),
+        ring=partial(edge.ring, ledger),
+        actor=edge.actor,
+        priority=priority,
+    )
+    with bar("taking in") as shown:
+        for group in groups:
+            taken = sending.note(group)
+            with ledger.read() as conn:
+                sending.items += items_to(conn, sending.destination, taken)
+            shown.show(sum(sending.outcomes.values()), _counted(sending.outcomes))
+
+
+def _wait(ledger: Ledger, sending: _Sending) -> None:
+    """Follow the items until each is settled. Raises GurneyError when interrupted: the work goes on without us."""
+    try:
+        with bar("sending", total=len(sending.items)) as shown:
+            _follow(ledger, sending, shown)
+    except KeyboardInterrupt:
+        raise GurneyError(
+            "interrupted: what was taken in is sent all the same; `gurney transfers` shows how it goes"
+        ) from None
+
+
+def _follow(ledger: Ledger, sending: _Sending, shown: Bar) -> None:
+    pending = list(dict.fromkeys(sending.items))
+    while True:
+        begun = time.monotonic()
+        now = ledger.now()
+        with ledger.read() as conn:
+            looks = look_at(conn, pending)
+            place = reports.destination_states(conn, now)[sending.destination]
+        sending.settled += [one for one in looks if one.state in SETTLED]
+        pending = [one.item_id for one in looks if one.state not in SETTLED]
+        standing = "" if place["state"] == "closed" else f"; {sending.destination} is {place['state']}"
+        shown.show(len(sending.settled), counts(_by_state([*sending.settled, *looks])) + standing)
+        if not pending:
+            return
+        time.sleep(max(_SHORTEST_PAUSE, _SHARE * (time.monotonic() - begun)))
+
+
+def _by_state(followed: Sequence[Followed]) -> Counter[str]:
+    states = {one.item_id: one.state.name.lower() for one in followed}
+    return Counter(states.values())
+
+
+def _warn_if_nobody_works(ledger: Ledger) -> None:
+    now = ledger.now()
+    with ledger.read() as conn:
+        announced = reports.worker_states(conn, now).values()
+    if not any(one["kind"] != "daemon" and one["seen_seconds"] <= SEEN_WITHIN for one in announced):
+        typer.echo("no worker runs: it waits in the ledger until `gurney up` is started", err=True)
+
+
+def _show(sending: _Sending, *, waited: bool) -> None:
+    if sending.refused:
+        rows = ((one.reason, one.detail, one.path) for one in sending.refused[:_SHOWN])
+        console(to_stderr=True).print(table(("REFUSED FOR", "DETAIL", "FILE"), rows))
+        _say_rest(len(sending.refused))
+    if sending.lost:
+        columns = ("SOP INSTANCE", "TRANSFER", "ITEM", "STATE", "WHY")
+        lost = (
+            (one.sop_instance_uid, one.transfer_id, one.item_id, one.state.name.lower(), one.words)
+            for one in sending.lost[:_SHOWN]
+        )
+        console(to_stderr=True).print(table(columns, lost))
+        _say_rest(len(sending.lost))
+    typer.echo(f"{sending.destination}: {_counted(sending.outcomes) or 'no file'}")
+    if waited and sending.settled:
+        typer.echo(f"{sending.destination}: {counts(_by_state(sending.settled))}")
+
+
+def _say_rest(n: int) -> None:
+    if n > _SHOWN:
+        typer.echo(f"and {n - _SHOWN} more", err=True)
+
+
+def _counted(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items()))
