@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gurney.ledger.database import AnyRow, Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import File, Instance, Item
 from gurney.transfer.routing import RouteRule, compile_routes
-from gurney.transfer.states import FileState
+from gurney.transfer.states import FileState, ItemState
 from gurney_daemon.ingest.patrol import WatchedFolder
 from gurney_daemon.ingest.routes import DoorRoutes
 from gurney_daemon.ingest.spool import Spool
@@ -76,6 +76,12 @@ class Site:
     def items(self) -> Sequence[AnyRow]:
         with self.ledger.read() as conn:
             return conn.execute(select(Item.__table__).order_by(Item.id)).all()
+
+    def settle_items(self, state: ItemState, *, status: int | None = 0, only: int | None = None, **more: Any) -> None:
+        """Let items be as a worker or an operator would leave them."""
+        change = update(Item).values(state=int(state), last_status=status, **more)
+        with self.ledger.write() as tx:
+            tx.conn.execute(change if only is None else change.where(Item.id == only))
 
     def wait_for(self, predicate: Callable[[], object], what: str) -> None:
         wait_until(predicate, 20, what)
