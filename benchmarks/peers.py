@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +20,11 @@ _PATIENCE = 120
 
 
 class Sink:
-    """Build and run ``sink.c``: accepts, discards, answers success. ``port`` is where it listens, on loopback."""
+    """Build and run ``sink.c``: it accepts, discards, counts, answers success; ``port`` is where, on loopback."""
 
     def __init__(self, folder: Path) -> None:
         """Build in a folder; what is there already is used again."""
-        self._binary = folder / "sink"
+        self._binary, self._counter = folder / "sink", folder / "stored"
         if not self._binary.exists():
             compiler = shutil.which("cc") or shutil.which("gcc")
             if compiler is None:
@@ -33,19 +35,36 @@ class Sink:
 
     def __enter__(self) -> Self:
         """Listen."""
-        self._process = subprocess.Popen([self._binary, "0"], stdout=subprocess.PIPE)
+        self._process = subprocess.Popen([self._binary, self._counter, "0"], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
+        with self._counter.open("rb") as counter:
+            self._stored = mmap.mmap(counter.fileno(), 8, prot=mmap.PROT_READ)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End."""
+        self._stored.close()
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    @property
+    def stored(self) -> int:
+        """How many instances it has answered."""
+        return int.from_bytes(self._stored, sys.byteorder)
+
+    def await_stored(self, count: int) -> float:
+        """Return the time (``perf_counter``) at which so many had been stored, within half a millisecond."""
+        give_up = time.perf_counter() + _PATIENCE
+        while self.stored < count:
+            if time.perf_counter() > give_up:
+                raise SystemExit(f"{self.stored} of {count} instances were stored in {_PATIENCE} s")
+            time.sleep(0.0005)
+        return time.perf_counter()
 
 
 def dcmsend(port: int, folder: Path) -> float:

@@ -2,22 +2,27 @@
  * A Storage SCP that accepts every context, discards every data set and answers success: the fastest peer there can
  * be, so that two senders are told apart by their own speed.
  *
- *     cc -O2 -pthread -o sink sink.c && ./sink [PORT [MAX_PDU]]
+ *     cc -O2 -pthread -o sink sink.c && ./sink COUNTER [PORT [MAX_PDU]]
  *
  * It listens on 127.0.0.1, prints the port that it has (0 asks for a free one), serves each association in a thread
- * of its own, and ends with the process that started it. PS3.8 9.3 has the PDUs, PS3.7 9.3.1 the command sets.
+ * of its own, and ends with the process that started it. COUNTER is a file of 8 bytes that it maps: the number of
+ * instances stored so far, for others to look at without disturbing anybody. PS3.8 9.3 has the PDUs, PS3.7 9.3.1 the
+ * command sets.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,10 +31,11 @@ enum { ASSOCIATE_RQ = 1, ASSOCIATE_AC = 2, P_DATA_TF = 4, RELEASE_RQ = 5, RELEAS
 enum { PDV_COMMAND = 1, PDV_LAST = 2 };
 enum { AFFECTED_SOP_CLASS = 0x0002, COMMAND_FIELD = 0x0100, MESSAGE_ID = 0x0110, RESPONDS_TO = 0x0120,
        DATA_SET_TYPE = 0x0800, STATUS = 0x0900, AFFECTED_SOP_INSTANCE = 0x1000 };
-enum { NO_DATA_SET = 0x0101, RESPONSE = 0x8000 };
+enum { NO_DATA_SET = 0x0101, C_STORE_RQ = 0x0001, RESPONSE = 0x8000 };
 enum { READ_AT_ONCE = 512 * 1024, LONGEST_REQUEST = 256 * 1024, LONGEST_COMMAND = 4096 };
 
 static uint32_t max_pdu = 128 * 1024;
+static _Atomic uint64_t *stored;
 
 /* --- Bytes: PDUs are big endian, command sets little endian ------------------------------------------------------- */
 
@@ -194,6 +200,8 @@ static bool respond(struct connection *peer, uint8_t context)
     put_big32(answer + 6, (uint32_t)(out - answer - 10));
     answer[10] = context;
     answer[11] = PDV_COMMAND | PDV_LAST;
+    if (number(peer, COMMAND_FIELD) == C_STORE_RQ)
+        atomic_fetch_add(stored, 1);
     peer->command_length = 0;
     return give(peer, answer, (size_t)(out - answer));
 }
@@ -255,11 +263,17 @@ int main(int count, char **arguments)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    if (count > 1)
-        address.sin_port = htons((uint16_t)atoi(arguments[1]));
     if (count > 2)
-        max_pdu = (uint32_t)strtoul(arguments[2], NULL, 10);
+        address.sin_port = htons((uint16_t)atoi(arguments[2]));
+    if (count > 3)
+        max_pdu = (uint32_t)strtoul(arguments[3], NULL, 10);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int counter = count > 1 ? open(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0600) : -1;
+    if (counter < 0 || ftruncate(counter, sizeof *stored)
+        || (stored = mmap(NULL, sizeof *stored, PROT_READ | PROT_WRITE, MAP_SHARED, counter, 0)) == MAP_FAILED) {
+        perror("sink: COUNTER");
+        return 1;
+    }
     int listener = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)
