@@ -26,12 +26,14 @@ from gurney.pacs.errors import (
     BadResponse,
     ClosedAtRequest,
     ConnectFailed,
+    ContextRefused,
     DimseTimeout,
     EngineError,
 )
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.remote import RemoteAE, Timeouts
+from gurney.pacs.response import EchoResult
 from gurney.pacs.scu import StoreScu, request_for_file
 
 __all__ = [
@@ -44,10 +46,12 @@ __all__ = [
     "BadResponse",
     "ClosedAtRequest",
     "ConnectFailed",
+    "ContextRefused",
     "ContextResult",
     "DicomEngine",
     "DimsePriority",
     "DimseTimeout",
+    "EchoResult",
     "EngineError",
     "FileSignature",
     "NegotiatedContext",

@@ -10,12 +10,14 @@ A test checks that every name in ``PRIVATE_NAMES`` exists in the pynetdicom that
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import select
 import socket
 import struct
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +33,7 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 
 from gurney.pacs.turnstile import Turnstile
 
-__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "silence_handlers"]
+__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "set_log_handlers"]
 
 PRIVATE_NAMES = {
     "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
@@ -50,15 +52,18 @@ PRIVATE_NAMES = {
 LONGEST_PDU = 1 << 20
 """Longer PDUs are cut off at their header: nothing that a peer may send to an SCU comes near it."""
 
+_log = logging.getLogger(__name__)
+
 Handler = Callable[[Event], None]
 
 _PARTING_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
 
 
-def silence_handlers() -> None:
-    """Keep pynetdicom from binding handlers that write every PDU and message to its log."""
-    _config.LOG_HANDLER_LEVEL = "none"
+def set_log_handlers(level: str) -> str:
+    """Choose which handlers pynetdicom binds to write PDUs and messages to its log; return the former choice."""
+    former, _config.LOG_HANDLER_LEVEL = _config.LOG_HANDLER_LEVEL, level
+    return former
 
 
 class Loss(Enum):
@@ -83,6 +88,7 @@ class WireSocket(AssociationSocket):
         self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_interrupted = False
+        self._ending = threading.Lock()
         self._is_severed = False
         self._unread = bytearray()
         self._turnstile = Turnstile(assoc.dul)
@@ -107,17 +113,21 @@ class WireSocket(AssociationSocket):
     def interrupt(self) -> None:
         """Make every wait on this wire, by whichever thread, end at once and for good."""
         self.is_interrupted = True
-        with suppress(OSError):
-            os.eventfd_write(self.wake_fd, 1)
+        with self._ending:
+            if self.wake_fd >= 0:
+                os.eventfd_write(self.wake_fd, 1)
 
     def sever(self) -> None:
         """Say nothing more: a PDU is half sent, so whatever follows would be read as its rest. Close with a reset."""
         self._is_severed = True
 
     def dispose(self) -> None:
-        """Close what is still open. Only after both threads have ended."""
+        """Close what is still open, once. Only after both threads have ended."""
         self._shutdown_socket()
-        os.close(self.wake_fd)
+        with self._ending:
+            if self.wake_fd >= 0:
+                os.close(self.wake_fd)
+            self.wake_fd = -1
 
     # --- What pynetdicom calls ----------------------------------------------------------------------------------------
 
@@ -316,7 +326,8 @@ class PacedAssociation(Association):
         """
         try:
             self._run_dul()
-        except Exception:  # noqa: BLE001  (whatever it is, what the peer sent can't be acted on)
+        except Exception as error:  # noqa: BLE001  (whatever it is, what the peer sent can't be acted on)
+            _log.warning("upper_layer_failed error=%s", type(error).__name__)
             self._on_confusion()
             self.dul.to_user_queue.put(A_P_ABORT())
             self.dimse.msg_queue.put((None, None))

@@ -13,7 +13,7 @@ from gurney.pacs.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.dimse import Dimse
 from gurney.pacs.engine import DicomEngine
-from gurney.pacs.errors import AssociationEnded, AssociationFailure
+from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
 from gurney.pacs.events import (
     Aborted,
     AfterCEcho,
@@ -27,7 +27,7 @@ from gurney.pacs.instance import StoreRequest, StoreResult, UnusableFileError
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.preparation import Preparation, RefusedRequestError
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.response import Awaited, Response
+from gurney.pacs.response import Awaited, EchoResult, Response
 from gurney.transfer.outcomes import Event, EventKind
 
 __all__ = ["StoreAssociation"]
@@ -143,21 +143,22 @@ class StoreAssociation:
             yield from self._refuse_all(requests)
             return
         self._is_storing = True
+        self._preparation.is_stopped = False
         try:
             with carrier:
                 yield from self._store_all(carrier, iter(requests))
         finally:
             self._is_storing = False
 
-    def verify(self) -> float:
-        """Send a C-ECHO and return the seconds until its success (PS3.7 9.1.5).
+    def verify(self) -> EchoResult:
+        """Send a C-ECHO and return its status and time (PS3.7 9.1.5).
 
-        Raises a refinement of AssociationFailure, or ValueError if Verification was not accepted on this association.
+        Raises a refinement of AssociationFailure; ContextRefused if Verification is not accepted on this association.
         """
         self._check_idle()
         context = self.contexts.of_class(_VERIFICATION)
         if context is None:
-            raise ValueError("Verification was not accepted on this association")
+            raise ContextRefused("Verification is not accepted on this association")
         self._events.before_c_echo.ask(BeforeCEcho(self.remote), lambda event, _: event)
         awaited = Awaited(self._preparation.next_message_id(), context.context_id)
         begun = time.monotonic()
@@ -170,18 +171,26 @@ class StoreAssociation:
             raise
         seconds = time.monotonic() - begun
         self._events.after_c_echo.tell(AfterCEcho(self.remote, response.status, seconds))
-        return seconds
+        return EchoResult(response.status, seconds)
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
     def release(self) -> None:
-        """Release the association, or clear away one that has ended. Never raises: every result is known by now."""
+        """Release the association, or clear away one that has ended.
+
+        Whether the peer confirms is told by ``after_release_request``, not by an error: every result is known by now.
+        A listener of ``before_release_request`` that raises aborts the association instead.
+        """
         with self._on_wire:
             if not self.is_usable:
                 self._end(self.failure or AssociationEnded("aborted by us"))
                 return
+            try:
+                self._events.before_release_request.ask(BeforeRelease(self.remote), lambda event, _: event)
+            except Exception:
+                self.abort()
+                raise
             self._is_over = True
-            self._events.before_release_request.ask(BeforeRelease(self.remote), lambda event, _: event)
             if self._carrier is not None:
                 # A run that was left half iterated still holds the wire.
                 self._carrier.leave()

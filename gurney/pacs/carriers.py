@@ -117,8 +117,9 @@ class PlainCarrier:
 
     def send(self, prepared: Prepared) -> None:
         """Queue the request."""
-        if isinstance(prepared.message, C_STORE):
-            self._dimse.send_store(prepared.message, prepared.awaited.context_id)
+        if not isinstance(prepared.message, C_STORE):
+            raise TypeError("prepared by another carrier")
+        self._dimse.send_store(prepared.message, prepared.awaited.context_id)
 
     def receive(self, prepared: Prepared) -> Response:
         """Wait for the response."""

@@ -37,6 +37,7 @@ class DicomEngine:
     _pid = 0
     _open: ClassVar[set[_Abortable]] = set()
     _log_level = logging.NOTSET
+    _log_handlers = ""
 
     @classmethod
     def startup(cls) -> None:
@@ -48,7 +49,7 @@ class DicomEngine:
                 pynetdicom_log = logging.getLogger("pynetdicom")
                 cls._log_level = pynetdicom_log.level
                 pynetdicom_log.setLevel(logging.CRITICAL + 1)
-                _seams.silence_handlers()
+                cls._log_handlers = _seams.set_log_handlers("none")
             cls._starts += 1
 
     @classmethod
@@ -62,6 +63,7 @@ class DicomEngine:
                 return
             left_open, cls._open = cls._open, set()
             logging.getLogger("pynetdicom").setLevel(cls._log_level)
+            _seams.set_log_handlers(cls._log_handlers)
         for association in left_open:
             association.abort()
 

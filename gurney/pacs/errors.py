@@ -12,6 +12,7 @@ GurneyError
         ├── AssociationLost     reset, closed or released by the peer without being asked
         ├── DimseTimeout        no response, or no byte taken, in time
         ├── BadResponse         a response that answers nothing we asked, or no DICOM at all
+        ├── ContextRefused      a service that the peer does not offer: Verification
         └── AssociationEnded    ended by us: ``abort()``, a file that failed in mid-message, use after the end
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "BadResponse",
     "ClosedAtRequest",
     "ConnectFailed",
+    "ContextRefused",
     "DimseTimeout",
     "EngineError",
 ]
@@ -127,6 +129,12 @@ class BadResponse(AssociationFailure):
     """Report bytes in place of a response that answer nothing we asked."""
 
     kind = EventKind.BAD_RESPONSE
+
+
+class ContextRefused(AssociationFailure):
+    """Report a service whose presentation context the peer did not accept."""
+
+    kind = EventKind.NO_CONTEXT
 
 
 class AssociationEnded(AssociationFailure):

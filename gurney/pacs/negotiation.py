@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pynetdicom.ae import ApplicationEntity
@@ -13,7 +14,7 @@ from pynetdicom.transport import AddressInformation
 from gurney.dicom.presentation import ContextProposal, context_id
 from gurney.pacs._seams import PacedAssociation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
-from gurney.pacs.errors import BadResponse
+from gurney.pacs.errors import BadResponse, ClosedAtRequest
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.witness import Witness
 
@@ -55,24 +56,22 @@ def negotiate(
 
     Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`.
     """
-    ae = ApplicationEntity(identity.calling_ae_title)
-    ae.implementation_class_uid = identity.implementation_class_uid
-    ae.implementation_version_name = identity.implementation_version_name
-    ae.connection_timeout = remote.timeouts.connect
-    ae.acse_timeout = remote.timeouts.acse
-    ae.dimse_timeout = remote.timeouts.store
-    ae.network_timeout = remote.timeouts.network
-
-    assoc = PacedAssociation(ae, connection)
+    with ExitStack() as undo:
+        undo.callback(connection.close)
+        try:
+            address = AddressInformation.from_tuple(connection.getpeername())
+        except OSError as error:
+            raise ClosedAtRequest("connection reset by the peer") from error
+        requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(proposals)]
+        assoc = PacedAssociation(_entity(remote, identity), connection)
+        undo.pop_all()
     witness = Witness(assoc)
     assoc.name = f"association with {remote.ae_title}"
     assoc.acceptor.ae_title = remote.ae_title
-    assoc.acceptor.address_info = AddressInformation.from_tuple(connection.getpeername())
+    assoc.acceptor.address_info = address
     assoc.requestor.ae_title = identity.calling_ae_title
     assoc.requestor.maximum_length = remote.max_pdu
-    assoc.requestor.requested_contexts = [
-        _requested(context_id(place), proposal) for place, proposal in enumerate(proposals)
-    ]
+    assoc.requestor.requested_contexts = requested
     assoc.request()
     if assoc.is_established:
         assoc.start()
@@ -89,6 +88,17 @@ def negotiate(
         assoc.end()
         raise BadResponse(f"{remote} takes PDUs of {max_pdu} bytes at most: too short to carry anything")
     return Negotiated(assoc, witness, contexts, max_pdu)
+
+
+def _entity(remote: RemoteAE, identity: Identity) -> ApplicationEntity:
+    ae = ApplicationEntity(identity.calling_ae_title)
+    ae.implementation_class_uid = identity.implementation_class_uid
+    ae.implementation_version_name = identity.implementation_version_name
+    ae.connection_timeout = remote.timeouts.connect
+    ae.acse_timeout = remote.timeouts.acse
+    ae.dimse_timeout = remote.timeouts.store
+    ae.network_timeout = remote.timeouts.network
+    return ae
 
 
 def _requested(number: int, proposal: ContextProposal) -> PresentationContext:

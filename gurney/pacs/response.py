@@ -1,12 +1,12 @@
-"""What a peer answers to one C-STORE, judged the same on both ways (PS3.7 9.1.1)."""
+"""What a peer answers, judged the same on both ways (PS3.7 9.1.1)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Awaited", "Response"]
-
 from gurney.pacs.errors import BadResponse
+
+__all__ = ["Awaited", "EchoResult", "Response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,19 @@ class Response:
     status: int
     comment: str = ""
     offending_elements: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EchoResult:
+    """The answer to a C-ECHO: its DIMSE status, and the seconds that it took."""
+
+    status: int
+    seconds: float
+
+    @property
+    def is_success(self) -> bool:
+        """Tell whether the peer answered as it should."""
+        return self.status == 0x0000
 
 
 @dataclass(frozen=True, slots=True)

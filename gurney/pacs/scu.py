@@ -14,7 +14,7 @@ from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contex
 from gurney.pacs.association import StoreAssociation
 from gurney.pacs.connection import connect
 from gurney.pacs.engine import DicomEngine
-from gurney.pacs.errors import AssociationFailure
+from gurney.pacs.errors import AssociationFailure, EngineError
 from gurney.pacs.events import AfterAssociateRequest, AfterConnect, BeforeAssociateRequest, BeforeConnect, Events
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.negotiation import (
@@ -24,6 +24,7 @@ from gurney.pacs.negotiation import (
     negotiate,
 )
 from gurney.pacs.remote import RemoteAE, check_ae_title
+from gurney.pacs.response import EchoResult
 
 __all__ = ["StoreScu"]
 
@@ -77,12 +78,17 @@ class StoreScu:
         except AssociationFailure as error:
             self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
             raise
-        association = StoreAssociation(remote, negotiated, self.events, fast_path=self._fast_path)
+        try:
+            association = StoreAssociation(remote, negotiated, self.events, fast_path=self._fast_path)
+        except EngineError:
+            # It was shut down meanwhile.
+            negotiated.assoc.end()
+            raise
         self.events.after_associate_request.tell(AfterAssociateRequest(remote, negotiated.contexts.all))
         return association
 
-    def verify(self, remote: RemoteAE) -> float:
-        """Ask whether a remote AE answers: associate, C-ECHO, release. Returns the seconds of the C-ECHO.
+    def verify(self, remote: RemoteAE) -> EchoResult:
+        """Ask whether a remote AE answers: associate, C-ECHO, release.
 
         Raises a refinement of AssociationFailure.
         """

@@ -17,6 +17,7 @@ from gurney.pacs import (
     AssociationFailure,
     AssociationLost,
     BadResponse,
+    ContextRefused,
     DimseTimeout,
     FileSignature,
     StoreAssociation,
@@ -508,12 +509,12 @@ def test_it_is_of_no_use_after_its_end(scu: StoreScu, make_requests: MakeRequest
 def test_verify_between_stores(scu: StoreScu, make_requests: MakeRequests) -> None:
     with FakePacs() as pacs, scu.associate(pacs.remote(), [*CT_ONLY, VERIFICATION]) as association:
         for _ in range(20):
-            assert association.verify() < 5
+            assert association.verify().is_success
             assert next(association.store(make_requests(1))).is_stored
 
 
 def test_verify_needs_its_context(scu: StoreScu) -> None:
     with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
-        with pytest.raises(ValueError, match="Verification"):
+        with pytest.raises(ContextRefused, match="Verification"):
             association.verify()
         assert association.is_usable

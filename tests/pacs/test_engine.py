@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pynetdicom import _config
 
 from gurney.pacs import DicomEngine, EngineError, StoreScu, Timeouts
 from gurney.pacs.testing import FakePacs
@@ -62,10 +63,11 @@ def test_shutdown_aborts_what_is_open() -> None:
 
 def test_pynetdicom_is_silent_while_it_runs_and_as_before_afterwards() -> None:
     log = logging.getLogger("pynetdicom")
-    before = log.level
+    before = log.level, _config.LOG_HANDLER_LEVEL
     with DicomEngine():
         assert not log.isEnabledFor(logging.CRITICAL)
-    assert log.level == before
+        assert _config.LOG_HANDLER_LEVEL == "none"
+    assert (log.level, _config.LOG_HANDLER_LEVEL) == before
 
 
 def in_child(action: str) -> int:

@@ -12,7 +12,10 @@ from gurney.dicom.errors import Part10Error
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     AssociationRejected,
+    ContextRefused,
+    DicomEngine,
     DimsePriority,
+    EngineError,
     Skip,
     StoreChange,
     StoreScu,
@@ -33,7 +36,7 @@ from gurney.pacs.events import (
     BeforeCStore,
     BeforeRelease,
 )
-from gurney.pacs.testing import Break, FakePacs, Reject, Respond
+from gurney.pacs.testing import Accept, Break, FakePacs, Reject, Respond
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MR, MakeRequests
 
@@ -103,7 +106,9 @@ def test_store_many_needs_several_associations_past_128_contexts(
 
 def test_verify(scu: StoreScu) -> None:
     with FakePacs() as pacs:
-        assert scu.verify(pacs.remote()) < 5
+        echo = scu.verify(pacs.remote())
+        assert (echo.is_success, echo.status) == (True, 0)
+        assert 0 < echo.seconds < 5
         pacs.wait_until_quiet()
     assert pacs.endings == ["released"]
 
@@ -268,3 +273,49 @@ def test_the_priority_goes_out(scu: StoreScu, make_requests: MakeRequests) -> No
     with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
         list(association.store(make_requests(1)))
     assert seen == [DimsePriority.MEDIUM]
+
+
+def test_a_peer_without_verification(scu: StoreScu) -> None:
+    refused = Accept(refuse={"1.2.840.10008.1.1": 3})
+    with FakePacs(association=refused) as pacs, pytest.raises(ContextRefused):
+        scu.verify(pacs.remote())
+
+
+def test_a_listener_that_forbids_the_release_makes_it_an_abort(scu: StoreScu) -> None:
+    @scu.events.before_release_request
+    def forbid(event: BeforeRelease) -> None:
+        raise PermissionError(event.remote.ae_title)
+
+    with FakePacs() as pacs:
+        with pytest.raises(PermissionError), scu.associate(pacs.remote(), CT_ONLY):
+            pass
+        pacs.wait_until_quiet()
+    assert pacs.endings == ["aborted"]
+
+
+def test_skipping_all_holds_for_one_run(scu: StoreScu, make_requests: MakeRequests) -> None:
+    skips = iter([StoreChange(skip=Skip.ALL)])
+    scu.events.before_c_store(lambda _: next(skips, None))
+    with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
+        assert [one.event.kind for one in association.store(make_requests(2))] == [EventKind.VETOED]
+        assert [one.status for one in association.store(make_requests(2))] == [0, 0]
+
+
+def test_the_engine_ends_while_we_negotiate(scu: StoreScu) -> None:
+    @scu.events.after_connect
+    def shut_down(_: AfterConnect) -> None:
+        DicomEngine.shutdown()
+
+    with FakePacs() as pacs:
+        with pytest.raises(EngineError):
+            scu.associate(pacs.remote(), CT_ONLY)
+        pacs.wait_until_quiet()
+    assert pacs.endings == ["aborted"]
+
+
+@pytest.mark.filterwarnings("ignore:The value length:UserWarning")
+def test_a_uid_that_no_context_can_have_leaves_no_connection(scu: StoreScu) -> None:
+    with FakePacs() as pacs:
+        with pytest.raises(ValueError, match="UID"):
+            scu.associate(pacs.remote(), [ContextProposal("1." + "2" * 70, EXPLICIT)])
+        pacs.wait_until_quiet()
