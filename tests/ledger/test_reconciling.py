@@ -1,0 +1,174 @@
+"""What is found due when every message was lost."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, update
+
+from gurney.ledger import destinations, reconciling
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.models import Completion, Destination, Transfer
+from gurney.transfer.outcomes import EventKind
+from gurney.transfer.states import ItemState, Priority
+from tests.ledger.world import World, happened
+
+S = ItemState
+QUIET, MAX_WAIT = 60.0, 1_800.0
+
+
+def rung(world: World) -> list[Bell]:
+    """Ring what is due."""
+    return reconciling.due_bells(world.ledger)
+
+
+def test_whoever_has_work_is_rung_once_until_somebody_comes(world: World) -> None:
+    world.items(1)
+    bell = Bell("archive", world.spool(), "work")
+    assert rung(world) == [bell]
+    assert rung(world) == []
+    world.clock.pass_by(5)
+    assert rung(world) == [bell], "five seconds without an answer: the ring is lost"
+    world.send_all()
+    assert rung(world) == []
+
+
+def test_every_spool_and_lane_with_work_is_rung(world: World) -> None:
+    world.items(1, priority=Priority.STAT)
+    world.items(1, spool="other", study="2")
+    main, other = world.spool(), world.spool("other")
+    assert rung(world) == [
+        Bell("archive", main, "stat"),
+        Bell("archive", main, "work"),
+        Bell("archive", other, "work"),
+    ]
+
+
+def test_a_retry_that_is_due_rings(world: World) -> None:
+    world.items(1, state=S.RETRY, due_at=world.clock.time + 10)
+    assert rung(world) == []
+    world.clock.pass_by(10)
+    assert len(rung(world)) == 1
+
+
+def test_who_would_not_admit_a_claim_is_not_rung(world: World) -> None:
+    world.items(2)
+    world.ledger.transact(destinations.pause, "archive", "somebody")
+    assert rung(world) == []
+    world.ledger.transact(destinations.resume, "archive", "somebody")
+    world.change(Destination, world.destination(), retired=True)
+    assert rung(world) == []
+    world.change(Destination, world.destination(), retired=False)
+    claimed = world.take(instances=1)
+    world.settle(claimed, happened(EventKind.TLS_FAILED))
+    world.finish(claimed)
+    assert rung(world) == []
+    world.clock.pass_by(61)
+    assert len(rung(world)) == 1
+
+
+def test_dead_leases_are_taken_back_everywhere(world: World) -> None:
+    world.items(2)
+    world.items(1, destination="workstation", study="2")
+    world.take()
+    world.take("workstation")
+    assert reconciling.expire_leases(world.ledger) == 0
+    world.crash()
+    assert reconciling.expire_leases(world.ledger) == 2
+    assert len(rung(world)) == 2
+
+
+def test_a_probe_that_died_with_its_worker_is_given_to_another(world: World) -> None:
+    world.items(2)
+    claimed = world.take(instances=1)
+    world.settle(claimed, happened(EventKind.TLS_FAILED))
+    world.finish(claimed)
+    world.clock.pass_by(61)
+    world.take()
+    world.crash()
+    reconciling.expire_leases(world.ledger)
+    assert (world.row().breaker, world.row().probe_at) == ("open", world.clock.time)
+    assert world.take().probe
+
+
+# --- Quiet periods ----------------------------------------------------------------------------------------------------
+
+
+def complete(world: World) -> list[Bell]:
+    """Note what has come to rest."""
+    return reconciling.complete_quiet(world.ledger, QUIET, MAX_WAIT, "reconciler")
+
+
+def completions(world: World) -> list[tuple[int, int]]:
+    """Return what each quiet period covered: the last item and how many."""
+    with world.ledger.read() as conn:
+        rows = conn.execute(select(Completion.last_item_id, Completion.instances).order_by(Completion.id))
+        return [(row.last_item_id, row.instances) for row in rows]
+
+
+def test_a_transfer_to_which_nothing_comes_is_complete_once(world: World) -> None:
+    ids = world.items(3)
+    assert complete(world) == []
+    assert completions(world) == []
+    world.clock.pass_by(QUIET)
+    complete(world)
+    complete(world)
+    assert completions(world) == [(ids[-1], 3)]
+    with world.ledger.read() as conn:
+        assert conn.scalar(select(Transfer.quiet_since)) == world.clock.time
+
+
+def test_what_comes_late_is_a_quiet_period_of_its_own(world: World) -> None:
+    world.items(2)
+    world.clock.pass_by(QUIET)
+    complete(world)
+    (late,) = world.items(1)
+    with world.ledger.write() as tx:
+        tx.conn.execute(update(Transfer).values(last_arrival_at=world.clock.time, quiet_since=None))
+    complete(world)
+    world.clock.pass_by(QUIET)
+    complete(world)
+    assert completions(world)[1:] == [(late, 1)]
+
+
+def test_what_waits_for_its_study_goes_when_that_is_complete(world: World) -> None:
+    study = world.items(2, state=S.HELD, held_for="study_complete")
+    series = world.items(1, state=S.HELD, held_for="series_complete")
+    rule = world.items(1, state=S.HELD, held_for="rule")
+    complete(world)
+    world.clock.pass_by(QUIET)
+    assert complete(world) == [Bell("archive", world.spool(), "work")]
+    assert world.states(study + series + rule) == [S.READY] * 3 + [S.HELD]
+
+
+def arrive(world: World, held_for: str, series: str = "1") -> list[int]:
+    """Let one more instance come to a study that trickles in."""
+    ids = world.items(1, state=S.HELD, held_for=held_for, series=series)
+    with world.ledger.write() as tx:
+        tx.conn.execute(update(Transfer).values(last_arrival_at=world.clock.time))
+    return ids
+
+
+def test_a_series_goes_before_its_study(world: World) -> None:
+    first = arrive(world, held_for="series_complete", series="1")
+    world.clock.pass_by(QUIET)
+    second = arrive(world, held_for="series_complete", series="2")
+    complete(world)
+    assert world.states(first + second) == [S.READY, S.HELD]
+
+
+def test_nothing_waits_for_ever_for_a_study_that_trickles_in(world: World) -> None:
+    first = arrive(world, held_for="study_complete")
+    for _ in range(60):
+        world.clock.pass_by(QUIET / 2)
+        arrive(world, held_for="study_complete")
+        complete(world)
+    assert world.states(first) == [S.READY]
+    assert completions(world) == []
+
+
+def test_an_arrival_between_looking_and_writing_keeps_a_transfer_restless(world: World) -> None:
+    world.items(1)
+    world.clock.pass_by(QUIET)
+    with world.ledger.write() as tx:
+        tx.conn.execute(update(Transfer).values(last_arrival_at=world.clock.time))
+        reconciling._complete(tx, 1, QUIET, "reconciler")
+        assert tx.conn.scalar(select(func.count()).select_from(Completion)) == 0
