@@ -316,6 +316,6 @@ def test_the_engine_ends_while_we_negotiate(scu: StoreScu) -> None:
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
 def test_a_uid_that_no_context_can_have_leaves_no_connection(scu: StoreScu) -> None:
     with FakePacs() as pacs:
-        with pytest.raises(ValueError, match="UID"):
+        with pytest.raises(ValueError, match="64 characters"):
             scu.associate(pacs.remote(), [ContextProposal("1." + "2" * 70, EXPLICIT)])
         pacs.wait_until_quiet()
