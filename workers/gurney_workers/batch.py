@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.ledger.database import Ledger
@@ -78,6 +79,8 @@ class Batch:
         self._ledger, self._claim, self._claimed_at = ledger, claim, claimed_at
         self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
         self._draining = draining
+        self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"
+        self._item_ids = [work.item_id for work in claim.work]
         self._deadline = time.monotonic() + seconds
         self._next_look = 0.0
         self._stop_reason = ""
@@ -144,8 +147,7 @@ class Batch:
         self._next_look = now + _LOOK_EVERY
         try:
             with self._ledger.read() as conn:
-                ids = [work.item_id for work in self._claim.work]
-                seen = interruption(conn, self._claim.ticket, self._claim.priority, ids)
+                seen = interruption(conn, self._claim.ticket, self._claim.priority, self._item_ids)
         except LedgerUnavailable:
             # The recorder and the pulse have more patience, and know when it ends.
             return
@@ -153,11 +155,8 @@ class Batch:
         self._cancelled = seen.cancelled
 
     def _request(self, work: Work) -> StoreRequest:
-        path = (
-            os.path.join(os.fsencode(self._spool.path), os.fsencode(work.spool_path)) if work.spool_path else work.path
-        )
         return StoreRequest(
-            os.fsdecode(path),
+            f"{self._spool.path}/{work.spool_path}" if work.spool_path else os.fsdecode(work.path),
             work.sop_class_uid,
             work.sop_instance_uid,
             work.transfer_syntax_uid,
@@ -174,7 +173,7 @@ class Batch:
             event = Event(EventKind.SPOOL_OFFLINE, detail="the spool can't be read on this host")
             self._stop_reason = self._stop_reason or "spool offline"
         self._blamed |= event.in_flight
-        self._record(int(str(result.request.key)), event, result.bytes_sent, result.seconds)
+        self._record(cast(int, result.request.key), event, result.bytes_sent, result.seconds)
 
     def _record(self, item_id: int, event: Event, bytes_sent: int = 0, seconds: float = 0.0) -> None:
         self._tried.add(item_id)
@@ -182,10 +181,10 @@ class Batch:
             Settlement(
                 item_id,
                 event,
-                endpoint=f"{self._remote.ae_title}@{self._remote.host}:{self._remote.port}",
+                endpoint=self._endpoint,
                 bytes_sent=bytes_sent,
                 seconds=seconds,
-                alone=len(self._claim.work) == 1,
+                alone=len(self._item_ids) == 1,
             )
         )
 
