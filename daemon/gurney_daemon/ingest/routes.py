@@ -36,12 +36,16 @@ class DoorRoutes:
     door: Door = Door.WATCH
     priority: Priority = Priority.ROUTINE
     wanted: frozenset[int] = field(init=False)
+    _always: RoutingDecision | None = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "wanted", IDENTITY_TAGS | self.table.wanted_tags)
+        object.__setattr__(self, "_always", None if self.table.rules else _to(self.send_to, self.priority))
 
     def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
-        """Ask the rules."""
+        """Ask the rules, if there are any."""
+        if self._always is not None:
+            return self._always
         return self.table.decide(
             {keyword: part.value(tag) for keyword, tag in self.table.wanted.items()},
             Provenance(
@@ -69,5 +73,10 @@ class FixedRoutes:
 
     def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:  # noqa: ARG002 - see Routes
         """Send it there."""
-        send = Send(self.destination, "", "immediately", self.priority)
-        return RoutingDecision(Routing.ROUTED, (send,), frozenset(), frozenset(), ())
+        return _to((self.destination,), self.priority)
+
+
+def _to(destinations: tuple[str, ...], priority: Priority) -> RoutingDecision:
+    """Say what is decided where no rule has a say."""
+    sends = tuple(Send(name, "", "immediately", priority) for name in dict.fromkeys(destinations))
+    return RoutingDecision(Routing.ROUTED if sends else Routing.NO_ROUTE, sends, frozenset(), frozenset(), ())

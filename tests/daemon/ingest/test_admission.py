@@ -13,11 +13,10 @@ from gurney.dicom.errors import Reason
 from gurney.ledger import intake, tally
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.models import Conflict, SourceCount
-from gurney.transfer.routing import RouteRule, compile_routes
+from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.routes import DoorRoutes
 from gurney_daemon.ingest.settling import Settled
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool, open_spool
@@ -315,8 +314,3 @@ def claim(site: Site) -> None:
 
     claimant = Claimant("w", "host", 8, site.spool.id)
     assert isinstance(site.ledger.transact(claims.claim, "archive", claimant), Claim)
-
-
-def test_routes_are_compiled_once_for_a_door() -> None:
-    table = compile_routes([RouteRule("r", "t.KVP == 120.0", ("archive",))])
-    assert 0x00180060 in DoorRoutes(table, "ct1").wanted
