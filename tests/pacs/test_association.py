@@ -343,6 +343,17 @@ def test_every_part_of_the_signature_counts(make_requests: MakeRequests, changed
     assert pacs.stored == []
 
 
+def test_a_symbolic_link_is_never_followed(make_requests: MakeRequests, tmp_path: Path) -> None:
+    (request,) = make_requests(1)
+    link = tmp_path / "link"
+    link.symlink_to(request.path)
+    through = StoreRequest(str(link), request.sop_class_uid, "1.2.3", EXPLICIT)
+    with FakePacs() as pacs, StoreScu().associate(pacs.remote(), CT_ONLY) as association:
+        (result,) = association.store([through])
+        assert result.event.kind is EventKind.FILE_MISSING
+    assert pacs.stored == []
+
+
 def test_a_file_without_its_data_set_fails_alone(make_requests: MakeRequests) -> None:
     (request,) = make_requests(1, size=10)
     for offset in (10, 11):
