@@ -138,7 +138,7 @@ class Wire:
             raise DimseTimeout(f"the peer took no byte for {self._patience:g} s")
         if events[self._wire.fd] & ~select.POLLOUT:
             self._read()
-            if self._received[0] != P_DATA_TF:
+            if self._length and self._received[0] != P_DATA_TF:
                 raise HandBack
 
     def _read(self) -> None:
