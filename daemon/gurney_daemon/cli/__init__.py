@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from gurney.errors import ConfigError, GurneyError
+from gurney.observability import configure_logging
 from gurney_daemon.cli import (
     configuring,
     echoing,
@@ -44,6 +45,8 @@ def _edge(
         None, "--config", metavar="FILE", envvar="GURNEY_CONFIG", help="The configuration file (TOML)."
     ),
 ) -> None:
+    # Standard output is the answer's. What runs for long sets up its logs anew, as its settings say.
+    configure_logging(level="warning")
     ctx.obj = Edge(config)
 
 

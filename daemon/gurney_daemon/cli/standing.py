@@ -90,7 +90,7 @@ def _broker(settings: Settings, pools: set[str], *, needed: bool, daemon_runs: b
     embedded = settings.broker_is_embedded
     url = settings.broker.url or embedded_url(settings.node.data_dir)
     if url is None and daemon_runs:
-        return {"ok": True, "kind": "in process", "queues": {}, "error": ""}
+        return {"ok": True, "kind": "in process", "running": True, "queues": {}, "error": ""}
     queues = None if url is None else _queues(url, pools or {settings.spool.name})
     error = ""
     if queues is None and embedded and needed:
@@ -98,7 +98,7 @@ def _broker(settings: Settings, pools: set[str], *, needed: bool, daemon_runs: b
     elif queues is None and not embedded:
         error = "can't be reached: work waits in the ledger until it is back"
     kind = "embedded" if embedded else urlsplit(settings.broker.url).scheme
-    return {"ok": not error, "kind": kind, "queues": queues or {}, "error": error}
+    return {"ok": not error, "kind": kind, "running": queues is not None, "queues": queues or {}, "error": error}
 
 
 def _queues(url: str, pools: set[str]) -> dict[str, int] | None:

@@ -74,7 +74,11 @@ def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...
         _word(ledger["ok"]),
         ledger["error"] or ledger["kind"] + (", draining" if ledger["draining"] else ""),
     )
-    yield "broker", _word(broker["ok"]), broker["error"] or broker["kind"]
+    yield (
+        "broker",
+        _word(broker["ok"]),
+        broker["error"] or broker["kind"] + ("" if broker["running"] else ", not running"),
+    )
     for name, service in (("daemon", daemon), ("workers", workers)):
         yield name, _word(service["ok"]), service["error"] or f"{service['seen']} seen"
 
