@@ -1,0 +1,115 @@
+"""Echo: each step with its time, the first that fails named, and what waits is tried once the peer answers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from gurney.pacs.testing import FakePacs, Reject
+from gurney.transfer.outcomes import EventKind
+from tests.daemon.cli.desk import Answer, Desk
+from tests.ledger.world import happened
+from tests.services.dcmtk import StoreScp
+
+
+@pytest.fixture
+def pacs() -> Iterator[FakePacs]:
+    with FakePacs(ae_title="ARCHIVE") as pacs:
+        yield pacs
+
+
+def outcomes(answer: Answer) -> list[tuple[str, bool]]:
+    return [(step["name"], step["ok"]) for step in answer.json["steps"]]
+
+
+def test_a_peer_that_answers(desk: Desk, pacs: FakePacs) -> None:
+    desk.configure(port=pacs.port)
+    answer = desk("echo", "archive", "--json")
+    assert answer.code == 0
+    document = answer.json
+    steps = document.pop("steps")
+    assert document == {
+        "ok": True,
+        "remote": "archive",
+        "called_ae_title": "ARCHIVE",
+        "calling_ae_title": "GURNEY",
+        "host": "127.0.0.1",
+        "port": pacs.port,
+        "hint": "",
+    }
+    assert [step["name"] for step in steps] == ["dns", "tcp", "association", "c-echo"]
+    assert all(step["ok"] and step["seconds"] >= 0 for step in steps)
+    assert steps[0]["detail"] == "127.0.0.1"
+    assert "called as GURNEY" in desk("echo", "archive").out
+
+
+def test_dcmtk_answers(desk: Desk, storescp: StoreScp) -> None:
+    desk.configure(port=storescp.port)
+    assert desk("echo", "archive").code == 0
+
+
+def test_what_waits_is_tried_at_once(desk: Desk, pacs: FakePacs) -> None:
+    world = desk.world
+    world.items(1)
+    for _ in range(3):
+        claim = world.take()
+        world.settle(claim, happened(EventKind.CONNECT_FAILED))
+        world.finish(claim, faults=1)
+        if world.row().breaker != "open":
+            world.clock.pass_by(1_000)
+    assert world.row().probe_at > world.clock.time
+    desk.configure(port=pacs.port)
+    assert desk("echo", "archive").code == 0
+    assert world.row().probe_at <= desk.ledger.now()
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [(3, "told of our AE title 'GURNEY'"), (7, "does not call itself 'ARCHIVE'"), (1, "'ARCHIVE' as 'GURNEY'")],
+)
+def test_a_rejection_says_which_ae_title_is_wrong(desk: Desk, reason: int, hint: str) -> None:
+    with FakePacs(association=Reject(1, 1, reason)) as pacs:
+        desk.configure(port=pacs.port)
+        answer = desk("echo", "archive", "--json")
+    assert answer.code == 1
+    assert outcomes(answer) == [("dns", True), ("tcp", True), ("association", False)]
+    assert hint in answer.json["hint"]
+
+
+def test_nothing_listens(desk: Desk) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        desk.configure(port=taken.getsockname()[1])
+        answer = desk("echo", "archive", "--json")
+    assert answer.code == 1
+    assert outcomes(answer) == [("dns", True), ("tcp", False)]
+    assert "firewall" in answer.json["hint"]
+
+
+def test_a_name_that_does_not_resolve(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    answer = desk("echo", "archive", "--json")
+    assert answer.code == 1
+    assert outcomes(answer) == [("dns", False)]
+    assert answer.json["steps"][0]["detail"] == "Name or service not known"
+    assert "'127.0.0.1' can't be resolved" in answer.json["hint"]
+
+
+def test_a_peer_needs_no_ledger_to_be_reached(desk: Desk, pacs: FakePacs) -> None:
+    desk.configure(port=pacs.port)
+    (desk.data / "ledger.sqlite3").write_bytes(b"this is no database " * 1_000)
+    answer = desk("echo", "archive", "--json")
+    assert answer.code == 0
+    assert answer.json["ok"]
+    assert "the ledger was not told" in answer.err
+
+
+def test_an_unknown_remote(desk: Desk) -> None:
+    answer = desk("echo", "archvie")
+    assert answer.code == 1
+    assert "did you mean 'archive'? There are: archive, research" in answer.err

@@ -1,0 +1,160 @@
+"""What ``status`` says of our own services, and that a PACS that is down is no fault of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gurney.ledger import workers
+from gurney.ledger.database import Ledger
+from gurney.transfer.outcomes import EventKind
+from gurney.transfer.states import ItemState
+from tests.daemon.cli.desk import Desk
+from tests.ledger.world import happened
+from tests.services.brokers import RedisServer
+
+DESTINATION_KEYS = {
+    "state",
+    *(state.name.lower() for state in ItemState),
+    "associations",
+    "max_associations",
+    "oldest_seconds",
+    "last_error",
+    "last_error_seconds",
+    "last_success_seconds",
+    "hold_reason",
+    "paused_by",
+    "next_probe_seconds",
+    "retired",
+}
+
+
+def announce(ledger: Ledger, kind: str, name: str) -> None:
+    ledger.transact(workers.announce, name, host="h1", kind=kind, slots=1, spools=["main"])
+
+
+def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    assert answer.json == {
+        "ok": True,
+        "services": {
+            "ledger": {"ok": True, "kind": "sqlite", "draining": False, "error": ""},
+            "broker": {"ok": True, "kind": "embedded", "running": False, "queues": {}, "error": ""},
+            "daemon": {"ok": True, "seen": 0, "processes": {}, "error": ""},
+            "workers": {"ok": True, "seen": 0, "processes": {}, "error": ""},
+        },
+        "destinations": {},
+        "sources": {},
+    }
+
+
+def test_work_that_nobody_does_is_a_fault(desk: Desk) -> None:
+    desk.world.items(3)
+    answer = desk("status", "--json")
+    assert answer.code == 1
+    services = answer.json["services"]
+    assert [name for name, service in services.items() if not service["ok"]] == ["broker", "daemon", "workers"]
+    assert "gurney up" in services["broker"]["error"]
+    destination = answer.json["destinations"]["archive"]
+    assert set(destination) == DESTINATION_KEYS
+    assert (destination["state"], destination["ready"], destination["last_error"]) == ("closed", 3, "")
+    assert destination["oldest_seconds"] >= 0
+
+
+def test_a_watched_folder_needs_a_daemon(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "ct1").mkdir()
+    desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
+    assert desk("status").code == 1
+
+
+def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk, redis_server: RedisServer) -> None:
+    desk.configure(f'[broker]\nurl = "{redis_server.url}"\n')
+    desk.world.items(1)
+    announce(desk.ledger, "daemon", "h1:1:daemon")
+    announce(desk.ledger, "work", "h1:2:1")
+    announce(desk.ledger, "stat", "h1:3:1")
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    services = answer.json["services"]
+    assert services["broker"] == {
+        "ok": True,
+        "kind": "redis",
+        "running": True,
+        "queues": {"main.stat": 0, "main.work": 0},
+        "error": "",
+    }
+    assert (services["daemon"]["seen"], list(services["daemon"]["processes"])) == (1, ["h1:1:daemon"])
+    assert (services["workers"]["seen"], list(services["workers"]["processes"])) == (2, ["h1:2:1", "h1:3:1"])
+
+    desk.world.clock.pass_by(-3_600)
+    for name in ("h1:2:1", "h1:3:1"):
+        announce(desk.world.ledger, "work", name)
+    answer = desk("status", "--json")
+    assert answer.code == 1
+    assert (answer.json["services"]["workers"]["ok"], answer.json["services"]["workers"]["seen"]) == (False, 0)
+
+
+def test_a_broker_that_does_not_answer_is_a_fault(desk: Desk) -> None:
+    desk.configure('[broker]\nurl = "redis://127.0.0.1:1/0"\n')
+    answer = desk("status", "--json")
+    assert answer.code == 1
+    assert "can't be reached" in answer.json["services"]["broker"]["error"]
+    assert json.loads(answer.err.splitlines()[0])["event"] == "broker.lost"
+
+
+def test_a_peer_that_is_down_is_no_fault_of_ours(desk: Desk, redis_server: RedisServer) -> None:
+    desk.configure(f'[broker]\nurl = "{redis_server.url}"\n')
+    announce(desk.ledger, "daemon", "h1:1:daemon")
+    announce(desk.ledger, "work", "h1:2:1")
+    desk.world.items(3)
+    for _ in range(3):
+        claim = desk.world.take()
+        refused = happened(EventKind.CONNECT_FAILED, detail="Connection refused")
+        desk.world.settle(claim, refused)
+        desk.world.finish(claim, faults=1)
+        desk.world.clock.pass_by(1_000)
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    destination = answer.json["destinations"]["archive"]
+    assert (destination["state"], destination["ready"]) == ("open", 3)
+    assert "refused" in destination["last_error"]
+    assert "Connection refused" in desk("status").out
+
+
+@pytest.mark.parametrize("state", ["missing", "damaged"])
+def test_a_ledger_that_cannot_be_used_is_reported_like_everything_else(desk: Desk, state: str) -> None:
+    path = desk.data / "ledger.sqlite3"
+    path.unlink()
+    if state == "damaged":
+        path.write_bytes(b"this is no database " * 1_000)
+    answer = desk("status", "--json")
+    assert answer.code == 1
+    assert answer.json["services"]["ledger"]["ok"] is False
+    assert answer.json["services"]["ledger"]["error"]
+    assert answer.json["destinations"] == {}
+    assert "Traceback" not in answer.err
+
+
+def test_people_get_a_line_for_each_service_destination_and_source(desk: Desk) -> None:
+    desk.world.items(2)
+    desk.world.items(1, destination="research", state=ItemState.FAILED)
+    desk("pause", "archive")
+    answer = desk("status")
+    lines = {line.split()[0]: line.split() for line in answer.out.splitlines() if line.strip()}
+    assert lines["archive"][1:6] == ["paused", "2", "0", "0", "0"]
+    assert lines["research"][1:6] == ["closed", "0", "0", "0", "1"]
+    assert {"ledger", "broker", "daemon", "workers"} <= set(lines)
+
+
+def test_watching_and_json_exclude_each_other(desk: Desk) -> None:
+    assert desk("status", "--watch", "--json").code == 2
+
+
+def test_postgresql(postgresql_desk: Desk) -> None:
+    postgresql_desk.world.items(2)
+    answer = postgresql_desk("status", "--json")
+    assert answer.json["services"]["ledger"] == {"ok": True, "kind": "postgresql", "draining": False, "error": ""}
+    assert answer.json["destinations"]["archive"]["ready"] == 2
