@@ -84,6 +84,11 @@ class FakePacs:
         return self._script.associations
 
     @property
+    def instances(self) -> int:
+        """How many instances have come, or begun to come; one as often as it did."""
+        return self._script.instances
+
+    @property
     def longest_pdu(self) -> int:
         """Length of the longest P-DATA-TF that came."""
         return self._record.longest_pdu

@@ -162,17 +162,17 @@ class Script:
         self.by_uid: dict[str, list[InstanceAct]] = {}
         self.by_number: dict[int, InstanceAct] = {}
         self.by_association: dict[int, AssociationAct] = {}
-        self._instances = 0
+        self.instances = 0
         self.associations = 0
         self._lock = threading.Lock()
 
     def next_instance(self, sop_instance_uid: str) -> InstanceAct:
         """Return the act for an instance whose command set has come. Acts of one UID are used up in turn."""
         with self._lock:
-            self._instances += 1
+            self.instances += 1
             if acts := self.by_uid.get(sop_instance_uid):
                 return acts.pop(0)
-            return self.by_number.pop(self._instances, self.instance_default)
+            return self.by_number.pop(self.instances, self.instance_default)
 
     def next_association(self) -> tuple[int, AssociationAct]:
         """Return the number of a requested association and its act."""
