@@ -76,8 +76,8 @@ def _run(stage: Stage, console: Console) -> bool:
     show_table(console, tabulate(dropped, entries, held))
     differences = list(find_differences(dropped, entries, held))
     show_differences(console, differences)
-    verdict = f"{len(differences)} differences" if differences else "Folder, ledger and PACS agree to the byte"
-    console.print(f"{verdict}; {time.monotonic() - began:.0f} s.", highlight=False)
+    verdict = f"differ in {len(differences)} points" if differences else "agree to the byte"
+    console.print(f"Folder, ledger and PACS {verdict}; {time.monotonic() - began:.0f} s.", highlight=False)
     return not differences
 
 

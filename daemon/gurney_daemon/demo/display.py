@@ -65,6 +65,6 @@ def show_table(console: Console, rows: Sequence[Row]) -> None:
 def show_differences(console: Console, differences: Sequence[str]) -> None:
     """Name what differs, the first of many."""
     for difference in differences[:_MOST_DIFFERENCES]:
-        console.print(difference, markup=False, highlight=False)
+        console.print(difference, markup=False, highlight=False, soft_wrap=True)
     if len(differences) > _MOST_DIFFERENCES:
-        console.print(f"and {len(differences) - _MOST_DIFFERENCES} more")
+        console.print(f"and {len(differences) - _MOST_DIFFERENCES} more", highlight=False)
