@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["RemoteAE", "Timeouts", "check_ae_title"]
+from gurney.dicom.ae_titles import check_ae_title
+
+__all__ = ["RemoteAE", "Timeouts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,3 @@ class RemoteAE:
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
-
-
-def check_ae_title(ae_title: str) -> str:
-    """Return a valid AE title, else raise ValueError (PS3.5 6.2, VR AE).
-
-    At most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
-    """
-    if not isinstance(ae_title, str) or not 1 <= len(ae_title) <= 16:
-        raise ValueError(f"AE title {ae_title!r} must have 1 to 16 characters")
-    if not ae_title.strip(" "):
-        raise ValueError("AE title must not consist of spaces only")
-    wrong = next((character for character in ae_title if not " " <= character <= "~" or character == "\\"), None)
-    if wrong is not None:
-        raise ValueError(f"AE title {ae_title!r} contains {wrong!r}: only printable ASCII without backslash is allowed")
-    return ae_title

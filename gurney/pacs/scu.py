@@ -8,6 +8,7 @@ from typing import overload
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
@@ -23,7 +24,7 @@ from gurney.pacs.negotiation import (
     Identity,
     negotiate,
 )
-from gurney.pacs.remote import RemoteAE, check_ae_title
+from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import EchoResult
 
 __all__ = ["StoreScu"]

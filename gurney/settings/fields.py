@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
-from gurney.pacs.remote import check_ae_title
+from gurney.dicom.ae_titles import check_ae_title
 
 __all__ = [
     "AETitle",
