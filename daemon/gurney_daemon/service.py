@@ -7,20 +7,19 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from gurney.errors import BrokerError, GurneyError
 from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.jobs.tether import SUPERVISOR
 from gurney.ledger import destinations, workers
 from gurney.ledger.database import Ledger
-from gurney.ledger.destinations import DestinationSpec
 from gurney.ledger.schema import check_schema
 from gurney.observability import get_logger
 from gurney.settings import Settings, Watch
 from gurney.transfer.routing import RouteTable, compile_routes
-from gurney_daemon.ingest.patrol import WatchedFolder
-from gurney_daemon.ingest.routes import DoorRoutes
-from gurney_daemon.ingest.spool import Spool, open_spool
+from gurney_daemon.configured import destination_specs, door_routes, spool_of, watched_folder
+from gurney_daemon.ingest.spool import Spool
 from gurney_daemon.ingest.watcher import Watcher
 from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
@@ -76,15 +75,9 @@ class Daemon:
         # A supervisor runs one daemon at a time: the next one takes up the roles of one that died, without a wait.
         holder = f"{self._host}:{os.environ.get(SUPERVISOR, os.getpid())}:daemon"
         self._stop = threading.Event()
-        ledger.transact(destinations.sync, _specs(settings), "configuration")
+        ledger.transact(destinations.sync, destination_specs(settings), "configuration")
         ring = Ringer(ledger, doorbell)
-        spool = open_spool(
-            ledger,
-            settings.spool.name,
-            settings.spool_path,
-            keep_share=settings.spool.keep_free.share,
-            keep_bytes=settings.spool.keep_free.size,
-        )
+        spool = spool_of(settings, ledger)
         table = compile_routes(settings.route_rules)
         self.watchers = [self._watcher(watch, spool, table, ring, holder) for watch in settings.watch]
         self._reconciler = Reconciler(
@@ -127,9 +120,10 @@ class Daemon:
         return threading.Thread(target=run, name=name)
 
     def _watcher(self, watch: Watch, spool: Spool, table: RouteTable, ring: Ringer, holder: str) -> Watcher:
-        values = watch.model_dump(exclude={"send_to", "priority"})
-        routes = DoorRoutes(table, watch.name, watch.send_to)
-        return Watcher(WatchedFolder(**values), self._ledger, spool, routes, ring, holder=holder)
+        grace = self._settings.spool.trash_grace_hours * 3600.0
+        watched = replace(watched_folder(watch), trash_grace_seconds=grace)
+        routes = door_routes(watch, table)
+        return Watcher(watched, self._ledger, spool, routes, ring, holder=holder)
 
     def _announce(self, stop: threading.Event) -> None:
         """Say that we live, and how the folders fare, until the end."""
@@ -151,17 +145,3 @@ class Daemon:
             self._ledger.transact(workers.leave, self._name)
         except GurneyError as error:
             log.warning("leave_failed", reason=str(error))
-
-
-def _specs(settings: Settings) -> list[DestinationSpec]:
-    return [
-        DestinationSpec(
-            name=remote.name,
-            ae_title=remote.ae_title,
-            calling_ae_title=settings.calling_ae_title(remote),
-            max_associations=remote.max_associations,
-            association=remote.association,
-            duplicate_ok=remote.duplicate == "ok",
-        )
-        for remote in settings.remote
-    ]
