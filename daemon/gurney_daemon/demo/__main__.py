@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -50,7 +51,7 @@ def main() -> int:
         failed = True
         console.print(str(error), markup=False, highlight=False)
     if failed or keep:
-        console.print(f"Configuration, logs and all data are in {folder}", highlight=False)
+        console.print(f"Configuration, logs and all data are in {folder}", highlight=False, soft_wrap=True)
     else:
         shutil.rmtree(folder)
     return int(failed)
@@ -121,12 +122,12 @@ def _show(bars: Bars, dropped: int, entries: dict[str, Entry]) -> None:
 
 def _leave_running(stage: Stage, console: Console) -> None:
     """Say how to go on, and wait for Ctrl-C. Raises Interrupted then."""
-    gurney = f"{os.path.join(os.path.dirname(sys.executable), 'gurney')} --config {stage.configuration}"
+    command = [os.path.join(os.path.dirname(sys.executable), "gurney"), "--config", str(stage.configuration), "status"]
     for line in (
         "",
         "Everything is left running. The web dashboard comes with a later version; until then:",
         f"  drop files into   {stage.incoming}",
-        f"  see what happens  {gurney} status",
+        f"  see what happens  {shlex.join(command)}",
         f"  what arrived      {stage.held}",
         f"  the log           {stage.log}",
         "Ctrl-C ends it.",
