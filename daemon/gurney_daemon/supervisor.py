@@ -110,7 +110,7 @@ class Supervisor:
             env={**os.environ, SUPERVISOR: str(os.getpid())},
         )
         child.started_at = time.monotonic()
-        log.info("child_started", child=child.name, pid=child.process.pid)
+        log.info("child_started", child=child.name, child_pid=child.process.pid)
 
     def _restart_all(self) -> None:
         if not self._reload():

@@ -250,3 +250,9 @@ class TestDemo:
             assert "gurney up ended with code -9" in run.text()
             # Its workers hear of its death from the kernel, and drain.
             wait_until(lambda: run.others() == [], 60, "its workers to end")
+
+    def test_a_killed_demo_leaves_no_process(self, tmp_path: Path) -> None:
+        with demo(tmp_path) as run:
+            run.named("gurney_daemon", "up")
+            run.process.kill()
+            wait_until(lambda: run.others() == [], 60, "everything to end")

@@ -38,6 +38,7 @@ def up(ctx: typer.Context) -> None:
     edge: Edge = ctx.obj
     settings = edge.settings
     _log_to(settings, "up")
+    _tie()
     os.makedirs(settings.node.data_dir, exist_ok=True)
     children = [*_worker_children(edge), _daemon_child(edge)]
     if not settings.broker_is_embedded:
@@ -70,6 +71,7 @@ def worker(ctx: typer.Context) -> None:
     """Run this host's workers: they send. One slot serves STAT alone."""
     edge: Edge = ctx.obj
     _log_to(edge.settings, "worker")
+    _tie()
     with edge.ledger():
         pass  # refuse here, in one line, what every worker would refuse in its log
     _supervise(edge, _worker_children(edge))
