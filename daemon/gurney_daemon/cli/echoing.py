@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from gurney.dicom import status
 from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.status import Service, describe
 from gurney.errors import LedgerError
 from gurney.ledger import destinations
 from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, StoreScu, Timeouts
@@ -117,7 +117,7 @@ def try_echo(remote: RemoteAE, calling_ae_title: str) -> EchoTrial:
                 if refusal is None:
                     association.verify()
                     code = answers[0].status
-                    took("c-echo", None if code == 0 else f"status {status.describe(code)}")
+                    took("c-echo", None if code == 0 else f"status {describe(code, Service.C_ECHO)}")
                 else:
                     took("c-echo", f"the peer does not offer Verification: {refusal.words}")
         except AssociationFailure as error:

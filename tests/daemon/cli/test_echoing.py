@@ -6,6 +6,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from gurney.pacs.testing import FakePacs, Reject
 from gurney.transfer.outcomes import EventKind
@@ -76,6 +79,29 @@ def test_a_rejection_says_which_ae_title_is_wrong(desk: Desk, reason: int, hint:
     assert answer.code == 1
     assert outcomes(answer) == [("dns", True), ("tcp", True), ("association", False)]
     assert hint in answer.json["hint"]
+
+
+def test_an_answer_that_is_no_success(desk: Desk) -> None:
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(Verification)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _: 0x0122)])
+    desk.configure(port=server.socket.getsockname()[1])
+    answer = desk("echo", "archive", "--json")
+    server.shutdown()
+    assert answer.code == 1
+    assert outcomes(answer)[-1] == ("c-echo", False)
+    assert "0122" in answer.json["steps"][-1]["detail"]
+
+
+def test_a_peer_that_stores_but_offers_no_verification(desk: Desk) -> None:
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(CTImageStorage)
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    desk.configure(port=server.socket.getsockname()[1])
+    answer = desk("echo", "archive", "--json")
+    server.shutdown()
+    assert answer.code == 1
+    assert "does not offer Verification" in answer.json["steps"][-1]["detail"]
 
 
 def test_nothing_listens(desk: Desk) -> None:

@@ -64,6 +64,15 @@ def test_work_that_nobody_does_is_a_fault(desk: Desk) -> None:
     assert destination["oldest_seconds"] >= 0
 
 
+def test_work_for_a_remote_that_is_configured_no_longer_waits_for_nobody(desk: Desk) -> None:
+    desk.world.items(1, destination="moved")
+    desk.introduce_remotes()
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    assert (answer.json["destinations"]["moved"]["retired"], answer.json["destinations"]["moved"]["ready"]) == (True, 1)
+    assert "moved (retired)" in desk("status").out
+
+
 def test_a_watched_folder_needs_a_daemon(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "ct1").mkdir()
     desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
