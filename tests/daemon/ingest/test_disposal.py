@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from gurney.ledger import disposal as rows
 from gurney.ledger.database import Ledger
-from gurney.ledger.models import Audit, Instance, Item, Transfer
+from gurney.ledger.models import Audit, Instance, Item, Tombstone, Transfer
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState, Proof, Routing
 from gurney_daemon.ingest import removal
@@ -121,6 +121,21 @@ def test_what_no_rule_sent_stays(site: Site) -> None:
     accept(site, path)
     disposal(site).step()
     assert path.exists()
+
+
+def test_without_any_item_nothing_goes_unless_they_were_pruned_as_stored(site: Site) -> None:
+    path = drop(site.folder, "1")
+    accept(site, path)
+    (item,) = site.items()
+    with site.ledger.write() as tx:
+        tx.conn.execute(delete(Item))
+    disposal(site).step()
+    assert path.exists()
+    with site.ledger.write() as tx:
+        stored = {"instance_id": item.instance_id, "destination_id": item.destination_id, "stored_at": 1.0}
+        tx.conn.execute(insert(Tombstone).values(**stored))
+    disposal(site).step()
+    assert not path.exists()
 
 
 def test_what_a_rule_failed_on_stays_although_its_items_are_done(site: Site) -> None:

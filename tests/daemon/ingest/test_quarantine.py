@@ -94,6 +94,10 @@ def test_force_skips_the_check_that_it_names_and_the_file_is_not_refused_again(
     assert path.read_bytes() == content
     held = Path(os.fsdecode(site.spool.path_of(file.spool_path))).read_bytes()
     assert not held.startswith(b"MZ")
+    # One file in the spool, and one row that speaks of it.
+    assert [one.spool_path for one in site.files(FileState.GONE)] == [""]
+    held_files = [path for path in (Path(site.spool.place.path) / "ct1").rglob("*") if path.is_file()]
+    assert held_files == [Path(os.fsdecode(site.spool.path_of(file.spool_path)))]
     # The watcher sees the file as the one that it knows.
     site.start()
     drop(site.folder, "2")

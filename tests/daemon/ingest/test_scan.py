@@ -45,6 +45,18 @@ def test_links_pipes_sockets_and_linked_folders_are_never_seen(tmp_path: Path) -
     assert folder.look_at([os.fsencode(outside)]) == []
 
 
+def test_a_folder_swapped_for_a_link_while_we_look_is_not_followed(tmp_path: Path) -> None:
+    secret = drop(tmp_path, "outside/secret", b"x")
+    watched = tmp_path / "watched"
+    top, inner = drop(watched, "top", b"x"), drop(watched, "inner/1", b"x")
+    scan = Folder(str(watched)).look_through()
+    assert [sight.path for sight in next(scan)] == [os.fsencode(top)]
+    inner.unlink()
+    inner.parent.rmdir()
+    inner.parent.symlink_to(secret.parent)
+    assert list(scan) == []
+
+
 def test_ignored_names_are_not_seen_by_scan_or_hint(tmp_path: Path) -> None:
     ignore = ("*.tmp", "~*", "DICOMDIR")
     unwanted = [drop(tmp_path, name, b"x") for name in ("a.tmp", "~x", "DICOMDIR", "study.tmp/1", ".gurney-trash/9/1")]
