@@ -43,7 +43,6 @@ __all__ = [
     "is_draining",
     "item_trail",
     "list_transfers",
-    "open_items",
     "selected_items",
     "source_states",
     "study_report",
@@ -371,15 +370,6 @@ def item_trail(conn: Connection, item_id: int) -> list[Report]:
         }
         for row in conn.execute(select(Attempt.__table__).where(Attempt.item_id == item_id).order_by(Attempt.fence))
     ]
-
-
-def open_items(conn: Connection, transfer_ids: list[int]) -> dict[str, int]:
-    """Return the counts of some transfers together, for a progress bar."""
-    total = _no_items()
-    for counted in _counts(conn, transfer_ids=transfer_ids).values():
-        for state, n in counted.items():
-            total[state] += n
-    return total
 
 
 def selected_items(conn: Connection, selection: Selection, *states: ItemState) -> dict[str, dict[str, int]]:
