@@ -9,6 +9,7 @@ from celery import Celery, signals
 from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_arguments
 from gurney.ledger.database import Ledger
 from gurney.ledger.terms import BatchLimits
+from gurney.observability import get_logger
 from gurney.pacs import RemoteAE, Timeouts
 from gurney.settings import Settings
 from gurney_workers import process
@@ -16,6 +17,8 @@ from gurney_workers.app import worker_app
 from gurney_workers.slot import Peer, Slot
 
 __all__ = ["peers_of", "run_worker", "stop_worker"]
+
+log = get_logger(__name__)
 
 _apps: list[Celery] = []
 
@@ -63,6 +66,7 @@ def stop_worker() -> None:
 
 def _drain(**_: Any) -> None:
     process.drain()
+    log.info("worker_draining")
 
 
 def peers_of(settings: Settings) -> dict[str, Peer]:
