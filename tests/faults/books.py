@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
+from gurney.ledger import batches, destinations
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.models import (
@@ -20,11 +21,14 @@ from gurney.ledger.models import (
     Item,
     Lease,
     Refusal,
+    Spool,
     Transfer,
 )
 from gurney.ledger.tally import discrepancies
 from gurney.pacs.testing import FakePacs
-from gurney.transfer.states import ItemState, Outcome
+from gurney.transfer import breaker
+from gurney.transfer.breaker import Admit
+from gurney.transfer.states import OPEN, ItemState, Outcome
 from tests.faults import instances
 from tests.services import wait_until
 
@@ -99,7 +103,7 @@ class Books:
         """Count the items in each state."""
         return Counter(item.state for item in self.items(destination))
 
-    def attempts(self, sop_instance_uid: str = "") -> list[Entry]:
+    def attempts(self, sop_instance_uid: str = "", destination: str = "") -> list[Entry]:
         """List the attempts, of one instance or of all, in the order in which they were settled."""
         query = (
             select(Attempt.outcome, Attempt.status, Attempt.words)
@@ -109,6 +113,10 @@ class Books:
         )
         if sop_instance_uid:
             query = query.where(Instance.sop_instance_uid == sop_instance_uid)
+        if destination:
+            query = query.join(Destination, Destination.id == Item.destination_id).where(
+                Destination.name == destination
+            )
         with self.ledger.read() as conn:
             return [Entry(Outcome(row.outcome), row.status, row.words) for row in conn.execute(query)]
 
@@ -127,9 +135,7 @@ class Books:
         with self.ledger.read() as conn:
             transfers = conn.execute(select(Transfer.id, Transfer.quiet_since)).all()
             covered = dict(conn.execute(select(Completion.transfer_id, Completion.last_item_id)).all())
-            last = {
-                row.transfer_id: row.id for row in conn.execute(select(Item.transfer_id, Item.id).order_by(Item.id))
-            }
+            last = dict(conn.execute(select(Item.transfer_id, func.max(Item.id)).group_by(Item.transfer_id)).all())
         return bool(transfers) and all(
             row.quiet_since is not None and covered.get(row.id, 0) >= last.get(row.id, 0) for row in transfers
         )
@@ -162,9 +168,41 @@ class Books:
         except AssertionError as error:
             raise AssertionError(f"{error}; the ledger says {self.states(destination)}") from None
 
+    def wait_until(self, predicate: Callable[[], bool], what: str, seconds: float = _PATIENCE) -> None:
+        """Wait until the ledger agrees with a predicate."""
+        wait_until(predicate, seconds, what, interval=0.05)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no batch is on its way, and nothing could be claimed now."""
+        self.wait_until(self.is_idle, "nothing to be due")
+
     def wait_until_complete(self, seconds: float = _PATIENCE) -> None:
         """Wait until every study has come to rest."""
         wait_until(self.is_complete, seconds, "every transfer to be complete", interval=0.05)
+
+    def let_pass_until_settled(self, hours: float = 7.0, rounds: int = 40) -> float:
+        """Let so many hours pass whenever nothing is left to do, until nothing is open; return how many there were."""
+        passed = 0.0
+        for _ in range(rounds):
+            self.wait_until_idle()
+            if not set(self.states()) & OPEN:
+                return passed
+            self.let_pass(hours * 3600)
+            passed += hours
+        raise AssertionError(f"after {passed:g} hours there is still something to do: {self.states()}")
+
+    def is_idle(self) -> bool:
+        """Tell whether no batch is on its way, and nothing could be claimed now."""
+        with self.ledger.read() as conn:
+            now = self.ledger.clock.now(conn)
+            rows = conn.execute(select(Destination.__table__)).all()
+            live = conn.scalar(select(func.count()).where(Lease.state == "live"))
+            return not live and not any(
+                batches.has_due_work(conn, row.id, spool_id, now)
+                for row in rows
+                if breaker.may_claim(destinations.gate_of(row), now).admit is not Admit.DENIED
+                for spool_id in conn.scalars(select(Spool.id))
+            )
 
     def _states_if_reachable(self, destination: str) -> Counter[ItemState]:
         try:

@@ -58,8 +58,8 @@ def _instance(number: int, study: str, series: str, frame: str, sop_class_uid: s
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, generate_uid()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = study, series, frame
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Doe^Jane", "4711", "19700101"
-    dataset.StudyDate, dataset.StudyID, dataset.AccessionNumber = "20250102", "1", "A1"
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Planted^Name", "PLANTED-ID", "19700101"
+    dataset.StudyDate, dataset.StudyID, dataset.AccessionNumber = "20250102", "1", "PLANTED-NUMBER"
     dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "CT", 1, number + 1
     dataset.Rows = dataset.Columns = pixels
     dataset.BitsAllocated = dataset.BitsStored = 16

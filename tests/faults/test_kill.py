@@ -24,7 +24,7 @@ def _kill(victim: str, up: Gurney, books: Books) -> None:
         case "worker":
             family = [up.worker(), *up.worker().children()]
             family[0].kill()
-            gone, alive = psutil.wait_procs(family, 20)
+            _, alive = psutil.wait_procs(family, 20)
             assert not alive, "its children must not go on sending under leases that nobody watches"
         case "daemon":
             up.daemon().kill()
