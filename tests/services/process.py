@@ -106,6 +106,8 @@ class Service(ABC):
         self._signal_group(signal.SIGKILL)
         self._process.wait()
         self._process = None
+        # Children that it forked hold its listening socket until they have ended, too.
+        wait_until(lambda: not accepts_connections(self.port), 10.0, f"{self.name} to end")
 
     def discard(self) -> None:
         """End it for good, the quick way: what it would still write is not wanted."""
