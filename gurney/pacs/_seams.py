@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
+from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
@@ -44,7 +45,7 @@ PRIVATE_NAMES = {
         "_sent_abort",
         "_serve_request",
     ),
-    "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread"),
+    "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread", "_run_loop_delay"),
     "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
 }
 """What is overridden, read or set below, by owner: attributes of the class or of an instance of it."""
@@ -58,6 +59,10 @@ Handler = Callable[[Event], None]
 
 _PARTING_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
+# pynetdicom's upper-layer thread looks at its timers this often, and at all else when it is woken.
+_TURN_SECONDS = 0.05
+# What it sleeps besides in each turn, and how often we look whether it has closed the connection.
+_GLANCE_SECONDS = 0.0002
 
 
 def set_log_handlers(level: str) -> str:
@@ -87,11 +92,12 @@ class WireSocket(AssociationSocket):
         self.fd = connection.fileno()
         self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._nudge_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_interrupted = False
         self._ending = threading.Lock()
         self._is_severed = False
         self._unread = bytearray()
-        self._turnstile = Turnstile(assoc.dul)
+        self._turnstile = Turnstile(assoc.dul, wake=self.nudge)
         super().__init__(assoc, address=AddressInformation("0.0.0.0", 0))  # noqa: S104  (never bound: see below)
 
     # --- Lending ------------------------------------------------------------------------------------------------------
@@ -117,6 +123,12 @@ class WireSocket(AssociationSocket):
             if self.wake_fd >= 0:
                 os.eventfd_write(self.wake_fd, 1)
 
+    def nudge(self) -> None:
+        """Let pynetdicom's upper-layer thread look around at once: there is something to do."""
+        with self._ending:
+            if self._nudge_fd >= 0:
+                os.eventfd_write(self._nudge_fd, 1)
+
     def sever(self) -> None:
         """Say nothing more: a PDU is half sent, so whatever follows would be read as its rest. Close with a reset."""
         self._is_severed = True
@@ -127,7 +139,8 @@ class WireSocket(AssociationSocket):
         with self._ending:
             if self.wake_fd >= 0:
                 os.close(self.wake_fd)
-            self.wake_fd = -1
+                os.close(self._nudge_fd)
+            self.wake_fd = self._nudge_fd = -1
 
     # --- What pynetdicom calls ----------------------------------------------------------------------------------------
 
@@ -145,13 +158,25 @@ class WireSocket(AssociationSocket):
 
     @property
     def ready(self) -> bool:
-        """Tell whether there are bytes to read; stand still here while the wire is lent."""
+        """Tell whether there are bytes to read; rest here while there is nothing to do, or the wire is lent."""
         if not self._turnstile.is_set() and self.event_queue.empty() and self.provider_queue.empty():
             self._turnstile.wait()
             return False
         if self.socket is None or not self._is_connected:
             return False
-        return self.has_input()
+        return self.has_input() or self._rest()
+
+    def _rest(self) -> bool:
+        """Wait until there are bytes to read or there is something else to do, and tell which."""
+        if self.assoc.dul.state_machine.current_state == "Sta13":
+            return False  # nothing more to read: now it closes
+        poll = select.poll()
+        for fd in (self.fd, self.wake_fd, self._nudge_fd):
+            poll.register(fd, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(_TURN_SECONDS * 1000)]
+        if self._nudge_fd in ready:
+            os.eventfd_read(self._nudge_fd)
+        return self.fd in ready
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, or as many as come before the peer closes.
@@ -259,6 +284,9 @@ class PacedAssociation(Association):
         self.dul.daemon = True
         self._run_dul = self.dul.run
         self.dul.run = self._run_upper_layer  # type: ignore[method-assign]
+        self.dul._run_loop_delay = _GLANCE_SECONDS
+        self._queue_pdu = self.dul.send_pdu
+        self.dul.send_pdu = self._send_pdu  # type: ignore[method-assign]
         self._on_confusion: Callable[[], None] = lambda: None
         self.wire = WireSocket(self, connection)
         self.set_socket(self.wire)
@@ -273,8 +301,14 @@ class PacedAssociation(Association):
         """Ignore what pynetdicom believes."""
 
     def kill(self) -> None:
-        """End both threads; a wait for bytes that may never come ends first."""
+        """End both threads; a wait for bytes that may never come ends first.
+
+        pynetdicom looks every 10 ms whether the connection is closed, which after a release takes a fraction of one.
+        """
         self.wire.interrupt()
+        deadline = time.monotonic() + _TURN_SECONDS
+        while self.dul.is_alive() and self.dul.state_machine.current_state != "Sta1" and time.monotonic() < deadline:
+            time.sleep(_GLANCE_SECONDS)
         super().kill()
 
     @contextmanager
@@ -317,6 +351,11 @@ class PacedAssociation(Association):
         self.bind(evt.EVT_PDU_RECV, on_pdu)
         self.bind(evt.EVT_FSM_TRANSITION, on_transition)
         self._on_confusion = on_confusion
+
+    def _send_pdu(self, primitive: Any) -> None:
+        """Let the upper-layer thread send something now, not when it next looks."""
+        self._queue_pdu(primitive)
+        self.wire.nudge()
 
     def _run_upper_layer(self) -> None:
         """Run pynetdicom's upper-layer thread, and end the association when that raises.

@@ -8,6 +8,7 @@ its one traveller stands still inside :meth:`~Turnstile.wait`: after it, the tra
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 __all__ = ["Turnstile"]
 
@@ -20,8 +21,10 @@ class Turnstile:
     It has the methods of :class:`threading.Event` that pynetdicom calls, so it can take that event's place.
     """
 
-    def __init__(self, traveller: threading.Thread) -> None:
+    def __init__(self, traveller: threading.Thread, *, wake: Callable[[], object] = lambda: None) -> None:
+        """Let one thread travel; ``wake`` ends whatever it may be waiting for elsewhere, so that it comes here."""
         self._traveller = traveller
+        self._wake = wake
         self._changed = threading.Condition()
         self._open = True
         self._standing = False
@@ -57,6 +60,7 @@ class Turnstile:
             self._open = False
             if self._traveller is threading.current_thread():
                 return
+            self._wake()
             while not self._standing and self._traveller.is_alive():
                 self._changed.wait(_LIVENESS_SECONDS)
 

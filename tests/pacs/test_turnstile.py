@@ -72,3 +72,23 @@ def test_the_traveller_may_close_it_itself() -> None:
     closer.start()
     closer.join(5)
     assert closed == [True]
+
+
+def test_a_traveller_that_rests_elsewhere_is_woken_to_come() -> None:
+    woken, stopping = threading.Event(), threading.Event()
+
+    def travel() -> None:
+        while not stopping.is_set():
+            woken.wait()
+            woken.clear()
+            turnstile.wait()
+
+    traveller = threading.Thread(target=travel, daemon=True)
+    turnstile = Turnstile(traveller, wake=woken.set)
+    traveller.start()
+    turnstile.clear()
+    assert turnstile.is_standing
+    stopping.set()
+    turnstile.set()
+    traveller.join(5)
+    assert not traveller.is_alive()
