@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import mmap
 import os
 import signal
 from collections.abc import Callable
@@ -19,8 +19,9 @@ log = get_logger(__name__)
 _make: Callable[[], Slot] | None = None
 _prepared_in = 0
 _slot: Slot | None = None
-# Shared with the children that Celery forks: they look at it between two instances.
-_draining = multiprocessing.Event()
+# Shared with the children that Celery forks: they look at it between two instances. A bare byte, for
+# multiprocessing's Event has a lock that a child killed at the wrong moment keeps, and then every other waits for ever.
+_draining = mmap.mmap(-1, 1)
 
 
 def prepare(make: Callable[[], Slot]) -> None:
@@ -63,9 +64,9 @@ def slot() -> Slot | None:
 
 def drain() -> None:
     """Let every process of this worker stop after the instance that it is sending."""
-    _draining.set()
+    _draining[0] = 1
 
 
 def is_draining() -> bool:
     """Tell whether this worker is to stop."""
-    return _draining.is_set()
+    return _draining[0] != 0
