@@ -78,3 +78,19 @@ def test_a_ledger_that_is_away_for_a_moment_costs_nothing(ward: Ward, claim: Cla
             time.sleep(0.2)  # the recorder waits for the lock meanwhile
         wait_until(lambda: writing.totals.stored == recorder.GROUP, what="the group")
     writing.conclude("w", "done")
+
+
+def test_results_that_the_ledger_can_never_take_end_the_batch(
+    ward: Ward, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("no such text")
+
+    monkeypatch.setattr(recorder, "settle", refuse)
+    lost = threading.Event()
+    with Recorder(ward.world.ledger, claim.ticket, lost.set, 1) as writing:
+        writing.add(result(claim.work[0].item_id, 0xA900))
+        assert lost.wait(10)
+    assert writing.must_stop
+    assert writing.conclude("w", "done") == 0
+    assert ward.world.lease(claim).state == "live", "its items come back one by one, as suspects"

@@ -151,7 +151,8 @@ class Batch:
         except LedgerUnavailable:
             # The recorder and the pulse have more patience, and know when it ends.
             return
-        self._stop_reason = seen.stop
+        # Another thread may have said "lease lost" while we looked.
+        self._stop_reason = self._stop_reason or seen.stop
         self._cancelled = seen.cancelled
 
     def _request(self, work: Work) -> StoreRequest:

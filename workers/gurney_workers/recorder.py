@@ -126,6 +126,10 @@ class Recorder:
                     log.error("ledger_unreachable", lease=self._ticket.id, unwritten=unwritten, reason=str(error))
                     break
                 time.sleep(_AGAIN)
+            except Exception as error:  # this thread must not end in silence, whatever went wrong
+                # A batch that goes on and can't be written would be released, and go out again for ever.
+                log.error("results_refused", lease=self._ticket.id, unwritten=unwritten, exc_info=error)
+                break
         with self._changed:
             self.is_lost = self.must_stop = True
             self._waiting.clear()
