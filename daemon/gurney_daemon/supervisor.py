@@ -15,12 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from gurney.errors import GurneyError
 from gurney.jobs.tether import SUPERVISOR
 from gurney.observability import get_logger
 
 __all__ = ["Child", "Supervisor"]
 
 _TICK = 0.2
+# Seconds until what the supervisor keeps alive itself is looked at again after it could not be mended.
+_TICK_AGAIN = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 # A child that has run for this long has recovered: the next wait is short again.
 _RECOVERED = 60.0
@@ -44,7 +47,8 @@ class Child:
 class Supervisor:
     """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` whether to restart them.
 
-    ``tick`` is called every fraction of a second, for what the supervisor's own process keeps alive.
+    ``tick`` is called every fraction of a second, for what the supervisor's own process keeps alive; what it can't mend
+    (a GurneyError) ends nothing and is tried again.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Supervisor:
         self._children = sorted(children, key=lambda child: child.rank)
         self._drain_seconds = drain_seconds
         self._reload, self._tick = reload, tick
+        self._tick_at = 0.0
         self._ending = self._reloading = False
 
     def run(self) -> None:
@@ -68,7 +73,7 @@ class Supervisor:
         }
         try:
             while not self._ending:
-                self._tick()
+                self._keep_up()
                 for child in self._children:
                     self._look_after(child)
                 if self._reloading:
@@ -86,6 +91,15 @@ class Supervisor:
         else:
             self._ending = True
 
+    def _keep_up(self) -> None:
+        if time.monotonic() < self._tick_at:
+            return
+        try:
+            self._tick()
+        except GurneyError as error:
+            log.error("tick_failed", reason=str(error))
+            self._tick_at = time.monotonic() + _TICK_AGAIN
+
     def _look_after(self, child: Child) -> None:
         now = time.monotonic()
         if child.process is None:
@@ -96,19 +110,28 @@ class Supervisor:
         if code is None:
             return
         child.process = None
+        self._start_later(child, code)
+
+    def _start_later(self, child: Child, code: int | None) -> None:
+        now = time.monotonic()
         child.deaths = 1 if now - child.started_at > _RECOVERED else child.deaths + 1
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (child.deaths - 1))
         child.start_at = now + wait
         log.error("child_died", child=child.name, code=code, again_in=wait)
 
     def _start(self, child: Child) -> None:
-        child.process = subprocess.Popen(
-            child.command,
-            stdin=subprocess.DEVNULL,
-            # Ctrl-C reaches the supervisor alone, which ends the others in order.
-            start_new_session=True,
-            env={**os.environ, SUPERVISOR: str(os.getpid())},
-        )
+        try:
+            child.process = subprocess.Popen(
+                child.command,
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C reaches the supervisor alone, which ends the others in order.
+                start_new_session=True,
+                env={**os.environ, SUPERVISOR: str(os.getpid())},
+            )
+        except OSError as error:  # no memory or no process to be had: the others shall not end for it
+            log.error("child_not_started", child=child.name, errno=error.errno)
+            self._start_later(child, None)
+            return
         child.started_at = time.monotonic()
         log.info("child_started", child=child.name, child_pid=child.process.pid)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gurney.errors import BrokerError
 from gurney_daemon.supervisor import Child, Supervisor
 from tests.services import wait_until
 
@@ -107,6 +108,41 @@ def test_a_refused_reload_leaves_everything_as_it_is(tmp_path: Path) -> None:
     thread = threading.Thread(target=script)
     thread.start()
     supervisor.run()
+    thread.join()
+    assert len(pids(tmp_path, "a")) == 1
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_what_the_supervisor_cannot_mend_at_once_ends_nothing(tmp_path: Path) -> None:
+    child = Child("a", [sys.executable, "-c", CHILD, "a", str(tmp_path)])
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(len(pids(tmp_path, "a")))
+        if len(ticks) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise BrokerError("it does not come up")
+
+    Supervisor([child], tick=tick).run()
+    assert len(ticks) == 3
+    assert len(pids(tmp_path, "a")) == 1
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    child = Child("a", [str(program), "a", str(tmp_path)])
+
+    def script() -> None:
+        wait_until(lambda: child.deaths >= 1, what="a failed start")
+        program.write_text(f"#!{sys.executable}\n{CHILD}")
+        program.chmod(0o755)
+        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    Supervisor([child]).run()
     thread.join()
     assert len(pids(tmp_path, "a")) == 1
 
