@@ -9,7 +9,7 @@ from gurney.ledger.models import Base
 
 def run() -> None:
     """Apply what is missing; on PostgreSQL one migrator at a time, and never behind a long lock."""
-    ledger = Ledger(context.config.attributes["url"])
+    ledger = Ledger(context.config.attributes["url"], create=True)
     try:
         with ledger.write() as tx:
             if tx.conn.dialect.name == "postgresql":

@@ -56,6 +56,12 @@ class BootClock:
         """Return boot time plus the stored offset."""
         return self._elapsed() + (self.anchor(conn) if self.offset is None else self.offset)
 
+    def is_anchored(self, conn: Connection) -> bool:
+        """Tell whether this boot's offset is known, so that reading the time writes nothing."""
+        if self.offset is not None:
+            return True
+        return conn.scalar(select(Clock.boot_id)) == _boot_id()
+
     def anchor(self, conn: Connection) -> float:
         """Agree on this boot's offset with every other process of this host; the first one writes it.
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gurney.ledger.clock import BootClock, LedgerClock, clock_for
-from gurney.ledger.errors import LedgerCorrupt, LedgerUnavailable
+from gurney.ledger.errors import LedgerCorrupt, LedgerMismatch, LedgerUnavailable
 from gurney.ledger.models import Base
 
 __all__ = ["AnyRow", "AnySelect", "Ledger", "Transaction"]
@@ -83,11 +82,12 @@ class Ledger:
     that need to move time. Raises :class:`LedgerUnavailable` for what may pass, :class:`LedgerCorrupt` for what won't.
     """
 
-    def __init__(self, url: str, *, clock: LedgerClock | None = None, pool_size: int = 4) -> None:
-        """Prepare the engines; nothing is connected yet."""
+    def __init__(self, url: str, *, clock: LedgerClock | None = None, pool_size: int = 4, create: bool = False) -> None:
+        """Prepare the engines; nothing is connected yet. Only with ``create`` may SQLite make a file."""
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
+            _find_file(self.url.database, create=create)
             self._write = _sqlite_engine(url, read_only=False)
             self._read = _sqlite_engine(url, read_only=True)
         else:
@@ -113,11 +113,11 @@ class Ledger:
 
     def now(self) -> float:
         """Return ledger time outside any transaction."""
-        if isinstance(self.clock, BootClock) and self.clock.offset is None:
-            with self.write() as tx:
-                return tx.now
         with self.read() as conn:
-            return self.clock.now(conn)
+            if not isinstance(self.clock, BootClock) or self.clock.is_anchored(conn):
+                return self.clock.now(conn)
+        with self.write() as tx:
+            return tx.now
 
     def transact(self, work: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, ...)`` in a write transaction, and again a few times after a deadlock or a busy database.
@@ -166,13 +166,21 @@ def _first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().partition("\n")[0][:200]
 
 
-def _sqlite_engine(url: str, *, read_only: bool) -> Engine:
-    database = make_url(url).database
+def _find_file(database: str | None, *, create: bool) -> None:
     if not database or database == ":memory:":
         raise LedgerUnavailable(
             "the ledger must be a file that every process can open; an in-memory SQLite can't be shared"
         )
-    Path(os.path.dirname(os.path.abspath(database))).mkdir(parents=True, exist_ok=True)
+    try:
+        if create:
+            os.makedirs(os.path.dirname(os.path.abspath(database)), exist_ok=True)
+        elif not os.path.exists(database):
+            raise LedgerMismatch(f"there is no ledger at {database} yet: 'gurney up' or 'gurney migrate' makes it")
+    except OSError as error:
+        raise LedgerUnavailable(f"the folder of the ledger {database} can't be made: {error.strerror}") from error
+
+
+def _sqlite_engine(url: str, *, read_only: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30.0})
 
     @event.listens_for(engine, "connect")

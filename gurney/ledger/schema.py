@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import inspect, select
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerMismatch
 from gurney.ledger.models import LedgerMeta
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = ["MIN_CODE", "SCHEMA", "check_schema", "migrate", "migrations_folder", "new_generation"]
 
@@ -32,6 +34,8 @@ def migrations_folder() -> Path:
 
 def alembic_config(url: str) -> Config:
     """Make Alembic's configuration for a ledger; there is no ini file."""
+    from alembic.config import Config  # every command checks the schema, few migrate: this import is half a second
+
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     config.attributes["url"] = url
@@ -43,7 +47,9 @@ def migrate(url: str) -> None:
 
     Raises :class:`LedgerMismatch` when the ledger is newer than this code.
     """
-    ledger = Ledger(url)
+    from alembic import command
+
+    ledger = Ledger(url, create=True)
     try:
         _refuse_newer(ledger)
     finally:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from gurney.ledger.schema import SCHEMA, alembic_config, check_schema, migrate
 @pytest.fixture
 def empty(ledger_url: str) -> Iterator[Ledger]:
     """A ledger in which nothing is yet."""
-    ledger = Ledger(ledger_url)
+    ledger = Ledger(ledger_url, create=True)
     yield ledger
     ledger.dispose()
 
@@ -156,3 +157,10 @@ def test_a_migration_killed_halfway_is_taken_up_again(empty: Ledger, statement: 
 
 def test_each_ledger_has_a_life_of_its_own(empty: Ledger) -> None:
     assert schema.new_generation() != schema.new_generation()
+
+
+def test_a_ledger_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "ledger.sqlite3"
+    with pytest.raises(LedgerMismatch, match="gurney up"):
+        Ledger(f"sqlite:///{path}")
+    assert not path.parent.exists()

@@ -10,8 +10,8 @@ from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_argume
 from gurney.ledger.database import Ledger
 from gurney.ledger.terms import BatchLimits
 from gurney.observability import get_logger
-from gurney.pacs import RemoteAE, Timeouts
 from gurney.settings import Settings
+from gurney.settings.remotes import remote_ae
 from gurney_workers import process
 from gurney_workers.app import worker_app
 from gurney_workers.slot import Peer, Slot
@@ -72,18 +72,6 @@ def _drain(**_: Any) -> None:
 def peers_of(settings: Settings) -> dict[str, Peer]:
     """Return the configured remotes as the framework wants them."""
     return {
-        remote.name: Peer(
-            RemoteAE(
-                remote.ae_title,
-                remote.host,
-                remote.port,
-                timeouts=Timeouts(
-                    connect=remote.timeouts.connect, acse=remote.timeouts.acse, store=remote.timeouts.store
-                ),
-                max_pdu=remote.max_pdu,
-            ),
-            settings.calling_ae_title(remote),
-            remote.fast_path,
-        )
+        remote.name: Peer(remote_ae(remote), settings.calling_ae_title(remote), remote.fast_path)
         for remote in settings.remote
     }

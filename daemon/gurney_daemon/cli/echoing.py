@@ -13,9 +13,9 @@ from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.status import Service, describe
 from gurney.errors import LedgerError
 from gurney.ledger import destinations
-from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, StoreScu, Timeouts
+from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, StoreScu
 from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect
-from gurney.settings import Remote
+from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.asked import AsJson, configured_remote
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, legible, table
@@ -44,7 +44,7 @@ def echo(
     """
     edge: Edge = ctx.obj
     remote = configured_remote(edge.settings, name)
-    trial = try_echo(_remote_ae(remote), edge.settings.calling_ae_title(remote))
+    trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
     if trial.ok:
         _tell_ledger(edge, name)
     if as_json:
@@ -151,12 +151,6 @@ def _hint(error: AssociationFailure, trial: EchoTrial) -> str:
         case "association", _:
             return f"we called {called!r} as {calling!r}: see that the peer knows both, and that the port is DICOM's"
     return f"the association stood ({calling!r} to {called!r}), the answer did not come"
-
-
-def _remote_ae(remote: Remote) -> RemoteAE:
-    waits = remote.timeouts
-    timeouts = Timeouts(connect=waits.connect, acse=waits.acse, store=waits.store)
-    return RemoteAE(remote.ae_title, remote.host, remote.port, timeouts=timeouts, max_pdu=remote.max_pdu)
 
 
 def _tell_ledger(edge: Edge, name: str) -> None:
