@@ -18,6 +18,7 @@ from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFact
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell, Content, Forwarding
+from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Conflict, File, Instance, Item, Series, SourceCount, Study, StudyRoute
 from gurney.ledger.models.predicates import file_is
 from gurney.transfer.states import FileState, Routing
@@ -261,7 +262,14 @@ class _Group:
         self.taken[arrival.instance.study.study_instance_uid] += 1
 
     def _untouched(self, instance_id: int) -> bool:
-        """Whether nobody has claimed the content yet, nor another file brought it too."""
+        """Whether nobody has claimed the content yet, nor another file brought it too.
+
+        Nobody can claim it from here on either: a worker that had looked up the old file would be believed to have
+        sent the new one.
+        """
+        concerned = select(Item.destination_id).where(Item.instance_id == instance_id).distinct()
+        for destination_id in sorted(self.tx.conn.scalars(concerned)):
+            lock_destination(self.tx, destination_id)
         claimed = select(Item.id).where(Item.instance_id == instance_id, Item.fence > 0)
         brought = select(File.id).where(File.instance_id == instance_id, ~file_is(FileState.GONE))
         return not self.tx.conn.scalar(select(claimed.exists() | brought.exists()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from gurney.dicom.errors import Reason
-from gurney.ledger import intake, tally
+from gurney.ledger import claims, intake, tally
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.models import Conflict, SourceCount
+from gurney.ledger.terms import Claim, Claimant
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.admission import Admission, Taken
@@ -134,6 +136,25 @@ def test_writing_a_file_again_before_it_was_sent_replaces_it(site: Site) -> None
     (file,) = site.files(FileState.ACCEPTED)
     assert (item.file_id, file.instance_id) == (file.id, item.instance_id)
     assert conflicts(site) == []
+
+
+def test_a_file_written_again_while_a_worker_claims_it_is_a_conflict(either_site: Site) -> None:
+    site = either_site
+    path = drop(site.folder, "1", ct_bytes(sop_instance_uid=UID))
+    admit(site, path)
+    path.unlink()
+    drop(site.folder, "1", ct_bytes(sop_instance_uid=UID, pixels=b"\x09\x09" * 64))
+    taken: list[Taken] = []
+    intake_thread = threading.Thread(target=lambda: taken.append(admit(site, path)))
+    with site.ledger.write() as tx:
+        claimed = claims.claim(tx, "archive", Claimant("w", "host", 8, site.spool.id))
+        intake_thread.start()
+        intake_thread.join(1.0)  # it has looked by then, and waits
+    intake_thread.join(20)
+    assert isinstance(claimed, Claim)
+    assert taken[0].counts["conflict"] == 1
+    (item,) = site.items()
+    assert item.file_id == claimed.work[0].file_id
 
 
 def test_overwriting_a_file_in_place_after_it_was_sent_is_a_conflict_and_not_the_same(site: Site) -> None:
@@ -309,8 +330,5 @@ def test_values_of_any_length_and_kind_are_stored(site: Site) -> None:
 
 def claim(site: Site) -> None:
     """Take everything out of the hands of intake, as a worker does."""
-    from gurney.ledger import claims
-    from gurney.ledger.terms import Claim, Claimant
-
     claimant = Claimant("w", "host", 8, site.spool.id)
     assert isinstance(site.ledger.transact(claims.claim, "archive", claimant), Claim)
