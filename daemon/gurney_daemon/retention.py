@@ -47,19 +47,28 @@ class Retention:
         if not files:
             return
         self._write_note(files)
-        # Read before the transaction; a file that is given new work meanwhile is not among those that it lets go.
-        digests = {file.file_id: self._digest(file) for file in files}
-        released = self._ledger.transact(self._let_go, files, before, digests)
+        # Looked at before the transaction: a share that hangs shall not hold the ledger.
+        in_place = {file.file_id for file in files if _lies_unchanged(file)}
+        digests = {file.file_id: self._digest(file) for file in files if file.file_id not in in_place}
+        released = self._ledger.transact(self._let_go, files, before, in_place, digests)
         self._finish()
         log.info("spool_released", spool=self._place.name, files=released)
 
-    def _let_go(self, tx: Transaction, files: list[Retained], before: float, digests: dict[int, bytes | None]) -> int:
+    def _let_go(
+        self,
+        tx: Transaction,
+        files: list[Retained],
+        before: float,
+        in_place: set[int],
+        digests: dict[int, bytes | None],
+    ) -> int:
+        """Let go of those files that have been given no new work since they were listed."""
+        retention.lock(tx, [file.file_id for file in files])
         sent = retention.sent_before(tx.conn, self._place.id, before, files[0].file_id - 1, _GROUP)
-        agreed = [file for file in sent if file.file_id in digests]
-        in_place = {file.file_id for file in agreed if _lies_unchanged(file)}
-        gone = {file.file_id: digests[file.file_id] for file in agreed if file.file_id not in in_place}
-        retention.let_go(tx, sorted(in_place), gone)
-        return len(agreed)
+        agreed = {file.file_id for file in sent}
+        gone = {file_id: digest for file_id, digest in digests.items() if file_id in agreed}
+        retention.let_go(tx, sorted(agreed & in_place), gone)
+        return len(agreed & in_place) + len(gone)
 
     def _finish(self) -> None:
         """Delete what a note names and no row holds, then the note."""
@@ -84,8 +93,8 @@ class Retention:
         os.rename(self._note + ".part", self._note)
 
     def _digest(self, file: Retained) -> bytes | None:
-        """Take what tells this content from others, if its last file may be about to go."""
-        if file.has_digest or _lies_unchanged(file):
+        """Take what tells this content from others, before its last file goes."""
+        if file.has_digest:
             return None
         try:
             with open(os.path.join(self._place.path, file.spool_path), "rb") as held:

@@ -17,7 +17,7 @@ from gurney.ledger.models import File, Item
 from gurney.ledger.models.predicates import file_is, item_is
 from gurney.transfer.states import FileState, ItemState
 
-__all__ = ["Retained", "let_go", "sent_before", "still_held"]
+__all__ = ["Retained", "let_go", "lock", "sent_before", "still_held"]
 
 _ENDED = (ItemState.DONE, ItemState.WARNED, ItemState.CANCELLED)
 _OTHERS = tuple(state for state in ItemState if state not in _ENDED)
@@ -57,13 +57,19 @@ def still_held(conn: Connection, file_ids: Sequence[int]) -> set[int]:
     return set(conn.scalars(select(File.id).where(File.id.in_(file_ids), File.spool_path != literal_column("''"))))
 
 
+def lock(tx: Transaction, file_ids: Sequence[int]) -> None:
+    """Lock files, so that nobody gives them new work: an item's row refers to its file's."""
+    if tx.locks_rows:
+        tx.conn.execute(select(File.id).where(File.id.in_(file_ids)).order_by(File.id).with_for_update()).all()
+
+
 def let_go(tx: Transaction, in_place: Sequence[int], gone: Mapping[int, bytes | None]) -> None:
     """Note that the spool no longer holds some files: those that still lie in their folder, and those that don't.
 
     ``gone`` has the digest of each data set that has none yet: the content must be known when it comes again.
 
-    A file that was given new work since it was listed must not be among them: a worker would find nothing. Check with
-    :func:`sent_before` in the same transaction.
+    A file that was given new work since it was listed must not be among them: a worker would find nothing. Take
+    :func:`lock` and check with :func:`sent_before` in the same transaction.
     """
     tx.conn.execute(update(File).where(File.id.in_(in_place)).values(spool_path="", spool_mtime_ns=File.mtime_ns))
     for file_id, digest in gone.items():
