@@ -88,10 +88,12 @@ class Reconciler:
 
     def _do_chores(self) -> None:
         for chore in self._chores:
-            now = time.monotonic()
-            if now >= chore.due:
-                chore.work()
-                chore.due = time.monotonic() + chore.every
+            if time.monotonic() >= chore.due:
+                try:
+                    chore.work()
+                finally:
+                    # Also of one that failed: the ones behind it shall have their turn.
+                    chore.due = time.monotonic() + chore.every
 
     def _ring_due(self) -> None:
         self._ring(reconciling.due_bells(self._ledger))
