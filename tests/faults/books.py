@@ -21,6 +21,7 @@ from gurney.ledger.models import (
     Item,
     Lease,
     Refusal,
+    Role,
     Spool,
     Transfer,
 )
@@ -218,6 +219,11 @@ class Books:
             for model, columns in _PAST.items():
                 for column in columns:
                     tx.conn.execute(update(model).where(column.is_not(None)).values({column.key: column - seconds}))
+
+    def let_roles_run_out(self) -> None:
+        """Let the leases pass by which daemons share their roles; those who live renew theirs."""
+        with self.ledger.write() as tx:
+            tx.conn.execute(update(Role).values(until=tx.now))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

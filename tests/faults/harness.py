@@ -150,6 +150,8 @@ class Site:
         """End in good order what runs, then make sure that nothing of it is left."""
         try:
             for one in self.started:
+                one.terminate()
+            for one in self.started:
                 one.stop()
             wait_until(lambda: not self.processes(), _END, f"{self.processes()} to end with their parent")
         finally:
@@ -173,6 +175,7 @@ class Gurney:
 
     def __init__(self, site: Site, command: Sequence[str]) -> None:
         self.site = site
+        self._is_ending = False
         self.log = site.folder / f"{len(site.started)}-{command[0]}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -229,16 +232,15 @@ class Gurney:
 
         wait_until(is_ready, _START, "gurney to be ready")
 
-    def wait_for(self, name: str) -> None:
-        """Wait for an event in the log."""
-        wait_until(lambda: self.events(name), _START, f"the event {name}")
+    def wait_for(self, *names: str) -> None:
+        """Wait for one of some events in the log."""
+        wait_until(lambda: any(self.events(name) for name in names), _START, f"an event {' or '.join(names)}")
 
     def stop(self) -> None:
         """End it in good order; nothing happens when it has ended. Raises AssertionError if it does not end well."""
         if not self.is_running:
             return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
+        self.terminate()
         try:
             code = self._process.wait(_END)
         except subprocess.TimeoutExpired:
@@ -247,8 +249,10 @@ class Gurney:
         assert code == 0, f"gurney ended with {code}; its log ends:\n{self.log.read_text()[-3000:]}"
 
     def terminate(self) -> None:
-        """Ask it to end, and go on."""
-        self._process.terminate()
+        """Ask it once to end, and go on."""
+        if not self._is_ending:
+            self._is_ending = True
+            self._process.terminate()
 
     def kill(self) -> None:
         """End the head with SIGKILL, and nothing else."""

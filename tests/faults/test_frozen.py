@@ -10,7 +10,7 @@ from gurney.pacs.testing import FakePacs, Gate, Respond
 from gurney.transfer.states import ItemState
 from tests.faults.books import account_of, check
 from tests.faults.conftest import MakeSite
-from tests.faults.harness import remote
+from tests.faults.harness import Gurney, remote
 from tests.faults.instances import make_study
 from tests.services import wait_until
 
@@ -42,5 +42,5 @@ def test_a_worker_that_sleeps_past_its_lease_writes_nothing_when_it_wakes(make_s
     check(site.books, study, account_of(pacs))
 
 
-def _woke_up(gurney: object, pid: int) -> bool:
-    return any(event["pid"] == pid for event in gurney.events("batch_carried"))  # type: ignore[attr-defined]
+def _woke_up(gurney: Gurney, pid: int) -> bool:
+    return any(event["pid"] == pid for event in gurney.events("batch_carried"))
