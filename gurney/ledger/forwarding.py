@@ -102,6 +102,7 @@ class Forwarding:
         sends = [send for send in decision.sends if send.rule == route]
         if not sends:
             return
+        self._write_fresh()  # what of this group follows may go there by itself
         rows = self.tx.conn.execute(
             select(Instance.id, Instance.series_id, Instance.size, File.id.label("file_id"), File.spool_id)
             .add_columns(Study.study_instance_uid)
@@ -127,8 +128,7 @@ class Forwarding:
 
     def close(self) -> list[Bell]:
         """Write what was added and its counts, and take the right to ring; return whom to ring after the commit."""
-        if self._fresh:
-            self.tx.conn.execute(insert(Item), self._fresh)
+        self._write_fresh()
         if self._touched:
             self.tx.conn.execute(
                 update(Transfer)
@@ -141,6 +141,11 @@ class Forwarding:
             for (destination_id, spool_id, lane), destination in self._wanted.items()
             if bells.claim_ring(self.tx, destination_id, spool_id, lane)
         ]
+
+    def _write_fresh(self) -> None:
+        if self._fresh:
+            self.tx.conn.execute(insert(Item), self._fresh)
+            self._fresh.clear()
 
     def _insert(self, row: dict[str, Any]) -> bool:
         """Add an item unless its transfer has one of its instance."""
