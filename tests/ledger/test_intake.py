@@ -1,0 +1,128 @@
+"""What arrives, in the ledger's own terms: items once, late ones at once, reports that follow their study."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from sqlalchemy import func, select
+
+from gurney.ledger import reconciling
+from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
+from gurney.ledger.errors import StaleRead
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.intake import Intake, take_in
+from gurney.ledger.models import Instance, Item, Transfer
+from gurney.transfer.routing import RoutingDecision, Send
+from gurney.transfer.states import ItemState, Priority, Routing
+from tests.ledger.world import CT, EXPLICIT, World, ids_of
+
+FOLLOW = frozenset({"chest"})
+
+
+def decided(*sends: Send, matched: frozenset[str] = frozenset(), state: Routing = Routing.ROUTED) -> RoutingDecision:
+    """Decide as rules would."""
+    return RoutingDecision(state, sends, matched, matched, ())
+
+
+def to(destination: str = "archive", rule: str = "", when: str = "immediately") -> Send:
+    """Send somewhere."""
+    return Send(destination, rule, when, Priority.ROUTINE)  # type: ignore[arg-type]
+
+
+def arrival(
+    world: World,
+    number: int,
+    decision: RoutingDecision,
+    *,
+    modality: str = "CT",
+    study_matched: frozenset[str] = frozenset(),
+) -> Arrival:
+    """Let one file of the study come in."""
+    file = FileFacts("ct1", "watch", b"/in/%d" % number, 1, number, 500, number, world.spool(), spool_path=f"{number}")
+    instance = InstanceFacts(
+        f"2.25.{number}", CT, EXPLICIT, 100, StudyFacts("1.2.3"), SeriesFacts(f"1.2.3.{modality}", modality)
+    )
+    return Arrival(file, instance, decision, study_matched)
+
+
+def take(world: World, *arrivals: Arrival) -> Intake:
+    """Take a group in."""
+    return world.ledger.transact(take_in, arrivals, "watch:ct1")
+
+
+def items(world: World) -> list[tuple[str, int, ItemState]]:
+    """Return which instance goes in which transfer, and how it stands."""
+    with world.ledger.read() as conn:
+        rows = conn.execute(
+            select(Instance.sop_instance_uid, Item.transfer_id, Item.state)
+            .join(Instance, Instance.id == Item.instance_id)
+            .order_by(Instance.id, Item.transfer_id)
+        )
+        return [(uid, transfer, ItemState(state)) for uid, transfer, state in rows]
+
+
+def test_a_group_becomes_items_and_rings_once_for_each_destination(world: World) -> None:
+    world.destination("archive")
+    world.destination("workstation")
+    both = decided(to("archive"), to("workstation"))
+    taken = take(world, arrival(world, 1, both), arrival(world, 2, both))
+    assert taken.counts == {"accepted": 2}
+    assert set(taken.bells) == {Bell("archive", world.spool(), "work"), Bell("workstation", world.spool(), "work")}
+    assert len(items(world)) == 4
+    assert len(world.take("workstation").work) == 2
+
+
+def test_the_same_data_set_again_adds_no_item(world: World) -> None:
+    world.destination()
+    first = arrival(world, 1, decided(to()))
+    take(world, first)
+    again = dataclasses.replace(first, file=dataclasses.replace(first.file, path=b"/in/copy"), twin=1, same=True)
+    assert take(world, again).counts == {"duplicate": 1}
+    assert len(items(world)) == 1
+
+
+def test_what_was_known_when_the_rules_were_asked_must_still_be_so(world: World) -> None:
+    world.destination()
+    take(world, arrival(world, 1, decided(to(), matched=FOLLOW)))
+    with pytest.raises(StaleRead, match="same SOP Instance UID"):
+        take(world, arrival(world, 1, decided(to())))
+    with pytest.raises(StaleRead, match="matched other rules"):
+        take(world, arrival(world, 2, decided(to())))
+    assert len(items(world)) == 1
+    take(world, arrival(world, 2, decided(to()), study_matched=FOLLOW))
+
+
+def test_a_report_that_came_before_its_study_matched_follows(world: World) -> None:
+    world.destination()
+    take(world, arrival(world, 1, decided(state=Routing.NO_ROUTE), modality="SR"))
+    assert items(world) == []
+    taken = take(world, arrival(world, 2, decided(to(rule="chest"), matched=FOLLOW)))
+    assert [uid for uid, *_ in items(world)] == ["2.25.1", "2.25.2"]
+    assert len(taken.bells) == 1
+
+
+def test_a_report_of_the_same_group_that_goes_there_anyway_goes_once(world: World) -> None:
+    world.destination()
+    take(
+        world,
+        arrival(world, 1, decided(to(rule="reports")), modality="SR"),
+        arrival(world, 2, decided(to(rule="chest"), matched=FOLLOW)),
+    )
+    assert [uid for uid, *_ in items(world)] == ["2.25.1", "2.25.2"]
+
+
+def test_what_waits_for_its_study_goes_with_it_and_the_late_go_at_once(world: World) -> None:
+    world.destination()
+    when_complete = decided(to(when="study_complete"))
+    assert take(world, arrival(world, 1, when_complete)).bells == []
+    assert items(world)[0][2] is ItemState.HELD
+    world.clock.pass_by(60)
+    reconciling.complete_quiet(world.ledger, 60.0, 1_800.0, "reconciler")
+    assert world.send_all() == [1]
+    late = take(world, arrival(world, 2, when_complete))
+    assert late.bells, "its study has been complete before"
+    with world.ledger.read() as conn:
+        assert conn.scalar(select(Transfer.quiet_since)) is None
+        assert conn.scalar(select(func.count()).select_from(Transfer)) == 1, "it joins its study's transfer"
+    assert ids_of(world.take()) == [2]
