@@ -117,7 +117,8 @@ class Patrol:
         self._scan: Iterator[list[Sight]] | None = None
         self._scan_cost = 0.0
         self._next_scan = self._next_unreadable = 0.0
-        self._trying_unreadable = False
+        self._trying_unreadable = self._scan_again = False
+        self._listening_at: tuple[int, int] | None = None
         self._deferred: list[Settled] = []
         self._at_once = _AT_ONCE
         self._full = False
@@ -125,11 +126,7 @@ class Patrol:
     def start(self) -> None:
         """See that the folder is there and listen for hints; the first scan comes with the first step."""
         self._check_folder()
-        if self._hints is not None:
-            try:
-                self._hints.start()
-            except OSError as error:
-                self._log.warning("watch_hints_unavailable", errno=error.errno)
+        self._listen()
 
     def stop(self) -> None:
         """Listen no more. What is settling will be found again."""
@@ -172,6 +169,7 @@ class Patrol:
             return
         if self._hints.wants_scan():
             self.rescan()
+            self._scan_again = True
         if self._settling.room >= _HINTS_AT_ONCE and (paths := self._hints.take(_HINTS_AT_ONCE)):
             try:
                 sights = self._folder.look_at(paths)
@@ -201,6 +199,7 @@ class Patrol:
 
     def _begin_scan(self, now: float) -> None:
         self._check_folder()
+        self._listen()
         self._scan, self._scan_cost = self._folder.look_through(), 0.0
         self._trying_unreadable = now >= self._next_unreadable
         if self._trying_unreadable:
@@ -209,6 +208,9 @@ class Patrol:
     def _end_scan(self) -> None:
         self._scan = None
         pause = max(self._watched.scan_seconds, min(_SCAN_SHARE * self._scan_cost, _LONGEST_PAUSE))
+        if self._scan_again:
+            # A new folder was filled while its own notifications were not yet on.
+            self._scan_again, pause = False, min(pause, max(self._settling.window, 0.5))
         self._next_scan = time.monotonic() + pause
         problems = self._folder.problems
         if problems:
@@ -217,6 +219,23 @@ class Patrol:
     def _check_folder(self) -> None:
         if self._watched.require_mount and not is_mounted(self._folder.root):
             raise FolderOffline("nothing is mounted where the watched folder is: is its share mounted?")
+
+    def _listen(self) -> None:
+        """Listen for hints, anew when another folder has taken the path: notifications follow the old one."""
+        if self._hints is None:
+            return
+        try:
+            status = os.stat(self._folder.root)
+        except OSError as error:
+            raise _offline(error) from error
+        place = status.st_dev, status.st_ino
+        if place == self._listening_at:
+            return
+        self._listening_at = place
+        try:
+            self._hints.start()
+        except OSError as error:
+            self._log.warning("watch_hints_unavailable", errno=error.errno)
 
     def _observe(self, sights: Sequence[Sight]) -> None:
         """Wait for what is new or has changed; what the ledger knows is not read again."""

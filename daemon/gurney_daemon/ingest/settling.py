@@ -43,7 +43,7 @@ class Settling:
 
     def __init__(self, window: float, *, trust_mtime: bool, capacity: int = 10_000) -> None:
         """Start with no file."""
-        self._window, self._trust_mtime, self._capacity = window, trust_mtime, capacity
+        self.window, self._trust_mtime, self._capacity = window, trust_mtime, capacity
         self._entries: dict[bytes, _Entry] = {}
         self._heap: list[tuple[float, int, bytes]] = []
         self._sequence = count()
@@ -65,18 +65,18 @@ class Settling:
         if entry is not None and entry.signature == signature:
             return True
         if entry is not None:
-            self._put(path, _Entry(signature, now + self._window, 0))
+            self._put(path, _Entry(signature, now + self.window, 0))
             return True
         if self.room <= 0:
             return False
         age = (wall_ns - signature.mtime_ns) / 1e9 if self._trust_mtime else 0.0
-        wait = min(self._window, max(self._window - max(age, 0.0), _GLANCE))
+        wait = min(self.window, max(self.window - max(age, 0.0), _GLANCE))
         self._put(path, _Entry(signature, now + wait, 0))
         return True
 
     def begin_again(self, path: bytes, signature: Signature, now: float) -> None:
         """Wait a whole window for a file that changed while it was being looked at."""
-        self._put(path, _Entry(signature, now + self._window, 0))
+        self._put(path, _Entry(signature, now + self.window, 0))
 
     @staticmethod
     def may_wait(settled: Settled) -> bool:
@@ -85,7 +85,7 @@ class Settling:
 
     def wait_again(self, settled: Settled, now: float) -> None:
         """Give a file that is not whole a longer window."""
-        wait = max(self._window, _GLANCE) * 2**settled.tries
+        wait = max(self.window, _GLANCE) * 2**settled.tries
         self._put(settled.path, _Entry(settled.signature, now + wait, settled.tries + 1))
 
     def take_due(self, now: float, limit: int) -> list[Settled]:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from gurney.ledger import destinations
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
+from gurney.ledger.models import Base
 from gurney.ledger.schema import migrate
 from gurney_daemon.ingest.spool import Spool, open_spool
 from tests.daemon.ingest.site import Site
+from tests.services.postgresql import PostgreSql
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +27,7 @@ def ledger_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _prepared(url: str) -> Ledger:
-    ledger = Ledger(url)
+def _prepared(ledger: Ledger) -> Ledger:
     remotes = [DestinationSpec(name, name.upper(), "GURNEY") for name in ("archive", "research")]
     ledger.transact(destinations.sync, remotes, "test")
     return ledger
@@ -36,17 +38,30 @@ def ledger(ledger_template: Path, tmp_path: Path) -> Iterator[Ledger]:
     """A ledger in SQLite that knows two destinations."""
     path = tmp_path / "ledger.sqlite3"
     shutil.copy(ledger_template, path)
-    ledger = _prepared(f"sqlite:///{path}")
+    ledger = _prepared(Ledger(f"sqlite:///{path}"))
     yield ledger
     ledger.dispose()
 
 
-@pytest.fixture
-def either_ledger(ledger_url: str) -> Iterator[Ledger]:
+@pytest.fixture(scope="session")
+def postgresql_template(postgres: PostgreSql) -> str:
+    """One migrated database for the run, emptied for each test."""
+    url = postgres.create_database()
+    migrate(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """The same, once on SQLite and once on PostgreSQL."""
-    migrate(ledger_url)
-    ledger = _prepared(ledger_url)
-    yield ledger
+    if request.param == "sqlite":
+        yield request.getfixturevalue("ledger")
+        return
+    ledger = Ledger(request.getfixturevalue("postgresql_template"))
+    names = ", ".join(table.name for table in Base.metadata.sorted_tables if table.name != "ledger_meta")
+    with ledger.write() as tx:
+        tx.conn.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    yield _prepared(ledger)
     ledger.dispose()
 
 

@@ -267,6 +267,25 @@ def test_the_folder_goes_and_comes_back(site: Site, tmp_path: Path) -> None:
     wait_for_state(watcher, State.WATCHING)
 
 
+def test_a_folder_replaced_by_another_is_listened_to_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original, starts = patrol_module.Hints.start, []
+
+    def start(self: patrol_module.Hints) -> None:
+        starts.append(True)
+        original(self)
+
+    monkeypatch.setattr(patrol_module.Hints, "start", start)
+    new = tmp_path / "new"
+    drop(new, "2")
+    wait_for_state(site.start(), State.WATCHING)
+    site.folder.rename(tmp_path / "old")
+    new.rename(site.folder)
+    site.wait_for_files(1, FileState.ACCEPTED)
+    site.wait_for(lambda: len(starts) == 2, "listening anew")
+
+
 def test_a_share_that_must_be_mounted_and_is_not_is_no_empty_folder(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
