@@ -21,6 +21,7 @@ from gurney.observability import get_logger
 __all__ = ["Retention"]
 
 _GROUP: Final = 200
+_GROUP_BYTES: Final = 1 << 30
 _NOTE: Final = ".released"
 
 log = get_logger(__name__)
@@ -42,8 +43,9 @@ class Retention:
         self._finish()
         with self._ledger.read() as conn:
             before = self._ledger.clock.now(conn) - self._seconds
-            files = retention.sent_before(conn, self._place.id, before, self._after_id, _GROUP)
-        self._after_id = files[-1].file_id if len(files) == _GROUP else 0
+            found = retention.sent_before(conn, self._place.id, before, self._after_id, _GROUP)
+        files = _first(found)
+        self._after_id = files[-1].file_id if len(files) < len(found) or len(found) == _GROUP else 0
         if not files:
             return
         self._write_note(files)
@@ -102,6 +104,16 @@ class Retention:
         except FileNotFoundError:
             log.warning("spool_file_missing", spool=self._place.name, file_id=file.file_id)
             return None
+
+
+def _first(files: list[Retained]) -> list[Retained]:
+    """Return as many as may be read in one step, but one at least."""
+    total = 0
+    for n, file in enumerate(files):
+        total += file.size
+        if n and total > _GROUP_BYTES:
+            return files[:n]
+    return files
 
 
 def _lies_unchanged(file: Retained) -> bool:

@@ -1,4 +1,4 @@
-"""The daemon: one thread a watched folder, one that reconciles, all until SIGTERM."""
+"""The daemon: one thread a watched folder, one that reconciles, one that empties the spool, all until SIGTERM."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ from gurney_daemon.ingest.watcher import Watcher
 from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
+from gurney_daemon.rounds import Chore, Rounds
 
 __all__ = ["Daemon", "run_daemon"]
 
 _ANNOUNCE_EVERY = 15.0
 _RETENTION_EVERY = 30.0
+# A step reads up to a gibibyte, perhaps from a slow share.
+_RETENTION_SECONDS = 600.0
 
 log = get_logger(__name__)
 
@@ -86,10 +89,19 @@ class Daemon:
             holder=holder,
             quiet=settings.complete.quiet,
             max_wait=settings.complete.max_wait,
-            more=[(_RETENTION_EVERY, Retention(ledger, spool.place, settings.spool.retain_days * 86_400.0).step)],
+        )
+        retention = Retention(ledger, spool.place, settings.spool.retain_days * 86_400.0)
+        # Apart from the reconciler: it reads whole files, and looks into folders that may hang.
+        self._pruner = Rounds(
+            f"pruner:{spool.place.name}",
+            ledger,
+            [Chore(_RETENTION_EVERY, retention.step)],
+            holder=holder,
+            seconds=_RETENTION_SECONDS,
         )
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
+            self._thread("pruner", self._pruner.run),
             self._thread("announce", self._announce),
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
         ]

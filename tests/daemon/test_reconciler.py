@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-import pytest
 
 from gurney.ledger import roles
 from gurney.ledger.forwarding import Bell
@@ -18,13 +16,11 @@ from tests.services import wait_until
 
 
 @contextmanager
-def reconciling(
-    world: World, more: list[tuple[float, Callable[[], object]]] | None = None, holder: str = "one"
-) -> Iterator[list[Bell]]:
+def reconciling(world: World, holder: str = "one") -> Iterator[list[Bell]]:
     """Run a reconciler; yields what it has rung."""
     rung: list[Bell] = []
     stop = threading.Event()
-    reconciler = Reconciler(world.ledger, rung.extend, holder=holder, quiet=60.0, max_wait=1800.0, more=more or [])
+    reconciler = Reconciler(world.ledger, rung.extend, holder=holder, quiet=60.0, max_wait=1800.0)
     thread = threading.Thread(target=reconciler.run, args=(stop,))
     thread.start()
     try:
@@ -76,21 +72,3 @@ def test_only_one_of_two_reconciles_until_it_resigns(world: World) -> None:
             wait_until(lambda: len(first) == 2, what="the first one's next ring")
             assert second == []
     assert world.ledger.transact(roles.assume, "reconciler", "three") is not None
-
-
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error", b"/data/DOE^JOHN.dcm")])
-def test_a_chore_that_fails_does_not_stop_the_others(
-    world: World, error: OSError, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = threading.Event()
-
-    def fail() -> None:
-        failed.set()
-        raise error
-
-    world.items(1)
-    with reconciling(world, more=[(0.1, fail)]) as rung:
-        assert failed.wait(10)
-        wait_until(lambda: rung, what="a ring")
-    shown = capsys.readouterr()
-    assert "DOE" not in shown.out + shown.err

@@ -145,3 +145,18 @@ def test_a_crash_between_the_steps_loses_nothing_and_leaves_nothing(
     shelf.step(days=14)
     assert shelf.held() == 0
     assert shelf.file(ids[0]).spool_path == ""
+
+
+def test_a_step_reads_no_more_than_it_should_and_the_next_goes_on(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gurney_daemon.retention._GROUP_BYTES", 1_000)
+    shelf.items(5)  # of 404 bytes
+    shelf.world.send_all()
+    shelf.world.clock.pass_by(15 * DAY)
+    retention = Retention(shelf.world.ledger, shelf.place, 14 * DAY)
+    left = []
+    for _ in range(3):
+        retention.step()
+        left.append(shelf.held())
+    assert left == [3, 1, 0]

@@ -60,7 +60,7 @@ def test_a_full_disk_under_ledger_and_spool(make_site: MakeSite, pacs: FakePacs,
     ballast = _fill(small_disk)
     gate.open()
     site.drop(*meanwhile)
-    gurney.wait_for("renewal_failed", "lease_lost", "reconciling_failed", "announce_failed")
+    gurney.wait_for("renewal_failed", "lease_lost", "chore_failed", "announce_failed")
     ballast.unlink()
     site.books.wait_until_stored(12)
     site.books.wait_until_complete()
