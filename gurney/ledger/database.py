@@ -215,6 +215,12 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
         connect_args={
             "connect_timeout": 10,
             "application_name": "gurney",
+            # A server that has gone without a word (a firewall, a dead host) is noticed within a lease's time; the
+            # kernel's own patience is a quarter of an hour, and a slot would wait it out.
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
             # No transaction of ours is long; one that hangs must not hold its locks for ever.
             "options": "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c statement_timeout=120s",
         },
