@@ -19,6 +19,8 @@ __all__ = ["check"]
 
 # Above this, processes wait for SQLite's one writer more than they send.
 _SQLITE_PROCESSES = 4
+# The source's name that stands for `gurney send` in the ledger.
+_IMPORTS = "send"
 
 
 class _Finding(NamedTuple):
@@ -76,6 +78,11 @@ def _names(settings: Settings) -> Iterator[_Finding]:
                 place = _origin(settings, (table, first, "name"))
                 remedy = f"Give each [[{table}]] a name of its own."
                 yield _Finding((table, index, "name"), f'"{name}" is taken already at {place}', remedy)
+
+    for index, watch in enumerate(settings.watch):
+        if watch.name.lower() == _IMPORTS:
+            message = f'"{watch.name}" is what files are from that `gurney send` takes in'
+            yield _Finding(("watch", index, "name"), message, "Give the folder another name.")
 
 
 def _destinations(settings: Settings) -> Iterator[_Finding]:

@@ -37,10 +37,7 @@ class _Folder:
 
 def find_overlaps(settings: Settings, mountinfo: str = MOUNTINFO) -> Iterator[Overlap]:
     """Yield every pair of folders of which one would swallow the other's files."""
-    ours = [
-        _Folder(("spool", "path"), "the spool", real_path(settings.spool_path, mountinfo)),
-        _Folder(("quarantine", "path"), "the quarantine", real_path(settings.quarantine_path, mountinfo)),
-    ]
+    spool = _Folder(("spool", "path"), "the spool", real_path(settings.spool_path, mountinfo))
     data = _Folder(("node", "data_dir"), "the data folder", real_path(settings.node.data_dir, mountinfo))
     watched = [
         _Folder(("watch", index, "path"), f'watch "{watch.name}"', real_path(watch.path, mountinfo), watch.recursive)
@@ -51,24 +48,16 @@ def find_overlaps(settings: Settings, mountinfo: str = MOUNTINFO) -> Iterator[Ov
         for index, watch in enumerate(settings.watch)
         if watch.after == "move" and watch.move_to
     ]
-    yield from _ours(ours, data)
-    yield from _watched(watched, [*ours, data])
+    if spool.takes_in(data):
+        yield Overlap(spool.key, "takes in the data folder: the ledger would lie among images")
+    yield from _watched(watched, [spool, data])
     for target in targets:
         for other in watched:
             if other.takes_in(target):
                 yield Overlap(target.key, f"lies in {other.word}: what is moved away would come in again")
-        for other in [*ours, data]:
+        for other in (spool, data):
             if other.takes_in(target):
                 yield Overlap(target.key, f"lies in {other.word}: moved files are not ours to clean up")
-
-
-def _ours(ours: list[_Folder], data: _Folder) -> Iterator[Overlap]:
-    spool, quarantine = ours
-    if spool.takes_in(quarantine) or quarantine.takes_in(spool):
-        yield Overlap(quarantine.key, "overlaps the spool: refused files would be taken for accepted ones")
-    for folder in ours:
-        if folder.takes_in(data):
-            yield Overlap(folder.key, "takes in the data folder: the ledger would lie among images")
 
 
 def _watched(watched: list[_Folder], ours: list[_Folder]) -> Iterator[Overlap]:

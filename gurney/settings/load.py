@@ -27,7 +27,6 @@ DEFAULT_PATH = "/etc/gurney/gurney.toml"
 _PATHS = (
     ("node", "data_dir"),
     ("spool", "path"),
-    ("quarantine", "path"),
     ("watch", "path"),
     ("watch", "move_to"),
 )

@@ -38,7 +38,6 @@ __all__ = [
     "Ledger",
     "Log",
     "Node",
-    "Quarantine",
     "Remote",
     "Route",
     "Settings",
@@ -118,12 +117,6 @@ class Spool(_Table):
         description='Intake stops when less is free; a share or a size, such as "10%" or "20GB"',
     )
     trash_grace_hours: float = Field(default=24.0, ge=0, le=8760, description="Hours that a file stays in the trash")
-
-
-class Quarantine(_Table):
-    """Where files go that can't be what they should be."""
-
-    path: OptionalPath = Field(default="", description="Empty for a folder in data_dir")
 
 
 class Log(_Table):
@@ -270,7 +263,6 @@ class Settings(BaseSettings):
     broker: Broker = Broker()
     workers: Workers = Workers()
     spool: Spool = Spool()
-    quarantine: Quarantine = Quarantine()
     log: Log = Log()
     api: Api = Api()
     complete: Complete = Complete()
@@ -315,11 +307,6 @@ class Settings(BaseSettings):
     def spool_path(self) -> str:
         """The spool's folder."""
         return self.spool.path or os.path.join(self.node.data_dir, "spool")
-
-    @property
-    def quarantine_path(self) -> str:
-        """The quarantine's folder."""
-        return self.quarantine.path or os.path.join(self.node.data_dir, "quarantine")
 
     @property
     def route_rules(self) -> tuple[RouteRule, ...]:

@@ -24,6 +24,7 @@ Mistakes = Callable[..., list[tuple[int, str, str]]]
         (ARCHIVE + 2 * (ROUTE + "send_to = ['archive']\n"), 11, "route[r].name", '"r" is taken already at'),
         (ARCHIVE + WATCH.replace("archive", "archve"), 9, "watch[ct1].send_to[0]", 'there is no remote "archve"'),
         (ARCHIVE + ROUTE + "send_to = [\n'archive',\n'x']", 11, "route[r].send_to[1]", 'there is no remote "x"'),
+        (ARCHIVE + WATCH.replace("ct1", "send", 1), 7, "watch[send].name", "`gurney send` takes in"),
         (ROUTE, 1, "route[r]", "sends nowhere"),
         (ARCHIVE + ROUTE + "send_to = ['archive']\naction = 'drop'", 6, "route[r]", "drops, and so can't send"),
         (ARCHIVE + ROUTE.replace("true", 't.Modalty == "CT"') + "send_to = ['archive']", 8, "route[r].when", "did you"),

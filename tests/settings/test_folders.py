@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from gurney.settings import Node, Quarantine, Settings, Spool, Watch
+from gurney.settings import Node, Settings, Spool, Watch
 from gurney.settings.folders import find_overlaps
 
 
-def _settings(*watches: Watch, data: str = "/var/lib/gurney", spool: str = "", quarantine: str = "") -> Settings:
-    return Settings(
-        node=Node(data_dir=data), spool=Spool(path=spool), quarantine=Quarantine(path=quarantine), watch=watches
-    )
+def _settings(*watches: Watch, data: str = "/var/lib/gurney", spool: str = "") -> Settings:
+    return Settings(node=Node(data_dir=data), spool=Spool(path=spool), watch=watches)
 
 
 def _watch(name: str, path: str, *, recursive: bool = True, move_to: str = "") -> Watch:
@@ -25,7 +23,6 @@ def test_folders_apart_are_fine() -> None:
         _watch("flat", "/flat", recursive=False),
         _watch("below", "/flat/below", recursive=False),
         spool="/spool",
-        quarantine="/quarantine",
     )
     assert list(find_overlaps(settings)) == []
 
@@ -38,13 +35,11 @@ def test_folders_apart_are_fine() -> None:
         (_settings(_watch("a", "/d/sub"), _watch("b", "/d")), ("watch", 1, "path"), 'watch "a"'),
         (_settings(_watch("a", "/var/lib/gurney/in")), ("watch", 0, "path"), "the data folder"),
         (_settings(_watch("a", "/var")), ("watch", 0, "path"), "the spool"),
-        (_settings(_watch("a", "/q"), quarantine="/q"), ("watch", 0, "path"), "the quarantine"),
-        (_settings(_watch("a", "/q/x", recursive=False), quarantine="/q"), ("watch", 0, "path"), "the quarantine"),
+        (_settings(_watch("a", "/q"), spool="/q"), ("watch", 0, "path"), "the spool"),
+        (_settings(_watch("a", "/q/x", recursive=False), spool="/q"), ("watch", 0, "path"), "the spool"),
         (_settings(_watch("a", "/d", move_to="/d/sent")), ("watch", 0, "move_to"), 'watch "a"'),
         (_settings(_watch("a", "/d", recursive=False, move_to="/d")), ("watch", 0, "move_to"), 'watch "a"'),
         (_settings(_watch("a", "/d", move_to="/var/lib/gurney/sent")), ("watch", 0, "move_to"), "the data folder"),
-        (_settings(spool="/x", quarantine="/x"), ("quarantine", "path"), "the spool"),
-        (_settings(spool="/x", quarantine="/x/q"), ("quarantine", "path"), "the spool"),
         (_settings(spool="/var/lib/gurney"), ("spool", "path"), "the data folder"),
     ],
 )

@@ -26,7 +26,6 @@ def test_an_empty_file_is_all_defaults(load_text: LoadText) -> None:
     assert settings.is_sqlite
     assert settings.broker_is_embedded
     assert settings.spool_path == "/var/lib/gurney/spool"
-    assert settings.quarantine_path == "/var/lib/gurney/quarantine"
 
 
 def test_reads_every_kind_of_table(load_text: LoadText) -> None:
