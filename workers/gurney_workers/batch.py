@@ -38,6 +38,7 @@ __all__ = ["Batch", "Carried"]
 
 # How often, between two instances, the ledger is asked whether to stop.
 _LOOK_EVERY = 0.1
+_ENDPOINT = 128
 _VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 # Not an attempt: the item was never on the wire and goes back as it was.
 _UNTRIED = frozenset({EventKind.NEIGHBOUR})
@@ -76,10 +77,11 @@ class Batch:
 
         ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal.
         """
-        self._ledger, self._claim, self._claimed_at = ledger, claim, claimed_at
+        self._ledger, self._claim = ledger, claim
         self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
         self._draining = draining
-        self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"
+        # A host's name may be longer than its column: PostgreSQL would take no result of such a destination.
+        self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"[:_ENDPOINT]
         self._item_ids = [work.item_id for work in claim.work]
         self._deadline = time.monotonic() + seconds
         self._next_look = 0.0
