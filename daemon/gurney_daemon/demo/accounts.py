@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -21,8 +22,8 @@ class LedgerReader:
     """A reader beside the processes that write."""
 
     def __init__(self, url: str) -> None:
-        """Prepare; nothing is connected yet."""
-        self._ledger = Ledger(url)
+        """Prepare; nothing is opened yet, and ``gurney up`` may not have made the ledger."""
+        self._url = url
 
     def is_ready(self) -> bool:
         """Tell whether the ledger has its schema, so that it can be read."""
@@ -31,6 +32,11 @@ class LedgerReader:
         except LedgerError:
             return False
         return True
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        # A ledger that is not there yet raises, and is looked for again at the next call.
+        return Ledger(self._url)
 
     def entries(self) -> dict[str, Entry]:
         """Give what is said of every SOP instance."""
@@ -52,4 +58,5 @@ class LedgerReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ledger.dispose()
+        if "_ledger" in self.__dict__:
+            self._ledger.dispose()
