@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from gurney.settings import Settings, Watch
 from gurney.transfer.routing import RouteTable, compile_routes
 from gurney_daemon.configured import destination_specs, door_routes, spool_of, watched_folder
 from gurney_daemon.ingest.spool import Spool
-from gurney_daemon.ingest.watcher import Watcher
+from gurney_daemon.ingest.watcher import Health, Watcher
 from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
@@ -29,6 +30,7 @@ from gurney_daemon.rounds import Chore, Rounds
 __all__ = ["Daemon", "run_daemon"]
 
 _ANNOUNCE_EVERY = 15.0
+_NEWS_EVERY = 0.5
 _RETENTION_EVERY = 30.0
 # A step reads up to a gibibyte, perhaps from a slow share.
 _RETENTION_SECONDS = 600.0
@@ -137,9 +139,18 @@ class Daemon:
         routes = door_routes(watch, table)
         return Watcher(watched, self._ledger, spool, routes, ring, holder=holder)
 
+    def _wait_for_news(self, stop: threading.Event, told: list[Health]) -> bool:
+        """Wait until it is time to announce again, or a folder fares otherwise; true when told to stop."""
+        again = time.monotonic() + _ANNOUNCE_EVERY
+        while time.monotonic() < again and told == [watcher.health for watcher in self.watchers]:
+            if stop.wait(_NEWS_EVERY):
+                return True
+        return stop.is_set()
+
     def _announce(self, stop: threading.Event) -> None:
         """Say that we live, and how the folders fare, until the end."""
         while True:
+            told = [watcher.health for watcher in self.watchers]
             try:
                 self._ledger.transact(
                     workers.announce,
@@ -148,10 +159,11 @@ class Daemon:
                     kind="daemon",
                     slots=0,
                     spools=[self._settings.spool.name],
+                    folders={watcher.watched.name: watcher.health.report() for watcher in self.watchers},
                 )
             except GurneyError as error:
                 log.warning("announce_failed", reason=str(error))
-            if stop.wait(_ANNOUNCE_EVERY):
+            if self._wait_for_news(stop, told):
                 break
         try:
             self._ledger.transact(workers.leave, self._name)

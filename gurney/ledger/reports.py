@@ -6,6 +6,7 @@ returns plain data that can be printed as JSON.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -178,6 +179,7 @@ def worker_states(conn: Connection, now: float) -> dict[str, Report]:
             "host": row.host,
             "slots": row.slots,
             "spools": row.spools.split(",") if row.spools else [],
+            "folders": json.loads(row.folders),
             "seen_seconds": round(now - row.seen_at, 1),
         }
         for row in conn.execute(select(Worker.__table__).order_by(Worker.name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
@@ -18,9 +19,28 @@ __all__ = ["Interruption", "announce", "interruption", "leave", "set_draining"]
 _FORGOTTEN_AFTER = 24 * 3600.0
 
 
-def announce(tx: Transaction, name: str, *, host: str, kind: str, slots: int, spools: list[str]) -> None:
-    """Say that a process lives and which spools it can read; forget those silent for a day."""
-    values = {"host": host, "kind": kind, "slots": slots, "spools": ",".join(spools)[:400], "seen_at": tx.now}
+def announce(
+    tx: Transaction,
+    name: str,
+    *,
+    host: str,
+    kind: str,
+    slots: int,
+    spools: list[str],
+    folders: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
+    """Say that a process lives and which spools it can read; forget those silent for a day.
+
+    ``folders`` says of each folder that a daemon watches how it fares: its state, why, since when.
+    """
+    values = {
+        "host": host,
+        "kind": kind,
+        "slots": slots,
+        "spools": ",".join(spools)[:400],
+        "folders": json.dumps(folders or {}),
+        "seen_at": tx.now,
+    }
     tx.conn.execute(
         tx.upsert(Worker)
         .values(name=name, started_at=tx.now, **values)

@@ -191,6 +191,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("spools", sa.String(length=400), nullable=False),
+        sa.Column("folders", sa.Text(), nullable=False),
         sa.Column("started_at", sa.Float(precision=53), nullable=False),
         sa.Column("seen_at", sa.Float(precision=53), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_worker")),

@@ -25,6 +25,7 @@ SEEN_WITHIN = 60.0
 """Seconds after which a process that was not heard of counts as gone; each announces itself more often."""
 
 _DAEMON = "daemon"
+_STANDBY = "standby"
 _WAITING = ("ready", "running", "retry")
 
 
@@ -44,8 +45,21 @@ def status_report(edge: Edge) -> Report:
         "ok": all(service["ok"] for service in services.values()),
         "services": services,
         "destinations": seen["destinations"],
+        "folders": _folders(settings, daemon["processes"]),
         "sources": seen["sources"],
     }
+
+
+def _folders(settings: Settings, daemons: Mapping[str, Report]) -> Report:
+    """Say of each watched folder how it fares: by the daemon that watches it, else by one that stands by."""
+    told: Report = {}
+    for process in daemons.values():
+        if process["seen_seconds"] <= SEEN_WITHIN:
+            for name, health in process["folders"].items():
+                if name not in told or told[name]["state"] == _STANDBY:
+                    told[name] = health
+    nobody = {"state": "unwatched", "why": "no daemon runs", "since": None, "ok": False}
+    return {watch.name: told.get(watch.name, nobody) for watch in settings.watch}
 
 
 def _look_at_ledger(edge: Edge) -> Report:

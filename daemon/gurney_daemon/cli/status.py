@@ -61,6 +61,9 @@ def _page(report: dict[str, Any]) -> RenderableType:
     if destinations := report["destinations"]:
         columns = ("DESTINATION", "STATE", "READY", "RUNNING", "RETRY", "FAILED", "OLDEST", "WHY")
         parts += ["", table(columns, _destinations(destinations))]
+    if folders := report["folders"]:
+        told = [(name, health["state"], health["why"]) for name, health in folders.items()]
+        parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
     if sources := report["sources"]:
         rows = [(name, ", ".join(f"{n} {what}" for what, n in counted.items())) for name, counted in sources.items()]
         parts += ["", table(("SOURCE", "FILES"), rows)]

@@ -59,6 +59,10 @@ class Health:
     why: str = ""
     since: float = 0.0
 
+    def report(self) -> dict[str, object]:
+        """Return this as plain data for the ledger."""
+        return {"state": self.state.value, "why": self.why, "since": self.since, "ok": self.ok}
+
     @property
     def ok(self) -> bool:
         """Whether files of this folder are being taken in, here or by another daemon."""

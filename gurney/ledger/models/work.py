@@ -293,6 +293,7 @@ class Worker(Base):
     kind: Mapped[str] = mapped_column(String(16))
     slots: Mapped[int] = mapped_column(default=0)
     spools: Mapped[str] = mapped_column(String(400), default="")
+    folders: Mapped[str] = mapped_column(Text, default="{}")  # JSON: how each watched folder fares, and why
     started_at: Mapped[float] = mapped_column(LedgerTime)
     seen_at: Mapped[float] = mapped_column(LedgerTime)
 

@@ -31,8 +31,8 @@ DESTINATION_KEYS = {
 }
 
 
-def announce(ledger: Ledger, kind: str, name: str) -> None:
-    ledger.transact(workers.announce, name, host="h1", kind=kind, slots=1, spools=["main"])
+def announce(ledger: Ledger, kind: str, name: str, folders: dict[str, dict[str, object]] | None = None) -> None:
+    ledger.transact(workers.announce, name, host="h1", kind=kind, slots=1, spools=["main"], folders=folders)
 
 
 def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
@@ -47,6 +47,7 @@ def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
             "workers": {"ok": True, "seen": 0, "processes": {}, "error": ""},
         },
         "destinations": {},
+        "folders": {},
         "sources": {},
     }
 
@@ -77,6 +78,17 @@ def test_a_watched_folder_needs_a_daemon(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "ct1").mkdir()
     desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
     assert desk("status").code == 1
+
+
+def test_a_folder_says_why_nothing_is_taken_in(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "ct1").mkdir()
+    desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
+    assert desk("status", "--json").json["folders"]["ct1"]["state"] == "unwatched"
+    offline = {"state": "folder_offline", "why": "it is not mounted", "since": 1.0, "ok": False}
+    announce(desk.ledger, "daemon", "h1:1:daemon", {"ct1": {**offline, "state": "standby"}})
+    announce(desk.ledger, "daemon", "h2:1:daemon", {"ct1": offline})
+    assert desk("status", "--json").json["folders"] == {"ct1": offline}
+    assert "it is not mounted" in desk("status").out
 
 
 def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk, redis_server: RedisServer) -> None:
