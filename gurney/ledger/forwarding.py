@@ -20,10 +20,10 @@ from gurney.ledger.models import (
     Tombstone,
     Transfer,
 )
-from gurney.ledger.models.predicates import file_is
+from gurney.ledger.models.predicates import can_be_sent
 from gurney.ledger.tally import Tally
 from gurney.transfer.routing import RoutingDecision, Send
-from gurney.transfer.states import FileState, ItemState, Priority, Routing
+from gurney.transfer.states import ItemState, Priority, Routing
 
 __all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "words"]
 
@@ -108,7 +108,7 @@ class Forwarding:
             .add_columns(Study.study_instance_uid)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Instance.study_id)
-            .join(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+            .join(File, (File.instance_id == Instance.id) & can_be_sent())
             .where(Instance.study_id == study_id, Series.modality.in_(FOLLOWERS))
             .order_by(Instance.id, File.id)
         ).all()

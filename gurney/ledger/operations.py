@@ -17,10 +17,10 @@ from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.forwarding import FORWARD, Bell
 from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Destination, File, Instance, Item, Lease, Study, Transfer
-from gurney.ledger.models.predicates import file_is
+from gurney.ledger.models.predicates import can_be_sent
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import Tally
-from gurney.transfer.states import FileState, ItemState, Priority
+from gurney.transfer.states import ItemState, Priority
 
 __all__ = ["CANCELLABLE", "RETRYABLE", "Resent", "cancel", "release_held", "resend", "retry"]
 
@@ -194,7 +194,7 @@ def resend(
             newest,
             (newest.c.sop_instance_uid == Instance.sop_instance_uid) & (newest.c.version == Instance.version),
         )
-        .outerjoin(File, (File.instance_id == Instance.id) & file_is(FileState.ACCEPTED))
+        .outerjoin(File, (File.instance_id == Instance.id) & can_be_sent())
         .group_by(Instance.id, Instance.series_id, Instance.size)
         .order_by(Instance.id)
     ).all()

@@ -12,9 +12,9 @@ from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFact
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.intake import Intake, take_in
-from gurney.ledger.models import Instance, Item, Transfer
+from gurney.ledger.models import File, Instance, Item, Transfer
 from gurney.transfer.routing import RoutingDecision, Send
-from gurney.transfer.states import ItemState, Priority, Routing
+from gurney.transfer.states import FileState, ItemState, Priority, Routing
 from tests.ledger.world import CT, EXPLICIT, World, ids_of
 
 FOLLOW = frozenset({"chest"})
@@ -93,10 +93,12 @@ def test_what_was_known_when_the_rules_were_asked_must_still_be_so(world: World)
     take(world, arrival(world, 2, decided(to()), study_matched=FOLLOW))
 
 
-def test_a_report_that_came_before_its_study_matched_follows(world: World) -> None:
+@pytest.mark.parametrize("state", [FileState.ACCEPTED, FileState.GONE])
+def test_a_report_that_came_before_its_study_matched_follows(world: World, state: FileState) -> None:
     world.destination()
     take(world, arrival(world, 1, decided(state=Routing.NO_ROUTE), modality="SR"))
     assert items(world) == []
+    world.change(File, 1, state=int(state))  # gone: its console has purged the folder, the spool still has it
     taken = take(world, arrival(world, 2, decided(to(rule="chest"), matched=FOLLOW)))
     assert [uid for uid, *_ in items(world)] == ["2.25.1", "2.25.2"]
     assert len(taken.bells) == 1

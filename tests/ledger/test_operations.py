@@ -155,7 +155,8 @@ def test_operators_and_workers_at_once_lose_no_count(world: World) -> None:
 def test_a_resend_is_a_new_generation_of_everything_that_we_still_have(world: World) -> None:
     ids = world.items(3, study="1", state=S.DONE)
     world.items(1, study="2", state=S.DONE)
-    world.change(File, world.item(ids[2]).file_id, state=int(FileState.GONE))
+    world.change(File, world.item(ids[1]).file_id, state=int(FileState.GONE))
+    world.change(File, world.item(ids[2]).file_id, state=int(FileState.GONE), spool_path="")
     resent = world.ledger.transact(operations.resend, "1", "archive", "somebody", Priority.HIGH)
     assert resent is not None
     assert (resent.generation, resent.instances, resent.without_file) == (2, 2, 1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, TextClause, literal_column, text
+from sqlalchemy import ColumnElement, TextClause, and_, literal_column, or_, text
 
 from gurney.ledger.models.content import File
 from gurney.ledger.models.work import Item, Lease
 from gurney.transfer.states import FileState, ItemState
 
-__all__ = ["file_is", "is_live", "is_refused", "item_is"]
+__all__ = ["can_be_sent", "file_is", "is_live", "is_refused", "item_is"]
 
 
 def item_is(*states: ItemState) -> ColumnElement[bool]:
@@ -23,6 +23,12 @@ def file_is(*states: FileState) -> ColumnElement[bool]:
     if len(states) == 1:
         return File.state == literal_column(str(int(states[0])))
     return File.state.in_([literal_column(str(int(state))) for state in states])
+
+
+def can_be_sent() -> ColumnElement[bool]:
+    """Match files whose bytes we have: where they came from, or in the spool when the folder has let go of them."""
+    held = and_(file_is(FileState.DISPOSING, FileState.GONE), File.spool_path != literal_column("''"))
+    return or_(file_is(FileState.ACCEPTED), held)
 
 
 def is_live() -> ColumnElement[bool]:
