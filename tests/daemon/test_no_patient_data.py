@@ -149,7 +149,7 @@ class Site:
         self.incoming.mkdir(parents=True)
         (folder / "gurney.toml").write_text(CONFIGURATION.format(port=port))
         self._files = 0
-        self.ledger = Ledger(f"sqlite:///{folder / 'data' / 'ledger.sqlite3'}")
+        self.ledger = Ledger(f"sqlite:///{folder / 'data' / 'ledger.sqlite3'}", create=True)
 
     def drop(self, content: bytes) -> None:
         self._files += 1
