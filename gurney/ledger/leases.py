@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, literal_column, or_, select, update
 
 from gurney.ledger import trail
-from gurney.ledger.database import Transaction
+from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
-from gurney.ledger.models import Destination, Item, Lease
+from gurney.ledger.models import Destination, Item, Lease, Transfer
 from gurney.ledger.models.predicates import is_live, item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer.states import ItemState
@@ -52,7 +52,11 @@ class LeaseTicket:
 
 
 _LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update()
-_LOOK = select(Lease.state, Lease.fence, Lease.until).where(Lease.id == bindparam("id"))
+_LOOK = (
+    select(Lease.state, Lease.fence, Lease.until, Lease.transfer_id, Transfer.first_stored_at)
+    .outerjoin(Transfer, Transfer.id == Lease.transfer_id)
+    .where(Lease.id == bindparam("id"))
+)
 _OURS = (Lease.id == bindparam("lease"), Lease.fence == bindparam("our_fence"), is_live())
 _RENEW = update(Lease).where(*_OURS, Lease.until > bindparam("now")).values(until=bindparam("new_until"))
 _RELEASE = update(Lease).where(*_OURS).values(state="released", ended_at=bindparam("now"))
@@ -85,11 +89,15 @@ def lock_destination(tx: Transaction, destination_id: int) -> None:
         tx.conn.execute(_LOCK, {"id": destination_id})
 
 
-def assert_live(tx: Transaction, ticket: LeaseTicket) -> None:
-    """Raise :class:`LeaseLost` unless the lease is the current one and has not run out."""
+def assert_live(tx: Transaction, ticket: LeaseTicket) -> AnyRow:
+    """Raise :class:`LeaseLost` unless the lease is the current one and has not run out.
+
+    Return its row, with ``first_stored_at`` of its transfer.
+    """
     row = tx.conn.execute(_LOOK, {"id": ticket.id}).one_or_none()
     if row is None or row.state != "live" or row.fence != ticket.fence or row.until <= tx.now:
         raise LeaseLost(f"lease {ticket.id} is {'unknown' if row is None else row.state} or has run out")
+    return row
 
 
 def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> None:

@@ -76,8 +76,8 @@ def settle(
     Raises :class:`LeaseLost`, having written nothing, when the lease or any of the items is no longer the worker's.
     """
     row = destinations.lock_by_id(tx, ticket.destination_id)
-    assert_live(tx, ticket)
-    batch = _Batch(tx, ticket, row)
+    lease = assert_live(tx, ticket)
+    batch = _Batch(tx, ticket, row, lease)
     if all(settlement.plain for settlement in settlements):
         settlements = batch.store(settlements)
     if settlements:
@@ -118,8 +118,8 @@ def conclude(
 class _Batch:
     """One settlement in progress."""
 
-    def __init__(self, tx: Transaction, ticket: LeaseTicket, row: AnyRow) -> None:
-        self.tx, self.ticket, self.row = tx, ticket, row
+    def __init__(self, tx: Transaction, ticket: LeaseTicket, row: AnyRow, lease: AnyRow) -> None:
+        self.tx, self.ticket, self.row, self.lease = tx, ticket, row, lease
         self.gate: Gate = destinations.gate_of(row)
         self.tally = Tally()
         self.report = Settled()
@@ -171,6 +171,8 @@ class _Batch:
 
     def close(self) -> Settled:
         """Write what the whole group changed."""
+        if self.lease.first_stored_at is not None:
+            self.stored_transfers.discard(self.lease.transfer_id)
         if self.stored_transfers:
             self.tx.conn.execute(_FIRST_STORED, {"transfers": list(self.stored_transfers), "now": self.tx.now})
         self.tally.write(self.tx)

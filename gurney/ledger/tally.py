@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Count, CountDelta, Item
@@ -18,9 +18,6 @@ __all__ = ["WHOLE", "Tally", "discrepancies", "fold"]
 
 # Stands for all transfers of a destination, so that its total is one row and no sum over studies.
 WHOLE = 0
-
-
-_INSERT = insert(CountDelta)
 
 
 class Tally:
@@ -43,13 +40,9 @@ class Tally:
 
     def write(self, tx: Transaction) -> None:
         """Insert what changed."""
-        rows = [
-            {"destination_id": destination, "transfer_id": transfer, "state": state, "n": n}
-            for (destination, transfer, state), n in self._changes.items()
-            if n
-        ]
+        rows = [(*place, n) for place, n in self._changes.items() if n]
         if rows:
-            tx.conn.execute(_INSERT, rows)
+            tx.insert_tuples(CountDelta, ("destination_id", "transfer_id", "state", "n"), rows)
 
 
 def fold(tx: Transaction, limit: int = 5_000) -> int:
