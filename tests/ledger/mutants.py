@@ -28,25 +28,25 @@ Mutant = Callable[[Patch], None]
 
 
 def settle_without_a_live_lease(patch: Patch) -> None:
-    patch.setattr(settlement, "assert_live", lambda tx, ticket: None)
+    patch.setattr(settlement, "assert_live", _asserting(lambda row, now: True))
 
 
 def settle_after_the_lease_ran_out(patch: Patch) -> None:
-    def only_the_state(tx: Any, ticket: Any) -> None:
-        row = tx.conn.execute(leases._LOOK, {"id": ticket.id}).one()
-        if row.state != "live":
-            raise LeaseLost("gone")
-
-    patch.setattr(settlement, "assert_live", only_the_state)
+    patch.setattr(settlement, "assert_live", _asserting(lambda row, now: row.state == "live"))
 
 
 def settle_after_release(patch: Patch) -> None:
-    def only_the_time(tx: Any, ticket: Any) -> None:
-        row = tx.conn.execute(leases._LOOK, {"id": ticket.id}).one()
-        if row.until <= tx.now:
-            raise LeaseLost("gone")
+    patch.setattr(settlement, "assert_live", _asserting(lambda row, now: row.until > now))
 
-    patch.setattr(settlement, "assert_live", only_the_time)
+
+def _asserting(is_live: Callable[[Any, float], bool]) -> Callable[[Any, Any], Any]:
+    def assert_live(tx: Any, ticket: Any) -> Any:
+        row = tx.conn.execute(leases._LOOK, {"id": ticket.id}).one()
+        if not is_live(row, tx.now):
+            raise LeaseLost("gone")
+        return row
+
+    return assert_live
 
 
 def settle_without_the_fence(patch: Patch) -> None:

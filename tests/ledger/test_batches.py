@@ -161,7 +161,7 @@ def test_a_refused_sop_class_fails_without_being_asked_again(world: World) -> No
     first, *others = world.items(3, sop_class_uid=MR)
     ct = world.items(1, sop_class_uid=CT)
     claimed = world.take(instances=1)
-    world.settle(claimed, happened(EventKind.NO_CONTEXT, result=3))
+    world.settle(claimed, answered(0x0122))
     world.finish(claimed)
     assert ids_of(world.take()) == ct
     assert world.states([first, *others]) == [ItemState.FAILED] * 3
