@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import bindparam, insert, update
 
 from gurney.ledger import batches, claims, leases, operations, refusals, settlement
+from gurney.ledger.database import Transaction
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.models import Attempt, Item, Lease
 from gurney.ledger.models.idlist import among
@@ -137,11 +138,10 @@ def claim_without_raising_the_fence(patch: Patch) -> None:
 def claim_before_it_is_due(patch: Patch) -> None:
     real = batches.promote
 
-    class Later:
-        def __init__(self, tx: Any) -> None:
-            self.conn, self.now, self.upsert = tx.conn, tx.now + 3_600.0, tx.upsert
+    def promote_all(tx: Transaction, destination_id: int) -> None:
+        real(Transaction(tx.conn, tx.clock, tx.now + 3_600.0), destination_id)
 
-    patch.setattr(batches, "promote", lambda tx, destination_id: real(Later(tx), destination_id))  # type: ignore[arg-type]
+    patch.setattr(batches, "promote", promote_all)
 
 
 def claim_while_paused(patch: Patch) -> None:
