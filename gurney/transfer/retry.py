@@ -149,7 +149,10 @@ def _no_context(case: _Case) -> Decision:
     """Read why a presentation context was refused (PS3.8 9.3.3.2, table 9-18)."""
     match case.event.result:
         case 3:
-            return _failed("the peer does not support this SOP class", refuse=RefusalScope.SOP_CLASS)
+            # Believed for this syntax only: DCMTK's dcmqrscp says so of a syntax that it does not take, of a SOP class
+            # that it does, and every other instance of the class would fail untried.
+            words = "the peer does not support this SOP class, or not in this transfer syntax"
+            return _failed(words, refuse=RefusalScope.SYNTAX)
         case 4:
             return _failed("the peer does not support this transfer syntax", refuse=RefusalScope.SYNTAX)
     words = f"presentation context refused (result {case.event.result})"

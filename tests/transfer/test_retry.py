@@ -144,7 +144,7 @@ ROWS: list[Row] = [
     Row(
         "Context result 3 abstract syntax not supported",
         Event(EventKind.NO_CONTEXT, result=3),
-        FAILED | {"refuse": RefusalScope.SOP_CLASS},
+        FAILED | {"refuse": RefusalScope.SYNTAX},
     ),
     Row(
         "Context result 4 transfer syntaxes not supported",
