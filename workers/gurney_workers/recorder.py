@@ -1,7 +1,8 @@
 """Write results into the ledger while the association goes on: in groups, under the fence, by a thread of its own.
 
 A group closes after :data:`GROUP` results or :data:`SECONDS`, and at once after anything but a plain success, so that
-a destination that has gone bad is noticed before the next instance or two.
+a destination that has gone bad is noticed before the next instance or two. Where instances are tiny and come faster
+than commits are worth, groups are larger: at most one in :data:`PAUSE`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from gurney.ledger.leases import LeaseTicket
 from gurney.ledger.settlement import Settled, Settlement, conclude, settle
 from gurney.observability import get_logger
 
-__all__ = ["GROUP", "SECONDS", "Recorder"]
+__all__ = ["GROUP", "LARGEST", "PAUSE", "SECONDS", "Recorder"]
 
 GROUP = 50
 SECONDS = 1.0
+PAUSE = 0.01
+# What one transaction may hold, so that others get their turn.
+LARGEST = 200
 # A worker this far ahead of the ledger waits for it.
 _MOST_UNWRITTEN = 1_000
 _AGAIN = 0.5
@@ -43,7 +47,7 @@ class Recorder:
         self._ledger, self._ticket, self._on_lost, self._patience = ledger, ticket, on_lost, patience
         self._changed = threading.Condition()
         self._waiting: list[Settlement] = []
-        self._since = 0.0
+        self._since = self._taken_at = 0.0
         self._urgent = self._closing = False
         self.is_lost = False
         self.must_stop = False
@@ -71,7 +75,7 @@ class Recorder:
                 self._since = time.monotonic()
             self._waiting.append(settlement)
             self._urgent |= not settlement.plain
-            if self._urgent or len(self._waiting) == GROUP or len(self._waiting) == 1:
+            if self._urgent or len(self._waiting) in {1, GROUP, LARGEST}:
                 self._changed.notify_all()
 
     def conclude(self, actor: str, reason: str) -> int:
@@ -99,18 +103,29 @@ class Recorder:
     def _next_group(self) -> list[Settlement] | None:
         with self._changed:
             while not self._closing:
-                if self._is_due():
-                    group, self._waiting = self._waiting, []
-                    self._urgent = False
-                    self._changed.notify_all()
-                    return group
-                self._changed.wait(max(0.0, self._since + SECONDS - time.monotonic()) if self._waiting else None)
+                seconds = self._due_in()
+                if seconds is not None and seconds <= 0:
+                    return self._take()
+                self._changed.wait(seconds)
             return None
 
-    def _is_due(self) -> bool:
-        return bool(self._waiting) and (
-            self._urgent or len(self._waiting) >= GROUP or time.monotonic() - self._since >= SECONDS
-        )
+    def _due_in(self) -> float | None:
+        """Return the seconds until what waits is a group; None while nothing waits."""
+        if not self._waiting:
+            return None
+        if self._urgent or len(self._waiting) >= LARGEST:
+            return 0.0
+        due = self._since + SECONDS
+        if len(self._waiting) >= GROUP:
+            due = min(due, self._taken_at + PAUSE)
+        return due - time.monotonic()
+
+    def _take(self) -> list[Settlement]:
+        group, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
+        self._since = self._taken_at = time.monotonic()
+        self._urgent = any(not settlement.plain for settlement in self._waiting)
+        self._changed.notify_all()
+        return group
 
     def _patiently(self, write: Callable[[], T], unwritten: int) -> T | None:
         """Write; a ledger that can't be reached is asked again until the lease must have run out. None: it is lost."""
