@@ -5,7 +5,7 @@ Everything here is due by the ledger's own rows, so it may run twice, late, or a
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from gurney.ledger import batches, bells, destinations, trail
 from gurney.ledger.database import Ledger, Transaction
@@ -17,7 +17,7 @@ from gurney.ledger.operations import release_held
 from gurney.ledger.selection import Selection
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
-from gurney.transfer.states import ItemState
+from gurney.transfer.states import OPEN, ItemState
 
 __all__ = ["complete_quiet", "due_bells", "expire_leases"]
 
@@ -76,16 +76,16 @@ def _expire(tx: Transaction, destination_id: int) -> int:
 
 
 def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) -> list[Bell]:
-    """Note the transfers to which nothing has come for ``quiet`` seconds, and let go what waited for completion.
+    """Let go what waited until nothing had come for ``quiet`` seconds, and note the transfers that rest.
 
-    What a study or series to which instances trickle in holds back waits ``max_wait`` seconds at most. Return whom to
-    ring.
+    A transfer rests when nothing has come for that long and nothing of it is on its way. What a study or series to
+    which instances trickle in holds back waits ``max_wait`` seconds at most. Return whom to ring.
     """
     now = ledger.now()
     with ledger.read() as conn:
         resting = conn.scalars(
             select(Transfer.id)
-            .where(Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= now - quiet)
+            .where(Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= now - quiet, ~_is_under_way())
             .order_by(Transfer.last_arrival_at)
             .limit(200)
         ).all()
@@ -95,13 +95,15 @@ def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) ->
                 Item.series_id,
                 func.max(Item.created_at).label("latest"),
                 func.min(Item.created_at).label("earliest"),
+                func.max(Transfer.last_arrival_at).label("last_arrival_at"),
             )
+            .join(Transfer, Transfer.id == Item.transfer_id)
             .where(item_is(ItemState.HELD), Item.held_for.in_(["series_complete", "study_complete"]))
             .group_by(Item.transfer_id, Item.series_id)
         ).all()
-    selections = [Selection(transfer_id=transfer_id, held_for=_UNTIL_COMPLETE) for transfer_id in resting]
+    selections: list[Selection] = []
     for row in held:
-        if row.earliest <= now - max_wait:
+        if row.earliest <= now - max_wait or row.last_arrival_at <= now - quiet:
             selections.append(Selection(transfer_id=row.transfer_id, held_for=_UNTIL_COMPLETE))
         elif row.latest <= now - quiet:
             series = Selection(transfer_id=row.transfer_id, series_id=row.series_id, held_for=("series_complete",))
@@ -109,16 +111,23 @@ def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) ->
     wanted: dict[Bell, None] = {}
     for selection in selections:
         wanted |= dict.fromkeys(release_held(ledger, selection, actor)[1])
-    # Last: whoever dies before this releases once more, which changes nothing.
     for transfer_id in resting:
         ledger.transact(_complete, transfer_id, quiet, actor)
     return list(wanted)
 
 
+def _is_under_way() -> ColumnElement[bool]:
+    """Match transfers of which something is still to be sent, or held back."""
+    return exists().where(Item.transfer_id == Transfer.id, item_is(*OPEN)).correlate(Transfer)
+
+
 def _complete(tx: Transaction, transfer_id: int, quiet: float, actor: str) -> None:
     """Write one quiet period, for what it covers that none before it did; unless something came in the meantime."""
     restless = select(Transfer.__table__).where(
-        Transfer.id == transfer_id, Transfer.quiet_since.is_(None), Transfer.last_arrival_at <= tx.now - quiet
+        Transfer.id == transfer_id,
+        Transfer.quiet_since.is_(None),
+        Transfer.last_arrival_at <= tx.now - quiet,
+        ~_is_under_way(),
     )
     transfer = tx.conn.execute(restless.with_for_update()).one_or_none()
     if transfer is None:

@@ -222,7 +222,7 @@ class Watch(_Table):
 class Route(_Table):
     """A rule over what arrives."""
 
-    name: str = Field(min_length=1, max_length=200, description="What commands and logs call the rule")
+    name: str = Field(min_length=1, max_length=128, description="What commands and logs call the rule")
     when: str = Field(default="", description='A CEL expression, such as t.Modality == "CT"; empty matches everything')
     scope: Literal["study", "instance"] = Field(
         default="study", description="study: once matched, the rest of its study follows; instance: each for itself"

@@ -30,6 +30,12 @@ def reconciling(world: World, holder: str = "one") -> Iterator[list[Bell]]:
         thread.join()
 
 
+def rests(world: World) -> bool:
+    """Tell whether the one transfer has come to rest."""
+    with world.ledger.read() as conn:
+        return conn.execute(Transfer.__table__.select()).one().quiet_since is not None
+
+
 def test_due_work_is_rung_for_whoever_forgot_it(world: World) -> None:
     world.items(1)
     with reconciling(world) as rung:
@@ -59,8 +65,9 @@ def test_a_study_that_rests_is_complete_and_lets_go_of_what_waited(world: World)
     with reconciling(world):
         world.clock.pass_by(61)
         wait_until(lambda: set(world.states(ids)) == {ItemState.READY}, what="the release")
-    with world.ledger.read() as conn:
-        assert conn.execute(Transfer.__table__.select()).one().quiet_since is not None
+        assert not rests(world), "it is still on its way"
+        world.send_all()
+        wait_until(lambda: rests(world), what="the transfer's rest")
 
 
 def test_only_one_of_two_reconciles_until_it_resigns(world: World) -> None:

@@ -110,6 +110,9 @@ def test_a_transfer_to_which_nothing_comes_is_complete_once(world: World) -> Non
     assert completions(world) == []
     world.clock.pass_by(QUIET)
     complete(world)
+    assert completions(world) == [], "it is still on its way"
+    world.send_all()
+    complete(world)
     complete(world)
     assert completions(world) == [(ids[-1], 3)]
     with world.ledger.read() as conn:
@@ -118,9 +121,11 @@ def test_a_transfer_to_which_nothing_comes_is_complete_once(world: World) -> Non
 
 def test_what_comes_late_is_a_quiet_period_of_its_own(world: World) -> None:
     world.items(2)
+    world.send_all()
     world.clock.pass_by(QUIET)
     complete(world)
     (late,) = world.items(1)
+    world.send_all()
     with world.ledger.write() as tx:
         tx.conn.execute(update(Transfer).values(last_arrival_at=world.clock.time, quiet_since=None))
     complete(world)

@@ -21,6 +21,7 @@ from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.quarantine import CONFLICT
+from gurney.observability import get_logger
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
@@ -31,6 +32,8 @@ from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Held, Shelf
 
 __all__ = ["Admission", "Taken"]
+
+log = get_logger(__name__)
 
 # How often others may come between looking and writing, before we give up and look from the start.
 _TRIES: Final = 8
@@ -131,7 +134,8 @@ class Admission:
             self._write_group(found.wholes, found.refused, taken)
         except GurneyError:
             raise
-        except Exception:  # noqa: BLE001 - whatever one file's values provoke must not stop its folder
+        except Exception as error:  # whatever one file's values provoke must not stop its folder
+            log.warning("group_refused", source=self.source.name, files=len(found.wholes), exc_info=error)
             self._write_group([], found.refused, taken)
             for whole in found.wholes:
                 self._write_alone(whole, taken)
