@@ -1,18 +1,20 @@
 """Measure claims and settlements through the shipped functions, on ledgers of ten thousand to ten million items.
 
     python -m benchmarks.ledger [--sizes 10000 1000000 10000000] [--databases sqlite postgresql]
-                                [--folder DIR] [--rounds 7] [--batches 25]
+                                [--folder DIR] [--rounds 9] [--batches 20]
 
 A batch is what one worker does: claim 200 items, settle them in groups of 50, release, durably (SQLite synchronous =
 FULL; PostgreSQL fsync and synchronous_commit on; the folder must be on a disk). Half of the items stand as they
 arrived, study after study; the other half arrived from many studies at once, so that one study's items, instances and
-files lie scattered over their tables. Half of each is done already, the rest waits. Figures are medians over rounds.
-Ten million items need 25 GB in the folder and some minutes to load; everything is removed at the end.
+files lie scattered over their tables. Half of each is done already, the rest waits. Ledgers of all sizes take turns;
+figures are medians over rounds, and results/s hold the claims too. Ten million items need 25 GB in the folder and some
+minutes to load; everything is removed at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -204,7 +206,9 @@ def load(conn: Connection, shape: Shape) -> None:
     )
 
 
-def _fill(conn: Connection, model: type[Base], rows_wanted: int, /, *, of: str = "i", where: str = "", **columns: str) -> None:
+def _fill(
+    conn: Connection, model: type[Base], rows_wanted: int, /, *, of: str = "i", where: str = "", **columns: str
+) -> None:
     """Insert n rows: the columns given as SQL over i (the row) and t (its transfer), the others as the model has it."""
     if "id" in model.__table__.columns:
         columns.setdefault("id", "i")
@@ -219,7 +223,7 @@ def _fill(conn: Connection, model: type[Base], rows_wanted: int, /, *, of: str =
         numbers, rows = "", f"(SELECT i, {of} AS t FROM generate_series(1, {rows_wanted}::bigint) AS n(i)) AS rows"
     conn.execute(
         text(
-            f"INSERT INTO {model.__table__.name} ({', '.join(columns)}) "
+            f"INSERT INTO {model.__tablename__} ({', '.join(columns)}) "
             f"{numbers} SELECT {', '.join(columns.values())} FROM {rows} {f'WHERE {where}' if where else ''}".replace(
                 ":", "\\:"
             )
@@ -241,6 +245,7 @@ def sqlite(folder: Path, shape: Shape) -> Iterator[str]:
             load(conn, shape)
             conn.commit()
         engine.dispose()
+        os.sync()  # or the kernel would write out what was loaded while we measure
         yield url
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
@@ -263,6 +268,7 @@ def postgresql(cluster: PostgreSql, shape: Shape) -> Iterator[str]:
             conn.execute(text("VACUUM ANALYZE"))
             conn.execute(text("CHECKPOINT"))
         engine.dispose()
+        os.sync()
         yield url
     finally:
         cluster.drop_database(url)
@@ -322,22 +328,48 @@ def restock(ledger: Ledger, destination_id: int) -> None:
         tx.conn.execute(text(f"UPDATE item SET state = {ItemState.READY:d}, settled_at = NULL WHERE {sent}"))
 
 
-def measure(url: str, shape: Shape, rounds: int, batches: int) -> dict[str, Figures]:
-    """Work on both halves in turns."""
-    ledger = Ledger(url)
-    figures = {layout: Figures() for layout in LAYOUTS}
-    per_round = min(batches, shape.studies // 4)
-    left = dict.fromkeys(LAYOUTS, shape.studies // 2)
-    for number in range(-1, rounds):
+class Subject:
+    """One filled ledger and what was measured on it."""
+
+    def __init__(self, url: str, shape: Shape, batches: int) -> None:
+        self.ledger, self.shape = Ledger(url), shape
+        self.batches = min(batches, shape.studies // 4)
+        self.left = dict.fromkeys(LAYOUTS, shape.studies // 2)
+        self.figures = {layout: Figures() for layout in LAYOUTS}
+
+    def round(self, *, counts: bool) -> None:
+        """Work on both halves; the first rounds, which fill caches and compile statements, don't count."""
         for destination_id, layout in enumerate(LAYOUTS, 1):
-            if left[layout] < per_round:
-                restock(ledger, destination_id)
-                left[layout] = shape.studies // 2
-            left[layout] -= per_round
-            # The first round fills caches and compiles statements.
-            work(ledger, layout, per_round, figures[layout] if number >= 0 else Figures())
-    ledger.dispose()
-    return figures
+            if self.left[layout] < self.batches:
+                restock(self.ledger, destination_id)
+                self.left[layout] = self.shape.studies // 2
+            self.left[layout] -= self.batches
+            work(self.ledger, layout, self.batches, self.figures[layout] if counts else Figures())
+
+
+def measure(subjects: list[Subject], rounds: int) -> None:
+    """Let ledgers of all sizes take turns, so that whatever else this machine does hits them alike."""
+    for number in range(-2, rounds):
+        for subject in subjects:
+            subject.round(counts=number >= 0)
+
+
+def report(database: str, subjects: list[Subject]) -> bool:
+    """Print the figures of one database; tell whether all bars are met."""
+    met = True
+    for layout in LAYOUTS:
+        smallest = subjects[0].figures[layout].claim_ms
+        for subject in subjects:
+            figures, bar = subject.figures[layout], BARS[database, layout]
+            growth = figures.claim_ms / smallest
+            met &= figures.rate >= bar and growth <= FLAT
+            print(
+                f"{database:10}  {layout:11}  {subject.shape.items:>10,} items  {figures.rate:>7,.0f} results/s "
+                f"= {figures.rate / bar:4.2f} x bar  claim {figures.claim_ms:5.2f} ms = {growth:4.2f} x smallest "
+                f"(bar {FLAT})  settle {figures.settle_ms:5.2f} ms",
+                flush=True,
+            )
+    return met
 
 
 def main() -> int:
@@ -346,36 +378,26 @@ def main() -> int:
     options.add_argument("--sizes", nargs="+", type=int, default=[10_000, 1_000_000, 10_000_000], help="items")
     options.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     options.add_argument("--folder", type=Path, help="where the ledgers are made; on a disk")
-    options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--batches", type=int, default=25, help="batches of 200 items in one round")
+    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--batches", type=int, default=20, help="batches of 200 items in one round")
     chosen = options.parse_args()
     met = True
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gurney-bench-", dir=chosen.folder)))
-        folder.chmod(0o711)  # PostgreSQL runs as another user
-        for database in chosen.databases:
+    for database in chosen.databases:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gurney-bench-", dir=chosen.folder)))
+            folder.chmod(0o711)  # PostgreSQL runs as another user
             if database == "postgresql":
                 (folder / "cluster").mkdir()
                 cluster = PostgreSql(folder / "cluster")
                 cluster.create_cluster()
                 stack.enter_context(cluster)
-            smallest: dict[str, float] = {}
-            for items in sorted(chosen.sizes):
-                shape, begun = Shape(items), time.perf_counter()
+            subjects = []
+            for shape in map(Shape, sorted(chosen.sizes)):
                 made = sqlite(folder, shape) if database == "sqlite" else postgresql(cluster, shape)
-                with made as url:
-                    loaded = time.perf_counter() - begun
-                    for layout, figures in measure(url, shape, chosen.rounds, chosen.batches).items():
-                        growth = figures.claim_ms / smallest.setdefault(layout, figures.claim_ms)
-                        bar = BARS[database, layout]
-                        met &= figures.rate >= bar and growth <= FLAT
-                        print(
-                            f"{database:10} {items:>10,} items  {layout:11} {figures.rate:>8,.0f} results/s "
-                            f"(bar {bar:,}: {figures.rate / bar:.2f})  claim {figures.claim_ms:6.2f} ms "
-                            f"(x {growth:.2f}, bar {FLAT})  settle {figures.settle_ms:6.2f} ms  "
-                            f"[loaded in {loaded:.0f} s]",
-                            flush=True,
-                        )
+                subjects.append(Subject(stack.enter_context(made), shape, chosen.batches))
+                stack.callback(subjects[-1].ledger.dispose)
+            measure(subjects, chosen.rounds)
+            met &= report(database, subjects)
     return 0 if met else 1
 
 
