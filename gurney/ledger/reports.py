@@ -366,6 +366,7 @@ def item_trail(conn: Connection, item_id: int) -> list[Report]:
             "outcome": Outcome(row.outcome).name.lower(),
             "status": None if row.status is None else f"{row.status:04X}",
             "words": row.words,
+            "comment": row.comment,
             "bytes": row.bytes_sent,
             "seconds": row.seconds,
             "settled_at": row.settled_at,

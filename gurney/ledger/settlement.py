@@ -149,7 +149,7 @@ class _Batch:
         changes: list[dict[str, object]] = []
         for settlement in settlements:
             item = items[settlement.item_id]
-            if self._is_settled(item):
+            if self._was_settled(item):
                 continue
             destination = self.gate.history(
                 duplicate_ok=self.row.duplicate_ok,
@@ -161,7 +161,7 @@ class _Batch:
             self.gate = breaker.apply(self.gate, decision, settlement.item_id, self.tx.now, uniform=uniform)
             self._note(item, decision)
             attempts.append((settlement, decision.outcome, decision.words))
-            if item.state == ItemState.RUNNING or decision.state in _STORED:
+            if self._may_change(item, decision):
                 changes.append(self._change(item, history, settlement.event, decision))
             if decision.refund:
                 self._flush(changes)
@@ -188,15 +188,19 @@ class _Batch:
                 raise LeaseLost(f"item {item_id} is gone from the ledger")
         return items
 
-    def _is_settled(self, item: AnyRow) -> bool:
-        """Whether an earlier try of this very settlement was committed; raises unless the item is ours to settle."""
-        if item.settled is not None:
-            return True
+    def _was_settled(self, item: AnyRow) -> bool:
+        """Whether an earlier try of this very settlement was committed."""
+        return item.settled is not None
+
+    def _may_change(self, item: AnyRow, decision: Decision) -> bool:
+        """Whether the item is still ours to change; that there was an attempt is written in any case.
+
+        An operator may have cancelled it while it was on the wire: then stored is stored, and the rest is as the
+        operator said. If it was retried and claimed again since, it is that claim's.
+        """
         if item.fence != self.ticket.fence:
-            raise LeaseLost(f"item {item.id} has been claimed again under fence {item.fence}")
-        # Ours, unless an operator cancelled it (and perhaps retried) while it was on the wire: then what the peer
-        # answered is recorded, and stored is stored.
-        return False
+            return False
+        return item.state == ItemState.RUNNING or decision.state in _STORED
 
     def _note(self, item: AnyRow, decision: Decision) -> None:
         self.report.abort |= decision.abort
@@ -262,6 +266,7 @@ class _Batch:
                 int(outcome),
                 settlement.event.status,
                 words[:400],
+                _legible(settlement.event.comment),
                 settlement.bytes_sent,
                 settlement.seconds,
                 self.tx.now,
@@ -324,6 +329,7 @@ _ATTEMPT = (
     "outcome",
     "status",
     "words",
+    "comment",
     "bytes_sent",
     "seconds",
     "settled_at",
@@ -338,6 +344,11 @@ _FIRST_STORED = (
 def _is_given_back(decision: Decision) -> bool:
     """Whether the attempt says nothing of the item or the destination: it was never made, or ended by us."""
     return decision.effect is Effect.NONE and not decision.charge
+
+
+def _legible(comment: str) -> str:
+    """Cut a peer's Error Comment to its length, without what columns and terminals don't take (PS3.5 6.2, LO)."""
+    return "".join(char for char in comment if char.isprintable())[:64]
 
 
 def _history(item: AnyRow) -> ItemHistory:

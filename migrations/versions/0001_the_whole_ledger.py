@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.SmallInteger(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("words", sa.String(length=400), nullable=False),
+        sa.Column("comment", sa.String(length=64), nullable=False),
         sa.Column("bytes_sent", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Float(precision=53), nullable=False),
         sa.Column("settled_at", sa.Float(precision=53), nullable=False),

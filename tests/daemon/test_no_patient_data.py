@@ -33,6 +33,7 @@ PLANTED = re.compile(
 PEER_SAYS = f"no room for {NAME} {PATIENT_ID}"
 # Where people look patients up, and what the modality called its files.
 ALLOWED = {
+    ("attempt", "comment"),  # what the peer said, for whoever looks at one item's trail
     ("file", "path"),
     ("series", "series_description"),
     ("study", "accession_number"),

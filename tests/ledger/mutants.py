@@ -59,11 +59,11 @@ def settle_without_the_fence(patch: Patch) -> None:
         .returning(Item.id, Item.transfer_id)
     )
     patch.setattr(settlement, "_STORE", stored)
-    patch.setattr(settlement._Batch, "_is_settled", lambda self, item: item.settled is not None)
+    patch.setattr(settlement._Batch, "_may_change", lambda self, item, decision: True)
 
 
 def settle_twice(patch: Patch) -> None:
-    patch.setattr(settlement._Batch, "_is_settled", lambda self, item: False)
+    patch.setattr(settlement._Batch, "_was_settled", lambda self, item: False)
     patch.setattr(settlement._Batch, "_insert_attempts", _insert_or_ignore)
 
 

@@ -223,16 +223,21 @@ def test_a_lease_that_has_run_out_settles_nothing_though_nobody_took_it(world: W
     assert world.states(ids) == [S.RUNNING]
 
 
-def test_a_group_with_an_item_of_somebody_else_is_not_written_at_all(world: World) -> None:
+@pytest.mark.parametrize("event", [OK, answered(0xA900)])
+def test_an_item_that_was_claimed_again_is_its_new_holders(world: World, event: Event) -> None:
+    """An operator cancels and retries what is on the wire: the attempt is told, the item left, the group not lost."""
     world.destination(max_associations=2)
-    mine = world.items(1, study="1")
-    theirs = world.items(1, study="2")
-    first, second = world.take(), world.take()
-    with pytest.raises(LeaseLost):
-        world.settle(first, dict.fromkeys(mine + theirs, OK))
-    assert world.states(mine + theirs) == [S.RUNNING] * 2
-    assert world.attempts(mine[0]) == []
-    world.settle(second)
+    kept, taken = world.items(2, study="1")
+    first = world.take()
+    world.settle(first, {kept: OK})
+    operations.cancel(world.ledger, Selection(), "somebody")
+    operations.retry(world.ledger, Selection(states=(S.CANCELLED,)), "somebody")
+    second = world.take()
+    world.settle(first, {taken: event})
+    assert world.states([kept, taken]) == [S.DONE, S.RUNNING]
+    assert [attempt.fence for attempt in world.attempts(taken)] == [first.ticket.fence]
+    world.settle(second, {taken: OK})
+    assert world.states([taken]) == [S.DONE]
 
 
 def test_an_unknown_item_is_not_settled(world: World) -> None:

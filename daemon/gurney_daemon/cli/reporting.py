@@ -153,7 +153,7 @@ def _attempt_rows(trail: list[Report], now: float) -> Iterator[tuple[object, ...
             attempt["bytes"],
             f"{attempt['seconds']:.3f}",
             attempt["fence"],
-            attempt["words"],
+            f"{attempt['words']} ({attempt['comment']})" if attempt["comment"] else attempt["words"],
         )
 
 

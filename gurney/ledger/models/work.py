@@ -235,6 +235,7 @@ class Attempt(Base):
     outcome: Mapped[int] = mapped_column(Code)
     status: Mapped[int | None] = mapped_column()
     words: Mapped[str] = mapped_column(String(400), default="")
+    comment: Mapped[str] = mapped_column(String(64), default="")  # the peer's own words: they may name a patient
     bytes_sent: Mapped[int] = mapped_column(BigInteger, default=0)
     seconds: Mapped[float] = mapped_column(LedgerTime, default=0.0)
     settled_at: Mapped[float] = mapped_column(LedgerTime)

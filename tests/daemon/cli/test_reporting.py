@@ -152,6 +152,7 @@ def test_the_trail_of_an_item(desk: Desk, ids: list[int]) -> None:
         "endpoint": "pacs:104",
         "outcome": "permanent",
         "status": "A900",
+        "comment": "",
         "bytes": 1_000,
         "seconds": 0.01,
     }
