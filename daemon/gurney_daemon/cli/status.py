@@ -110,6 +110,13 @@ def _why(state: dict[str, Any]) -> str:
         return f"paused by {state['paused_by']}"
     if state["hold_reason"]:
         return str(state["hold_reason"])
-    if not state["last_error"]:
+    if not state["last_error"] or _is_over(state):
         return ""
     return f"{state['last_error']} ({duration(state['last_error_seconds'])} ago)"
+
+
+def _is_over(state: dict[str, Any]) -> bool:
+    """Tell whether the last error is history: something was stored since, and nothing waits or failed."""
+    success = state["last_success_seconds"]
+    troubled = state["retry"] + state["failed"] + state["dead"]
+    return state["state"] == "closed" and not troubled and success is not None and success < state["last_error_seconds"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from gurney.ledger import workers
 from gurney.ledger.database import Ledger
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState
+from gurney_daemon.cli.status import _why
 from tests.daemon.cli.desk import Desk
 from tests.ledger.world import happened
 from tests.services.brokers import RedisServer
@@ -179,3 +181,21 @@ def test_postgresql(postgresql_desk: Desk) -> None:
     answer = postgresql_desk("status", "--json")
     assert answer.json["services"]["ledger"] == {"ok": True, "kind": "postgresql", "draining": False, "error": ""}
     assert answer.json["destinations"]["archive"]["ready"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ""),
+        ({"state": "open"}, "refused (3 min ago)"),
+        ({"retry": 1}, "refused (3 min ago)"),
+        ({"failed": 1}, "refused (3 min ago)"),
+        ({"last_success_seconds": 200.0}, "refused (3 min ago)"),
+        ({"last_success_seconds": None}, "refused (3 min ago)"),
+        ({"paused_by": "ann"}, "paused by ann"),
+    ],
+)
+def test_an_error_that_is_over_is_not_told_of_a_healthy_destination(changed: dict[str, Any], told: str) -> None:
+    over = {"state": "closed", "retry": 0, "failed": 0, "dead": 0, "hold_reason": "", "paused_by": ""}
+    over |= {"last_error": "refused", "last_error_seconds": 180.0, "last_success_seconds": 60.0}
+    assert _why(over | changed) == told
