@@ -44,7 +44,7 @@ def suggest(word: str, known: list[str]) -> str:
     near = get_close_matches(word, known, n=1)
     if near:
         return f'Did you mean "{near[0]}"?'
-    return f"Known here: {', '.join(known)}." if known else "There is none."
+    return f"Known here: {', '.join(dict.fromkeys(known))}." if known else "There is none."
 
 
 def label(path: KeyPath, values: Mapping[str, Any]) -> str:

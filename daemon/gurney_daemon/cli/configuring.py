@@ -41,9 +41,13 @@ def check_settings(
         for problem in problems:
             typer.echo(str(problem))
         warnings = sum(not problem.is_error for problem in problems)
-        typer.echo(f"{len(problems) - warnings} errors, {warnings} warnings", err=True)
+        typer.echo(f"{_several(len(problems) - warnings, 'error')}, {_several(warnings, 'warning')}", err=True)
     if bad:
         raise typer.Exit(2)
+
+
+def _several(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="JSON, not TOML.")) -> None:
