@@ -17,6 +17,7 @@ from gurney.ledger.models import (
     Attempt,
     Completion,
     Destination,
+    File,
     Instance,
     Item,
     Lease,
@@ -29,7 +30,7 @@ from gurney.ledger.tally import discrepancies
 from gurney.pacs.testing import FakePacs
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
-from gurney.transfer.states import OPEN, ItemState, Outcome
+from gurney.transfer.states import OPEN, FileState, ItemState, Outcome
 from tests.faults import instances
 from tests.services import wait_until
 
@@ -103,6 +104,11 @@ class Books:
     def states(self, destination: str = "") -> Counter[ItemState]:
         """Count the items in each state."""
         return Counter(item.state for item in self.items(destination))
+
+    def files(self) -> Counter[FileState]:
+        """Count the files in each state."""
+        with self.ledger.read() as conn:
+            return Counter(FileState(state) for state in conn.scalars(select(File.state)))
 
     def attempts(self, sop_instance_uid: str = "", destination: str = "") -> list[Entry]:
         """List the attempts, of one instance or of all, in the order in which they were settled."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +32,11 @@ _START, _END = 60.0, 60.0
 class Peer(Protocol):
     """Whatever listens for DICOM on loopback."""
 
-    ae_title: str
-    port: int
+    @property
+    def ae_title(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
 
 
 def remote(peer: Peer, name: str = "pacs", **keys: Any) -> dict[str, Any]:

@@ -1,0 +1,18 @@
+"""Services that serve a whole module of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services import require
+from tests.services.brokers import RedisServer
+
+
+@pytest.fixture(scope="module")
+def redis_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis without persistence."""
+    require("redis-server")
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
