@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import insert, select, update
 
@@ -99,7 +99,7 @@ class _Group:
                 fresh.append(arrival)
             elif arrival.same:
                 self._check_matches(newest.study_id, arrival)
-                self._accept(arrival, newest.id, newest.study_id, newest.series_id, "duplicate")
+                self._accept(_kept_unless_routed(arrival), newest.id, newest.study_id, newest.series_id, "duplicate")
             elif before is not None and before.instance_id == newest.id and self._untouched(newest.id):
                 self._rewrite(arrival, newest)
             else:
@@ -299,6 +299,16 @@ class _Group:
                 matched.add(route)
                 self.tx.conn.execute(insert(StudyRoute).values(study_id=study_id, route=route, matched_at=self.tx.now))
                 self.new_matches.setdefault(study_id, {})[route] = arrival
+
+
+def _kept_unless_routed(arrival: Arrival) -> Arrival:
+    """Keep another file of a known instance where this door's rules failed, or sent it nowhere.
+
+    The instance may be everywhere that another door wanted it, but that says nothing of what this one was to do.
+    """
+    if arrival.decision.state is Routing.ROUTED:
+        return arrival
+    return replace(arrival, file=replace(arrival.file, after="keep"))
 
 
 def _content(instance: InstanceFacts) -> dict[str, object]:

@@ -17,11 +17,12 @@ from gurney.ledger.operations import release_held
 from gurney.ledger.selection import Selection
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
-from gurney.transfer.states import OPEN, ItemState
+from gurney.transfer.states import ItemState
 
 __all__ = ["complete_quiet", "due_bells", "expire_leases"]
 
 _UNTIL_COMPLETE = ("series_complete", "study_complete")
+_UNDER_WAY = (ItemState.READY, ItemState.RUNNING, ItemState.RETRY)
 
 
 def due_bells(ledger: Ledger) -> list[Bell]:
@@ -108,17 +109,17 @@ def complete_quiet(ledger: Ledger, quiet: float, max_wait: float, actor: str) ->
         elif row.latest <= now - quiet:
             series = Selection(transfer_id=row.transfer_id, series_id=row.series_id, held_for=("series_complete",))
             selections.append(series)
+    for transfer_id in resting:
+        ledger.transact(_complete, transfer_id, quiet, actor)
     wanted: dict[Bell, None] = {}
     for selection in selections:
         wanted |= dict.fromkeys(release_held(ledger, selection, actor)[1])
-    for transfer_id in resting:
-        ledger.transact(_complete, transfer_id, quiet, actor)
     return list(wanted)
 
 
 def _is_under_way() -> ColumnElement[bool]:
-    """Match transfers of which something is still to be sent, or held back."""
-    return exists().where(Item.transfer_id == Transfer.id, item_is(*OPEN)).correlate(Transfer)
+    """Match transfers of which something is still to be sent. What is held back waits for this very rest."""
+    return exists().where(Item.transfer_id == Transfer.id, item_is(*_UNDER_WAY)).correlate(Transfer)
 
 
 def _complete(tx: Transaction, transfer_id: int, quiet: float, actor: str) -> None:

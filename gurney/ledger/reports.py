@@ -36,7 +36,7 @@ from gurney.ledger.models.predicates import file_is, is_live, item_is
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import WHOLE
 from gurney.transfer import breaker
-from gurney.transfer.states import FileState, ItemState, Outcome, Priority
+from gurney.transfer.states import FileState, ItemState, Outcome, Priority, Routing
 
 __all__ = [
     "destination_names",
@@ -221,6 +221,12 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
         .join(Instance, Instance.id == Conflict.instance_id)
         .where(Instance.study_id == study.id, Conflict.state == "open")
     )
+    unrouted = conn.execute(
+        select(Instance.routing, Instance.routing_detail, func.count().label("n"))
+        .where(Instance.study_id == study.id, Instance.routing != int(Routing.ROUTED))
+        .group_by(Instance.routing, Instance.routing_detail)
+        .order_by(Instance.routing, Instance.routing_detail)
+    ).all()
     return {
         "study_instance_uid": study_instance_uid,
         "instances": sum(row.n for row in series),
@@ -229,6 +235,10 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
             for row in series
         ],
         "open_conflicts": conflicts or 0,
+        "not_routed": [
+            {"routing": Routing(row.routing).name.lower(), "why": row.routing_detail, "instances": row.n}
+            for row in unrouted
+        ],
         "destinations": reached,
         "transfers": [{"id": row.id, "destination": row.name, "generation": row.generation} for row in transfers],
     }

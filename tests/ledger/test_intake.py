@@ -82,6 +82,21 @@ def test_the_same_data_set_again_adds_no_item(world: World) -> None:
     assert len(items(world)) == 1
 
 
+@pytest.mark.parametrize(
+    ("state", "after"), [(Routing.ROUTED, "delete"), (Routing.ERROR, "keep"), (Routing.NO_ROUTE, "keep")]
+)
+def test_a_copy_goes_only_where_its_own_door_has_sent_it(world: World, state: Routing, after: str) -> None:
+    world.destination()
+    first = arrival(world, 1, decided(to()))
+    take(world, first)
+    facts = dataclasses.replace(first.file, path=b"/in/copy", after="delete")
+    sends = [to()] if state is Routing.ROUTED else []
+    decision = decided(*sends, state=state)
+    take(world, dataclasses.replace(first, file=facts, decision=decision, twin=1, same=True))
+    with world.ledger.read() as conn:
+        assert conn.scalar(select(File.after).where(File.path == b"/in/copy")) == after
+
+
 def test_what_was_known_when_the_rules_were_asked_must_still_be_so(world: World) -> None:
     world.destination()
     take(world, arrival(world, 1, decided(to(), matched=FOLLOW)))

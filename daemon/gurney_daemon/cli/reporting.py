@@ -172,6 +172,9 @@ def show_study(
         print_json(report)
         return
     typer.echo(f"study {study}: {report['instances']} instances in {len(report['series'])} series")
+    for told in report["not_routed"]:
+        why = f": {told['why']}" if told["why"] else ""
+        typer.echo(f"{told['instances']} {told['routing'].replace('_', ' ')}{why}")
     if report["open_conflicts"]:
         typer.echo(f"{report['open_conflicts']} instances came again with another content: somebody must decide")
     newest = {transfer["destination"]: transfer for transfer in report["transfers"]}

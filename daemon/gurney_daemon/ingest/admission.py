@@ -19,10 +19,10 @@ from gurney.ledger import intake
 from gurney.ledger.arrivals import Arrival, FileFacts, Twin, matched_routes, twins
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.errors import StaleRead
-from gurney.ledger.forwarding import Bell
+from gurney.ledger.forwarding import Bell, words
 from gurney.ledger.quarantine import CONFLICT
 from gurney.observability import get_logger
-from gurney.transfer.states import FileState
+from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
 from gurney_daemon.ingest.reading import Facts, opened, read_header
@@ -162,6 +162,9 @@ class Admission:
                 # Another door has brought the same instance or study in between: look again.
                 if not last:
                     raise
+        for rules, n in Counter(_routing_error(arrival) for arrival in arrivals).items():
+            if rules:
+                log.warning("routing_failed", source=self.source.name, instances=n, rules=rules)
         taken.arrivals.extend(arrivals)
         taken.counts.update(report.counts)
         taken.conflicts.extend(report.conflicts)
@@ -236,3 +239,8 @@ class Admission:
             digest=held.digest,
             after=self.source.after,
         )
+
+
+def _routing_error(arrival: Arrival) -> str:
+    """Say which rules failed and why, in words without values; empty where none did."""
+    return words(arrival.decision) if arrival.decision.state is Routing.ERROR else ""

@@ -36,6 +36,7 @@ def test_a_study_is_the_contract_and_more(desk: Desk) -> None:
         "instances": 4,
         "series": [{"series_instance_uid": "1.2.3.1", "modality": "", "instances": 4}],
         "open_conflicts": 0,
+        "not_routed": [],
         "destinations": {"archive": counted(done=1, warned=1, failed=1, ready=1)},
         "transfers": [{"id": 1, "destination": "archive", "generation": 1}],
     }
