@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.conftest import make_site
 from tests.services import require
 from tests.services.brokers import RedisServer
+
+__all__ = ["make_site", "redis_for_module"]
 
 
 @pytest.fixture(scope="module")

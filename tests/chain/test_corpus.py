@@ -70,7 +70,9 @@ def afterwards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     with ExitStack() as stack:
         ledger_url, broker_url = _services(request, stack)
         archives = Archives(folder, stack)
-        remotes = [remote(service, name) for name, (_, service) in archives.running.items()]
+        # One association for each study, as it is by default, or for whatever is due.
+        shape = "study" if request.param == "embedded" else "batch"
+        remotes = [remote(service, name, association=shape) for name, (_, service) in archives.running.items()]
         site = Site(folder / "site", remotes, ledger_url=ledger_url, broker_url=broker_url)
         stack.callback(site.close)
         site.start()

@@ -148,6 +148,10 @@ class Site:
         except (psutil.Error, OSError):
             return False
 
+    def wait_until_ended(self) -> None:
+        """Wait until no process of this site is left."""
+        wait_until(lambda: not self.processes(), _END, f"{self.processes()} to end with their parent")
+
     def close(self) -> None:
         """End in good order what runs, then make sure that nothing of it is left."""
         try:
@@ -155,7 +159,7 @@ class Site:
                 one.terminate()
             for one in self.started:
                 one.stop()
-            wait_until(lambda: not self.processes(), _END, f"{self.processes()} to end with their parent")
+            self.wait_until_ended()
         finally:
             for process in self.processes():
                 with suppress(psutil.NoSuchProcess):

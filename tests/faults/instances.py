@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-__all__ = ["CT", "Instance", "drop", "make_study"]
+__all__ = ["CT", "Instance", "digest_of", "drop", "make_study"]
 
 _WRITTEN_AT = 1_700_000_000
 
@@ -71,7 +71,12 @@ def _instance(number: int, study: str, series: str, frame: str, sop_class_uid: s
     file = io.BytesIO()
     pydicom.dcmwrite(file, dataset, enforce_file_format=True)
     part10 = file.getvalue()
-    # PS3.10 7.1: preamble, "DICM", then the meta header whose first element says how long the rest of it is.
-    offset = 132 + 12 + int.from_bytes(part10[140:144], "little")
-    digest = hashlib.sha256(part10[offset:]).hexdigest()
-    return Instance(str(dataset.SOPInstanceUID), study, part10, digest)
+    return Instance(str(dataset.SOPInstanceUID), study, part10, digest_of(part10))
+
+
+def digest_of(part10: bytes) -> str:
+    """Return the SHA-256 of the data set in a Part 10 file.
+
+    It lies behind preamble, "DICM" and a meta header whose first element says how long the rest of it is (PS3.10 7.1).
+    """
+    return hashlib.sha256(part10[132 + 12 + int.from_bytes(part10[140:144], "little") :]).hexdigest()

@@ -11,7 +11,6 @@ from tests.faults.conftest import MakeSite
 from tests.faults.harness import Gurney, remote
 from tests.faults.instances import Instance, make_study
 from tests.faults.steps import STEPS, Step
-from tests.services import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
@@ -46,6 +45,8 @@ def test_whatever_dies_in_a_batch_nothing_is_lost(step: Step, make_site: MakeSit
         site.books.wait_until_stored(len(sent))
     site.books.wait_until_complete()
     check(site.books, sent, account_of(pacs))
+    assert {line.attempts for line in site.books.items()} == {0}, "a death charges nobody"
+    assert "standby" not in {event["state"] for event in up.events("watch_state")}, "the folder is taken up at once"
     assert len(site.books.leases("lost")) >= 2, "the worker's deaths must have cost a lease each"
 
 
@@ -58,7 +59,7 @@ def test_a_supervisor_that_dies_leaves_nothing_running_and_its_next_life_goes_on
     study = make_study(6)
     with step(site, pacs, study):
         up.kill()
-    wait_until(lambda: not site.processes(), 60, "everything to end with its supervisor")
+    site.wait_until_ended()
     site.start()
     site.books.wait_until_stored(len(study))
     site.books.wait_until_complete()
