@@ -180,7 +180,9 @@ def _seek(*, begun: bool, one_priority: bool, canary: _Canary | None) -> AnySele
         case _Canary.OTHER_STUDY:
             seek = seek.where(Item.transfer_id != its_study)
         case _Canary.NEVER_FAILED:
-            seek = seek.where(Item.transfer_id == its_study, Item.last_failed_at.is_(None))
+            seek = seek.where(
+                Item.transfer_id == its_study, Item.id != bindparam("avoid"), Item.last_failed_at.is_(None)
+            )
         case _Canary.OTHER_ITEM:
             seek = seek.where(Item.id != bindparam("avoid"))
     return seek
