@@ -322,10 +322,12 @@ class LedgerMachine(RuleBasedStateMachine):
             refused = self.is_refused(hand, lambda: self.world.settle(hand.claim, results))
         if refused:
             return False
-        self.note_charges(seen)
+        self.note_charges(hand, seen)
         for item in fresh:
             before, after = seen[item]
-            if results[item] == OK:
+            if before.fence != hand.claim.ticket.fence:  # cancelled, retried and claimed again while it was on the wire
+                assert before == after, "what another holds was changed"
+            elif results[item] == OK:
                 assert after.state == S.DONE, "stored is stored"
             elif before.state == S.CANCELLED:
                 assert after.state in {S.CANCELLED, *STORED}
@@ -388,10 +390,10 @@ class LedgerMachine(RuleBasedStateMachine):
                     assert after.crash_suspect == before.crash_suspect + 1
                     assert (after.state == S.FAILED) == (before.crash_suspect == ALONE_AFTER + 1) or not alone
 
-    def note_charges(self, seen: dict[int, tuple[AnyRow, AnyRow]]) -> None:
+    def note_charges(self, hand: Hand, seen: dict[int, tuple[AnyRow, AnyRow]]) -> None:
         """Book what was decided: charges of what was the worker's own, and what was given back."""
         for item, decision in self.decisions:
-            if seen[item][0].state == S.RUNNING:
+            if seen[item][0].lease_id == hand.claim.ticket.id:
                 self.charged[item] += decision.charge
             for refunded in decision.refund:
                 self.charged[refunded] = max(0, self.charged[refunded] - 1)
