@@ -66,7 +66,7 @@ def main() -> None:
     """Run a command; say in one line what went wrong, without a traceback."""
     try:
         # Typer ends the process itself: with 2 after wrong usage, with 1 when interrupted.
-        app()
+        app(prog_name="gurney")
     except ConfigError as error:
         _fail(error, 2)
     except GurneyError as error:

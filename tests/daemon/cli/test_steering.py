@@ -45,7 +45,7 @@ def test_resend_makes_a_generation_and_leaves_history(desk: Desk) -> None:
 
 def test_resend_of_what_has_no_file_left_leaves_nothing_behind(desk: Desk) -> None:
     desk.world.items(1, study="1.2.3")
-    desk.world.change(File, 1, state=int(FileState.GONE))
+    desk.world.change(File, 1, state=int(FileState.GONE), spool_path="")
     answer = desk("resend", "--study", "1.2.3", "--to", "archive")
     assert answer.code == 1
     assert "no file of study 1.2.3 is left here" in answer.err
