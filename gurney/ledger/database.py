@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, Row, Select, create_engine, event, make_url
@@ -60,12 +61,15 @@ class Transaction:
         """Insert many rows of plain values in the order of ``columns``.
 
         SQLAlchemy's own way looks at each value of each row by name: with fifty results a commit that is half the work.
+        One statement takes all rows: for PostgreSQL each would be a message, and at each SQLite's driver would give
+        Python's lock to the thread that sends, and wait to have it back.
         """
-        statement = _insertion(model, columns, self.conn.dialect)
         if self.conn.dialect.name == "postgresql":
-            self.conn.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+            arrays = tuple(list(column) for column in zip(*rows, strict=True))
+            self.conn.exec_driver_sql(_insertion_of_arrays(model, columns, self.conn.dialect), arrays)
         else:
-            self.conn.exec_driver_sql(statement, list(rows))
+            values = tuple(chain.from_iterable(rows))
+            self.conn.exec_driver_sql(_insertion_of_rows(model, columns, len(rows)), values)
 
     @property
     def locks_rows(self) -> bool:
@@ -73,14 +77,19 @@ class Transaction:
         return self.conn.dialect.name != "sqlite"
 
 
-@cache
-def _insertion(model: type[Base], columns: tuple[str, ...], dialect: Dialect) -> str:
-    """Write an INSERT of one row, or for PostgreSQL, where each row would be a message, of columns as arrays."""
+# As many as groups have sizes; SQLite's driver keeps those prepared that are used most.
+@lru_cache(256)
+def _insertion_of_rows(model: type[Base], columns: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
     into = f"INSERT INTO {model.__tablename__} ({', '.join(columns)})"
-    if dialect.name != "postgresql":
-        return f"{into} VALUES ({', '.join('?' * len(columns))})"
+    return f"{into} VALUES {', '.join([row] * count)}"
+
+
+@cache
+def _insertion_of_arrays(model: type[Base], columns: tuple[str, ...], dialect: Dialect) -> str:
     types = [model.__table__.c[name].type.compile(dialect) for name in columns]
     arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    into = f"INSERT INTO {model.__tablename__} ({', '.join(columns)})"
     return f"{into} SELECT * FROM unnest({arrays})"  # noqa: S608 - names of our own columns
 
 

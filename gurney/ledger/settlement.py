@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import bindparam, case, select, update
+from sqlalchemy import bindparam, case, exists, func, select, update
 
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -128,14 +128,15 @@ class _Batch:
 
     def store(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Settle plain successes in one statement; return those whose items are not simply the worker's any more."""
-        ours = {"ids": [settlement.item_id for settlement in settlements], "lease": self.ticket.id}
-        rows = self.tx.conn.execute(_STORE, ours | {"our_fence": self.ticket.fence, "now": self.tx.now}).all()
-        if not rows:
+        ids = [settlement.item_id for settlement in settlements]
+        ours = {"ids": ids, "our_fence": self.ticket.fence}
+        changed = self.tx.conn.execute(_STORE, ours | {"lease": self.ticket.id, "now": self.tx.now}).rowcount
+        if not changed:
             return list(settlements)
-        for transfer_id, n in Counter(row.transfer_id for row in rows).items():
-            self.tally.move(self.row.id, transfer_id, ItemState.RUNNING, ItemState.DONE, n)
-            self.stored_transfers.add(transfer_id)
-        taken = {row.id for row in rows}
+        for row in self.tx.conn.execute(_STORED_OF_TRANSFER, ours):
+            self.tally.move(self.row.id, row.transfer_id, ItemState.RUNNING, ItemState.DONE, row.n)
+            self.stored_transfers.add(row.transfer_id)
+        taken = set(ids if changed == len(ids) else self.tx.conn.scalars(_STORED_IDS, ours))
         self._insert_attempts((settlement, Outcome.OK, "") for settlement in settlements if settlement.item_id in taken)
         self.report.stored += len(taken)
         self.gate = breaker.on_success(self.gate, self.tx.now)
@@ -287,8 +288,17 @@ _STORE = (
         item_is(ItemState.RUNNING),
     )
     .values(state=int(ItemState.DONE), lease_id=None, last_status=0, last_words="", settled_at=bindparam("now"))
-    .returning(Item.id, Item.transfer_id)
 )
+# Not RETURNING: row by row, each would cost the lock that the sending thread wants (see Transaction.insert_tuples).
+_JUST_STORED = (
+    among(Item.id, "ids"),
+    Item.fence == bindparam("our_fence"),
+    item_is(ItemState.DONE),
+    # Those of an earlier try have theirs.
+    ~exists().where(Attempt.item_id == Item.id, Attempt.fence == Item.fence),
+)
+_STORED_OF_TRANSFER = select(Item.transfer_id, func.count().label("n")).where(*_JUST_STORED).group_by(Item.transfer_id)
+_STORED_IDS = select(Item.id).where(*_JUST_STORED)
 _LOAD = (
     select(Item.__table__, Instance.sop_class_uid, Instance.transfer_syntax_uid, Attempt.fence.label("settled"))
     .join(Instance, Instance.id == Item.instance_id)
