@@ -121,7 +121,11 @@ class Recorder:
         return due - time.monotonic()
 
     def _take(self) -> list[Settlement]:
-        group, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
+        """Take one group, or several at once: few different sizes make few different statements."""
+        size = min(len(self._waiting), LARGEST)
+        if size > GROUP and not self._urgent:
+            size -= size % GROUP
+        group, self._waiting = self._waiting[:size], self._waiting[size:]
         self._since = self._taken_at = time.monotonic()
         self._urgent = any(not settlement.plain for settlement in self._waiting)
         self._changed.notify_all()
