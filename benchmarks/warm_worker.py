@@ -41,6 +41,7 @@ from gurney.ledger.terms import BatchLimits
 from gurney.observability import configure_logging
 from gurney.pacs import RemoteAE
 from gurney.transfer.states import ItemState
+from gurney_workers import process
 from gurney_workers.slot import Peer, Slot
 
 __all__ = ["KINDS", "Kind", "Stock", "Workers", "measure"]
@@ -138,8 +139,10 @@ def _work(pipe: Connection, parent: int, rings: Any, done: Any, url: str, slot_o
     tie_to_parent(parent)
     configure_logging("json", "warning")
     port, workers, batch_instances = slot_of
-    slot = _slot(url, port, rings, workers, batch_instances)
-    slot.open()
+    process.prepare(lambda: _slot(url, port, rings, workers, batch_instances))
+    process.begin()
+    slot = process.slot()
+    assert slot is not None
     ledger = Ledger(url)
     opened = select(exists().where(item_is(ItemState.READY, ItemState.RUNNING, ItemState.RETRY)))
     pipe.send(0)
@@ -157,7 +160,7 @@ def _work(pipe: Connection, parent: int, rings: Any, done: Any, url: str, slot_o
                     for _ in range(workers):
                         rings.release()
         pipe.send(_memory("VmHWM") - idle)
-    slot.close()
+    process.end()
 
 
 def _memory(field_name: str) -> int:
@@ -188,8 +191,8 @@ class Workers:
 
     def __enter__(self) -> Workers:
         """Start, and wait until each is open."""
-        for process in self._processes:
-            process.start()
+        for worker in self._processes:
+            worker.start()
         self._answers()
         return self
 
@@ -198,9 +201,9 @@ class Workers:
         for pipe in self._pipes:
             with suppress(OSError):
                 pipe.send(False)
-        for process in self._processes:
-            process.join(10)
-            process.kill()
+        for worker in self._processes:
+            worker.join(10)
+            worker.kill()
 
     def run(self) -> tuple[float, float]:
         """Ring for what is due, until nothing is: seconds, and MiB by which the memory of any rose above idle."""

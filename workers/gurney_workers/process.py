@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import signal
@@ -45,6 +46,9 @@ def begin() -> None:
         log.error("slot_not_opened", reason=str(error))
         return
     _slot = made
+    # What is loaded now stays for good: a collection that looks through it stops sending for a tenth of a second.
+    gc.collect()
+    gc.freeze()
 
 
 def end() -> None:
