@@ -29,7 +29,7 @@ __all__ = ["claim"]
 
 
 # Statements are made once, here: making one anew for each claim would take longer than running it.
-_STUDY = select(Transfer.study_instance_uid).where(Transfer.id == bindparam("transfer"))
+_STUDY = select(Transfer.study_instance_uid, Transfer.first_stored_at).where(Transfer.id == bindparam("transfer"))
 _LIVE = select(Lease.transfer_id, Lease.host).where(Lease.destination_id == bindparam("destination"), is_live())
 _LEASE = insert(Lease).returning(Lease.id)
 _TAKE = (
@@ -72,15 +72,17 @@ def claim(
         gate = breaker.begin_probe(gate, tx.now)
     ticket = _take(tx, row, gate, claimant, batch, limits, probe=probe)
     slots_left = 0 if probe else gate.concurrency - len(live) - 1
+    study = tx.conn.execute(_STUDY, {"transfer": batch[0].transfer_id}).one()
     return Claim(
         ticket=ticket,
         destination=row.name,
         transfer_id=batch[0].transfer_id,
-        study_instance_uid=tx.conn.scalars(_STUDY, {"transfer": batch[0].transfer_id}).one(),
+        study_instance_uid=study.study_instance_uid,
         priority=Priority(batch[0].priority),
         work=tuple(Work._make(item[: len(Work._fields)]) for item in batch),
         probe=probe,
         ring_on=slots_left > 0 and batches.has_due_work(tx.conn, row.id, claimant.spool_id, tx.now),
+        is_first=study.first_stored_at is None and row.association != "batch",
     )
 
 

@@ -52,7 +52,11 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A batch under its lease. ``ring_on``: another association is allowed and there is work for it."""
+    """A batch under its lease.
+
+    ``ring_on``: another association is allowed and there is work for it. ``is_first``: nothing of its study is stored
+    there yet, so that another association can't take of the same until something is.
+    """
 
     ticket: LeaseTicket
     destination: str
@@ -62,6 +66,7 @@ class Claim:
     work: tuple[Work, ...]
     probe: bool
     ring_on: bool
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gurney.ledger.selection import Selection
 from gurney.ledger.terms import Claim, Claimant, Denied
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState, Priority
-from tests.ledger.world import EXPLICIT, World, aborted, happened, ids_of
+from tests.ledger.world import EXPLICIT, OK, World, aborted, happened, ids_of
 
 DOWN = happened(EventKind.CONNECT_FAILED, detail="refused")
 
@@ -39,6 +39,19 @@ def test_each_claim_has_a_higher_fence(world: World) -> None:
     assert world.take(instances=1).ticket.fence == first.ticket.fence + 1
 
 
+@pytest.mark.parametrize(("association", "waits"), [("study", True), ("series", True), ("batch", False)])
+def test_a_claim_says_whether_others_must_wait_until_its_study_exists_there(
+    world: World, association: str, waits: bool
+) -> None:
+    world.destination(association=association)
+    ids = world.items(2)
+    claim = world.take(instances=1)
+    assert claim.is_first is waits
+    world.settle(claim, {ids[0]: OK})
+    world.finish(claim)
+    assert not world.take(instances=1).is_first
+
+
 @pytest.mark.parametrize("retired", [False, True])
 def test_a_destination_that_is_not_configured_is_denied(world: World, retired: bool) -> None:
     if retired:
@@ -53,6 +66,7 @@ def test_no_more_associations_than_a_destination_allows(world: World) -> None:
         world.items(1, study=f"1.{study}")
     first = world.take()
     assert first.ring_on, "there is a slot and work for it"
+    assert first.is_first
     second = world.take()
     assert not second.ring_on
     assert "every association" in world.denied().reason

@@ -37,6 +37,22 @@ def test_a_full_group_is_written_while_the_batch_goes_on(ward: Ward, claim: Clai
     assert writing.conclude("w", "done") == 10
 
 
+def test_what_comes_faster_than_commits_is_written_in_full_groups(ward: Ward) -> None:
+    ward.items(recorder.LARGEST + recorder.GROUP + 7)
+    claim = ward.world.take(instances=1_000)
+    told: list[int] = []
+    writing = Recorder(ward.world.ledger, claim.ticket, lambda: None, 1, lambda: told.append(writing.totals.stored))
+    with writing:
+        for work in claim.work:
+            writing.add(result(work.item_id))
+        wait_until(lambda: writing.totals.stored >= recorder.LARGEST, what="the groups")
+    assert len(told) == 1
+    assert told[0] % recorder.GROUP == 0
+    assert told[0] <= recorder.LARGEST
+    assert writing.conclude("w", "done") == 0
+    assert writing.totals.stored == len(claim.work)
+
+
 def test_a_slow_batch_is_written_after_a_while(ward: Ward, claim: Claim) -> None:
     with Recorder(ward.world.ledger, claim.ticket, lambda: None, 1) as writing:
         writing.add(result(claim.work[0].item_id))

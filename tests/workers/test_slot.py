@@ -34,6 +34,18 @@ def test_a_ring_is_one_batch_and_passes_on_what_is_left(ward: Ward) -> None:
     assert ward.waiting(Lane.WORK) == before + 1
 
 
+def test_another_association_is_rung_for_at_once_and_when_a_new_study_has_begun_to_exist_there(ward: Ward) -> None:
+    ward.world.destination(max_associations=2)
+    rings = [ward.waiting(Lane.WORK) or 0]
+    ward.items(230)
+    for _ in range(2):
+        ward.serve(instances=100)
+        rings.append(ward.waiting(Lane.WORK) or 0)
+    at_once = when_something_is_stored = for_what_is_left = 1
+    assert rings[1] - rings[0] == at_once + when_something_is_stored + for_what_is_left
+    assert rings[2] - rings[1] == at_once + for_what_is_left
+
+
 def test_an_empty_claim_does_nothing(ward: Ward) -> None:
     ward.world.destination()
     ward.serve()

@@ -72,10 +72,12 @@ class Batch:
         seconds: float,
         lease_seconds: float,
         draining: Callable[[], bool],
+        on_first_stored: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length.
 
-        ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal.
+        ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal;
+        ``on_first_stored`` is called once the ledger knows of something stored, while the batch goes on.
         """
         self._ledger, self._claim = ledger, claim
         self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
@@ -84,14 +86,15 @@ class Batch:
         self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"[:_ENDPOINT]
         self._item_ids = [work.item_id for work in claim.work]
         self._deadline = time.monotonic() + seconds
-        self._next_look = 0.0
+        # The claim has just seen that there is nothing to stop for.
+        self._next_look = claimed_at + _LOOK_EVERY
         self._stop_reason = ""
         self._assoc: StoreAssociation | None = None
         self._aborting = threading.Lock()
         self._tried: set[int] = set()
         self._cancelled: frozenset[int] = frozenset()
         self._blamed = False
-        self._recorder = Recorder(ledger, claim.ticket, self.stop, patience=lease_seconds)
+        self._recorder = Recorder(ledger, claim.ticket, self.stop, lease_seconds, on_first_stored)
         self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
 
     def carry(self) -> Carried:

@@ -38,13 +38,22 @@ log = get_logger(__name__)
 class Recorder:
     """Settle results in the background of a ``with`` block; :meth:`conclude` writes the rest and gives the lease back.
 
-    ``on_lost`` is called once, from the recorder's thread, when nothing may be written any more. ``totals`` is what
-    was written so far; ``must_stop`` says that the batch should not go on.
+    ``on_lost`` is called once, from the recorder's thread, when nothing may be written any more; ``on_first_stored``
+    when the first stored instance is. ``totals`` is what was written so far; ``must_stop`` says that the batch should
+    not go on.
     """
 
-    def __init__(self, ledger: Ledger, ticket: LeaseTicket, on_lost: Callable[[], None], patience: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        ticket: LeaseTicket,
+        on_lost: Callable[[], object],
+        patience: float,
+        on_first_stored: Callable[[], object] = lambda: None,
+    ) -> None:
         """Prepare; ``patience`` is for how many seconds an unreachable ledger is asked again."""
-        self._ledger, self._ticket, self._on_lost, self._patience = ledger, ticket, on_lost, patience
+        self._ledger, self._ticket, self._patience = ledger, ticket, patience
+        self._on_lost, self._on_first_stored = on_lost, on_first_stored
         self._changed = threading.Condition()
         self._waiting: list[Settlement] = []
         self._since = self._taken_at = 0.0
@@ -98,7 +107,10 @@ class Recorder:
             if settled is None:
                 self._on_lost()
                 return
+            is_first = not self.totals.stored
             self._add_up(settled)
+            if is_first and settled.stored:
+                self._on_first_stored()
 
     def _next_group(self) -> list[Settlement] | None:
         with self._changed:

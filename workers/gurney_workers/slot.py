@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane
@@ -110,12 +111,16 @@ class Slot:
         if not isinstance(claimed, Claim):
             log.debug("nothing_claimed", reason=claimed.reason)
             return
+        ring = partial(self._doorbell.ring, self._pool, Lane.WORK, destination, spool=spool)
         if claimed.ring_on:
-            self._doorbell.ring(self._pool, Lane.WORK, destination, spool=spool)
-        self._carry(claimed, claimed_at, peer, place)
+            ring()
+        # A second association may join in a new study as soon as the peer has something of it.
+        self._carry(claimed, claimed_at, peer, place, ring if claimed.ring_on and claimed.is_first else lambda: None)
         self._ring_on(claimed, place)
 
-    def _carry(self, claimed: Claim, claimed_at: float, peer: Peer, place: SpoolPlace) -> None:
+    def _carry(
+        self, claimed: Claim, claimed_at: float, peer: Peer, place: SpoolPlace, on_first_stored: Callable[[], object]
+    ) -> None:
         batch = Batch(
             self._ledger,
             claimed,
@@ -127,6 +132,7 @@ class Slot:
             seconds=self._batch_seconds,
             lease_seconds=self._limits.ttl,
             draining=self._draining,
+            on_first_stored=on_first_stored,
         )
         begun = time.monotonic()
         carried = batch.carry()
