@@ -68,6 +68,7 @@ class Slot:
         self._host = socket.gethostname()
         self._name = f"{self._host}:{os.getpid()}:{threading.get_ident() & 0xFFFF:x}"
         self._engine = DicomEngine()
+        self._places: dict[str, SpoolPlace] = {}
         self._ended = threading.Event()
         self._announcing = threading.Thread(target=self._announce, name="announce", daemon=True)
 
@@ -161,15 +162,21 @@ class Slot:
         self._doorbell.ring(self._pool, Lane.WORK, claimed.destination, spool=place.name)
 
     def _readable(self, spool: str) -> SpoolPlace | None:
+        """Find a spool where it was last known to be; its marker says whether it is there now."""
+        place = self._places.get(spool)
+        if place is None or not place.is_readable():
+            place = self._find_spools().get(spool)
+        return place if place is not None and place.is_readable() else None
+
+    def _find_spools(self) -> dict[str, SpoolPlace]:
         with self._ledger.read() as conn:
-            places = known_spools(conn)
-        return next((place for place in places if place.name == spool and place.is_readable()), None)
+            self._places = {place.name: place for place in known_spools(conn)}
+        return self._places
 
     def _announce(self) -> None:
         while True:
             try:
-                with self._ledger.read() as conn:
-                    readable = [place.name for place in known_spools(conn) if place.is_readable()]
+                readable = [place.name for place in self._find_spools().values() if place.is_readable()]
                 self._ledger.transact(
                     announce, self._name, host=self._host, kind=self._lanes[-1].value, slots=1, spools=readable
                 )
