@@ -34,6 +34,8 @@ __all__ = ["StoreAssociation"]
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _PATIENCE_WITH_A_STORE = 1.0
+# What most responses are.
+_STORED = Event(EventKind.RESPONSE, status=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +314,9 @@ class StoreAssociation:
             if not is_answered:
                 # The caller's own requests may have raised: what is in flight then stays unanswered for good.
                 self._end(AssociationEnded("left with a request unanswered"))
-        event = Event(EventKind.RESPONSE, status=response.status, comment=response.comment)
+        event = _STORED
+        if response.status or response.comment:
+            event = Event(EventKind.RESPONSE, status=response.status, comment=response.comment)
         return current.result(event, time.monotonic() - begun, response), following, None
 
     def _refuse_all(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
@@ -324,5 +328,6 @@ class StoreAssociation:
                 yield self._told(StoreResult(request, error.event, request.sop_instance_uid))
 
     def _told(self, result: StoreResult) -> StoreResult:
-        self._events.after_c_store.tell(AfterCStore(self.remote, result))
+        if self._events.after_c_store:
+            self._events.after_c_store.tell(AfterCStore(self.remote, result))
         return result

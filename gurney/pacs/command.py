@@ -15,6 +15,8 @@ A_DATA_SET = 0x0001
 """Any value but NO_DATA_SET says that one follows; this is the one that everybody sends."""
 NO_DATA_SET = 0x0101
 
+_READ = frozenset({0x0100, 0x0120, 0x0800, 0x0900, 0x0901, 0x0902})
+
 _ELEMENT = struct.Struct("<HHI")
 _GROUP_LENGTH = struct.Struct("<HHII")
 _NUMBERS = struct.Struct("<" + "HHIH" * 4)
@@ -83,15 +85,16 @@ def read_command(encoded: bytes | bytearray | memoryview) -> CommandSet:
         at += _ELEMENT.size
         if group or length > end - at:
             raise MalformedCommandError("a command set with a foreign group or a wrong length")
-        found[element] = bytes(encoded[at : at + length])
+        if element in _READ:
+            found[element] = bytes(encoded[at : at + length])
         at += length
     return CommandSet(
         command_field=_number(found.get(0x0100)),
         message_id_responded_to=_number(found.get(0x0120)),
         status=_number(found.get(0x0900)),
         has_data_set=_number(found.get(0x0800)) not in (None, NO_DATA_SET),
-        comment=_text(found.get(0x0902, b"")),
-        offending_elements=_tags(found.get(0x0901, b"")),
+        comment=_text(found[0x0902]) if 0x0902 in found else "",
+        offending_elements=_tags(found[0x0901]) if 0x0901 in found else (),
     )
 
 

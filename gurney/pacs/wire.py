@@ -24,6 +24,8 @@ __all__ = ["HandBack", "Wire"]
 _BUFFER = 1 << 20
 _LONGEST_RESPONSE_PDU = 1 << 16
 _RECEIVE_BUFFER = 1 << 17
+# How often we look whether a slow line still moves.
+_GLANCE_SECONDS = 1.0
 
 
 class HandBack(Exception):
@@ -84,7 +86,8 @@ class Wire:
         Raises :class:`HandBack`, :class:`DimseTimeout`, :class:`BadResponse` or :class:`AssociationEnded`.
         """
         deadline = time.monotonic() + self._patience
-        unacknowledged = self._wire.unacknowledged()
+        glance = min(_GLANCE_SECONDS, self._patience / 4)
+        unacknowledged: int | None = None
         while True:
             try:
                 message = read_message(self._received_view[: self._length], _LONGEST_RESPONSE_PDU)
@@ -94,15 +97,19 @@ class Wire:
                 raise BadResponse(str(error)) from error
             if message is not None:
                 break
-            events = dict(self._readable.poll(max(0.0, deadline - time.monotonic()) * 1000))
+            left = deadline - time.monotonic()
+            events = dict(self._readable.poll(max(0.0, min(left, glance)) * 1000))
             self._check_wake(events)
             if events:
                 self._read()
-            elif (still := self._wire.unacknowledged()) < unacknowledged:
+                continue
+            still = self._wire.unacknowledged()
+            if unacknowledged is not None and still < unacknowledged:
                 # A slow line: what we sent is still on its way, and moving.
-                unacknowledged, deadline = still, time.monotonic() + self._patience
-            else:
+                deadline = time.monotonic() + self._patience
+            elif left <= glance:
                 raise DimseTimeout(f"no response for {self._patience:g} s")
+            unacknowledged = still
         try:
             command = read_command(message.command)
         except MalformedCommandError as error:
@@ -114,7 +121,8 @@ class Wire:
         )
         if command.has_data_set:
             raise BadResponse("a response that announces a data set")
-        self._received[: self._length - message.length] = self._received[message.length : self._length]
+        if self._length > message.length:
+            self._received[: self._length - message.length] = self._received[message.length : self._length]
         self._length -= message.length
         return Response(status, command.comment, command.offending_elements)
 
