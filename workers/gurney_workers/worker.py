@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import billiard.util
 from celery import Celery, signals
 
 from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_arguments
@@ -50,6 +51,8 @@ def run_worker(
             draining=process.is_draining,
         )
 
+    # Billiard keeps what it has to say of processes that die from everybody else's handlers.
+    billiard.util.get_logger().propagate = True
     process.prepare(make)
     in_each_process(pool_kind, process.begin, process.end)
     signals.worker_shutting_down.connect(_drain, weak=False)
