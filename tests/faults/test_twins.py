@@ -17,7 +17,7 @@ from tests.services.brokers import RedisServer
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 
-def test_two_daemons_and_two_workers_share_the_work(make_site: MakeSite, redis_server: RedisServer) -> None:
+def test_two_daemons_and_two_workers_share_the_work(redis_server: RedisServer, make_site: MakeSite) -> None:
     with FakePacs(limit=2) as pacs:
         site = make_site(remote(pacs, max_associations=2), broker_url=redis_server.url)
         site.run("migrate")
@@ -42,6 +42,32 @@ def test_two_daemons_and_two_workers_share_the_work(make_site: MakeSite, redis_s
         assert "rejected" not in pacs.endings, "no more associations than the destination allows"
         assert _states([standby]) == ["watching"]
         assert all(worker.events("batch_carried") for worker in workers)
+
+
+def test_a_daemon_that_sleeps_past_its_role_does_not_take_the_folder_in_again(
+    redis_server: RedisServer, pacs: FakePacs, make_site: MakeSite
+) -> None:
+    site = make_site(remote(pacs), broker_url=redis_server.url)
+    site.run("migrate")
+    sleeper = site.start("daemon")
+    sleeper.wait_for("watch_state")
+    site.start("worker")
+    study, meanwhile, afterwards = make_study(4), make_study(4), make_study(4)
+    site.drop(*study)
+    site.books.wait_until_stored(4)
+    sleeper.head().suspend()
+    other = site.start("daemon")
+    site.books.let_roles_run_out()
+    site.drop(*meanwhile)
+    site.books.wait_until_stored(8)
+    sleeper.head().resume()
+    site.drop(*afterwards)
+    site.books.wait_until_stored(12)
+    wait_until(lambda: _states([sleeper]) == ["standby"], 30, "the sleeper to see that it was replaced")
+    site.books.wait_until_complete()
+    check(site.books, study + meanwhile + afterwards, account_of(pacs))
+    assert len(pacs.stored) == 12
+    assert _states([other]) == ["watching"]
 
 
 def test_a_second_up_on_a_data_folder_is_refused_and_the_first_goes_on(make_site: MakeSite, pacs: FakePacs) -> None:
