@@ -1,11 +1,12 @@
 """Settings: read once at the process edge, checked whole, refused with every mistake at once.
 
-``load`` reads the file, ``config.d`` beside it and the environment; ``check`` tells what is unwise; ``show`` writes
-what counts, with secrets masked.
+``load`` reads the file, ``config.d`` beside it and the environment; ``read`` does so too, but refuses nothing yet;
+``check`` tells what is unwise; ``show`` writes what counts, with secrets masked.
 """
 
 from gurney.settings.check import check
-from gurney.settings.load import load
+from gurney.settings.configuration import Configuration
+from gurney.settings.load import load, read
 from gurney.settings.model import (
     Api,
     Broker,
@@ -28,6 +29,7 @@ __all__ = [
     "Api",
     "Broker",
     "Complete",
+    "Configuration",
     "InvalidSettingsError",
     "Ledger",
     "Log",
@@ -44,5 +46,6 @@ __all__ = [
     "Workers",
     "check",
     "load",
+    "read",
     "show",
 ]

@@ -31,7 +31,7 @@ class _Finding(NamedTuple):
 
 
 def check(settings: Settings, *, mountinfo: str = MOUNTINFO) -> list[Problem]:
-    """Return what is wrong or unwise, errors first; what ``load`` returned has only warnings left.
+    """Return what is wrong or unwise, errors first, in the order of the lines; ``load`` leaves only warnings.
 
     ``mountinfo`` is the kernel's table of mounts, by which network filesystems are told.
     """
@@ -44,7 +44,7 @@ def check(settings: Settings, *, mountinfo: str = MOUNTINFO) -> list[Problem]:
         if not any(other.startswith(key) for other in wrong):
             origin = _origin(settings, finding.key)
             problems.append(Problem(finding.severity, origin, key, finding.message, finding.remedy))
-    return sorted(problems, key=lambda problem: not problem.is_error)
+    return sorted(problems, key=lambda problem: (not problem.is_error, problem.origin))
 
 
 def _origin(settings: Settings, key: KeyPath) -> Origin:

@@ -20,7 +20,7 @@ from gurney.settings.problems import KeyPath, Origin
 from gurney.settings.secrets import rivals
 from gurney.settings.unserved import UNSERVED_TABLES
 
-__all__ = ["PREFIX", "read_environment"]
+__all__ = ["PREFIX", "read_environment", "table_of"]
 
 PREFIX = "GURNEY_"
 
@@ -44,11 +44,16 @@ def read_environment(layers: Layers, environ: Mapping[str, str]) -> None:
             for key, value in values.items():
                 _lay(layers, origin, key, value)
         elif "__" in variable:
-            table = variable.removeprefix(PREFIX).split("__")[0].lower()
+            table = table_of(variable)
             if table in UNSERVED_TABLES:
                 layers.put((table,), {}, origin)
             else:
                 layers.error(origin, "", f'there is no table "{table}"', schema.suggest(table, schema.keys_at(())))
+
+
+def table_of(source: str) -> str:
+    """Return the table that a variable writes to; nothing for what is no variable of ours, such as a file."""
+    return source.removeprefix(PREFIX).split("__")[0].lower() if source.startswith(PREFIX) else ""
 
 
 def _parse(variable: str, text: str) -> dict[str, Any]:

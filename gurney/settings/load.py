@@ -1,4 +1,4 @@
-"""From files and environment to Settings, or to every mistake at once."""
+"""From files and environment to a configuration, with every mistake at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pydantic_core import ErrorDetails
 
 from gurney.settings import schema
 from gurney.settings.check import check
+from gurney.settings.configuration import Configuration
 from gurney.settings.environment import read_environment
 from gurney.settings.layers import Layers
 from gurney.settings.model import Settings
-from gurney.settings.problems import InvalidSettingsError, KeyPath, Origin, Problem, Provenance, Severity
+from gurney.settings.problems import KeyPath, Origin, Problem, Provenance, Severity
 from gurney.settings.secrets import SECRETS, read_secrets
 from gurney.settings.unserved import refuse_unserved
 
-__all__ = ["DEFAULT_PATH", "load"]
+__all__ = ["DEFAULT_PATH", "load", "read"]
 
 DEFAULT_PATH = "/etc/gurney/gurney.toml"
 
@@ -35,12 +36,18 @@ _STAND_INS: dict[str, Any] = {"ae_title": "STAND-IN", "port": 1}
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the configuration and return it checked.
+    """Return the settings of a configuration that is right, wherever ``read`` finds it.
+
+    :raises InvalidSettingsError: with every mistake that could be found in one go.
+    """
+    return read(path, environ).whole()
+
+
+def read(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
+    """Read the configuration and return it checked, with every mistake that could be found in one go.
 
     ``path`` is what ``--config`` named; else ``GURNEY_CONFIG``; else ``/etc/gurney/gurney.toml`` where there is one;
     else the environment alone. Relative paths in it, from wherever they come, count from that file's folder.
-
-    :raises InvalidSettingsError: with every mistake that could be found in one go.
     """
     path = path or environ.get("GURNEY_CONFIG") or (DEFAULT_PATH if os.path.exists(DEFAULT_PATH) else None)
     layers = Layers()
@@ -53,10 +60,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     read_secrets(layers, base)
     _make_absolute(layers.values, base)
     settings = _validate(layers, path or "environment")
-    problems = check(settings)
-    if any(problem.is_error for problem in problems):
-        raise InvalidSettingsError(problems)
-    return settings
+    return Configuration(settings, tuple(check(settings)))
 
 
 def _make_absolute(values: dict[str, Any], base: str) -> None:

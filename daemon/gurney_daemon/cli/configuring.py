@@ -10,7 +10,7 @@ import typer
 
 from gurney.errors import GurneyError
 from gurney.jobs import FolderLock
-from gurney.settings import InvalidSettingsError, Problem, check, show
+from gurney.settings import show
 from gurney_daemon.cli.edge import Edge, print_json
 
 __all__ = ["register"]
@@ -29,20 +29,16 @@ def check_settings(
     ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One JSON document.")
 ) -> None:
     """Name every mistake with its line, key and remedy; exit 2 if there is an error."""
-    problems: list[Problem]
-    try:
-        problems = check(ctx.obj.settings)
-    except InvalidSettingsError as error:
-        problems = list(error.problems)
-    bad = any(problem.is_error for problem in problems)
+    edge: Edge = ctx.obj
+    problems, mistakes = edge.configuration.problems, edge.configuration.mistakes
     if as_json:
-        print_json({"ok": not bad, "problems": [problem.as_dict() for problem in problems]})
+        print_json({"ok": not mistakes, "problems": [problem.as_dict() for problem in problems]})
     else:
         for problem in problems:
             typer.echo(str(problem))
-        warnings = sum(not problem.is_error for problem in problems)
-        typer.echo(f"{_several(len(problems) - warnings, 'error')}, {_several(warnings, 'warning')}", err=True)
-    if bad:
+        warnings = len(problems) - len(mistakes)
+        typer.echo(f"{_several(len(mistakes), 'error')}, {_several(warnings, 'warning')}", err=True)
+    if mistakes:
         raise typer.Exit(2)
 
 
@@ -59,9 +55,6 @@ def reload(ctx: typer.Context) -> None:
     """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
     edge: Edge = ctx.obj
     settings = edge.settings
-    errors = [problem for problem in check(settings) if problem.is_error]
-    if errors:
-        raise InvalidSettingsError(errors)
     pid = FolderLock(settings.node.data_dir).owner()
     if pid is None:
         raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import typer
+
 from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.schema import check_schema
-from gurney.settings import Settings, load
+from gurney.settings import Configuration, Settings, read
 from gurney_daemon.ringing import Ringer
 
 __all__ = ["Edge", "print_json"]
@@ -35,9 +37,30 @@ class Edge:
     config: str | None
 
     @cached_property
+    def configuration(self) -> Configuration:
+        """The configuration as it was read, right or wrong."""
+        return read(self.config)
+
+    @property
     def settings(self) -> Settings:
-        """The configuration. Raises ConfigError with every mistake."""
-        return load(self.config)
+        """The whole configuration, for what starts or sends. Raises ConfigError with every mistake."""
+        return self.configuration.whole()
+
+    @cached_property
+    def reach(self) -> Settings:
+        """What leads to the ledger, the broker and the spool, for what looks and steers; the rest may be wrong.
+
+        Says so where it is. Raises ConfigError when nobody can tell where those are.
+        """
+        reach = self.configuration.reach()
+        if mistakes := self.configuration.mistakes:
+            more = f" ({len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+            typer.echo(
+                f"gurney: warning: the configuration is wrong, and nothing can be started with it: "
+                f"`gurney config check` tells all. {mistakes[0]}{more}",
+                err=True,
+            )
+        return reach
 
     @property
     def actor(self) -> str:
@@ -50,7 +73,7 @@ class Edge:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger. Raises LedgerError, with what to do, when it can't be used."""
-        ledger = Ledger(self.settings.ledger_url)
+        ledger = Ledger(self.reach.ledger_url)
         try:
             check_schema(ledger)
             yield ledger
@@ -59,7 +82,7 @@ class Edge:
 
     def ring(self, ledger: Ledger, bells: Sequence[Bell]) -> None:
         """Ring for work that a command has made due. Without a broker the reconciler will, within seconds."""
-        url = self.settings.broker.url or embedded_url(self.settings.node.data_dir)
+        url = self.reach.broker.url or embedded_url(self.reach.node.data_dir)
         if not bells or url is None:
             return
         doorbell = Doorbell(make_app(url))

@@ -72,12 +72,13 @@ def release_files(
             f"{force!r} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}", param_hint="--force"
         )
     edge: Edge = ctx.obj
+    settings = edge.settings
     with edge.ledger() as ledger:
         released = release(
             list(dict.fromkeys(ids)),
             ledger=ledger,
-            spool=spool_of(edge.settings, ledger),
-            doors=_doors(edge.settings),
+            spool=spool_of(settings, ledger),
+            doors=_doors(settings),
             ring=partial(edge.ring, ledger),
             actor=edge.actor,
             force=force,
@@ -105,7 +106,7 @@ def discard_files(ctx: typer.Context, ids: _Ids) -> None:
     edge: Edge = ctx.obj
     wanted = list(dict.fromkeys(ids))
     with edge.ledger() as ledger:
-        discard(wanted, ledger=ledger, spool=spool_of(edge.settings, ledger), actor=edge.actor)
+        discard(wanted, ledger=ledger, spool=spool_of(edge.reach, ledger), actor=edge.actor)
     typer.echo(f"{len(wanted)} files discarded")
 
 

@@ -31,9 +31,10 @@ _WAITING = ("ready", "running", "retry")
 
 def status_report(edge: Edge) -> Report:
     """Look at everything once. Never raises for a service that is down: that is what it reports."""
-    settings = edge.settings
+    settings = edge.reach
     seen = _look_at_ledger(edge)
-    needed = bool(settings.watch) or _waits(seen["destinations"])
+    folders = _folders(edge, seen["announced"])
+    needed = bool(folders) or _waits(seen["destinations"])
     daemon = _announced(seen["announced"], daemons=True, needed=needed)
     services = {
         "ledger": seen["ledger"],
@@ -45,26 +46,40 @@ def status_report(edge: Edge) -> Report:
         "ok": all(service["ok"] for service in services.values()),
         "services": services,
         "destinations": seen["destinations"],
-        "folders": _folders(settings, daemon["processes"]),
+        "folders": folders,
         "sources": seen["sources"],
+        "configuration": _configuration(edge),
     }
 
 
-def _folders(settings: Settings, daemons: Mapping[str, Report]) -> Report:
+def _configuration(edge: Edge) -> Report:
+    """Say whether a start would find a good configuration.
+
+    A wrong one is no fault of what runs, which has its own since it started. Were it one, a health check would have
+    everything restarted, and the start would find just that file.
+    """
+    mistakes = edge.configuration.mistakes
+    return {"ok": not mistakes, "mistakes": len(mistakes), "error": str(mistakes[0]) if mistakes else ""}
+
+
+def _folders(edge: Edge, processes: Mapping[str, Report]) -> Report:
     """Say of each watched folder how it fares: by the daemon that watches it, else by one that stands by."""
     told: Report = {}
-    for process in daemons.values():
+    watched = [watch.name for watch in edge.reach.watch]
+    for process in processes.values():
+        if edge.configuration.mistakes:
+            watched += process["folders"]  # with what the daemons have started with
         if process["seen_seconds"] <= SEEN_WITHIN:
             for name, health in process["folders"].items():
                 if name not in told or told[name]["state"] == _STANDBY:
                     told[name] = health
     nobody = {"state": "unwatched", "why": "no daemon runs", "since": None, "ok": False}
-    return {watch.name: told.get(watch.name, nobody) for watch in settings.watch}
+    return {name: told.get(name, nobody) for name in watched}
 
 
 def _look_at_ledger(edge: Edge) -> Report:
     """Read what the ledger knows in one short look."""
-    kind = "sqlite" if edge.settings.is_sqlite else "postgresql"
+    kind = "sqlite" if edge.reach.is_sqlite else "postgresql"
     try:
         with edge.ledger() as ledger:
             now = ledger.now()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from gurney.transfer.states import ItemState
 from gurney_daemon.cli import app
 from tests.daemon.cli.desk import Desk
 
@@ -64,12 +65,61 @@ def test_a_ledger_that_cannot_be_used_is_one_line_on_standard_error(
     assert answer.err.count("\n") == 1
 
 
-def test_a_bad_configuration_is_wrong_usage(desk: Desk) -> None:
-    desk.configure("[ledgr]\n")
-    answer = desk("status", "--json")
+@pytest.mark.parametrize("wrong", ["[ledgr]\n", "[spool]\nname = '/'\n", "= TOML\n"])
+def test_whoever_cannot_tell_which_ledger_is_meant_touches_none(desk: Desk, wrong: str) -> None:
+    (desk.folder / "gurney.toml").write_text(f'[node]\ndata_dir = "{desk.data}"\n{wrong}')
+    for args in (["status", "--json"], ["pause", "archive"], ["quarantine", "list"]):
+        answer = desk(*args)
+        assert (answer.code, answer.out) == (2, "")
+        assert "gurney.toml:3:1: error:" in answer.err or "gurney.toml:4:1: error: spool.name" in answer.err
+        assert "Traceback" not in answer.err
+
+
+def test_a_mistake_elsewhere_leaves_what_runs_within_reach(desk: Desk) -> None:
+    desk.world.items(1, state=ItemState.FAILED)
+    desk.configure("[wrokers]\n[[route]]\nname = 'r'\nwhen = 't.Modalty == 1'\n")
+    for args in (
+        ["status"],
+        ["transfers"],
+        ["transfer", "1"],
+        ["study", "1.2"],
+        ["retry", "--all", "--yes"],
+        ["pause", "archive"],
+        ["resume", "archive"],
+        ["cancel", "--all", "--yes"],
+        ["quarantine", "list"],
+    ):
+        answer = desk(*args)
+        assert answer.code in ({0, 1} if args == ["status"] else {0}), (args, answer.err)
+        warnings = [line for line in answer.err.splitlines() if line.startswith("gurney: warning: ")]
+        assert len(warnings) == 1, args
+        assert "wrokers" in warnings[0]
+        assert "gurney config check" in warnings[0]
+        assert "(2 more)" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["send", "/dev/null", "--to", "archive"],
+        ["resend", "--study", "1.2", "--to", "archive"],
+        ["echo", "archive"],
+        ["route", "explain", "/dev/null"],
+        ["quarantine", "release", "1"],
+        ["config", "show"],
+        ["reload"],
+        ["migrate"],
+        ["up"],
+        ["daemon"],
+        ["worker"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_started_or_sent_with_a_wrong_configuration(desk: Desk, args: list[str]) -> None:
+    desk.configure("[wrokers]\n")
+    answer = desk(*args)
     assert (answer.code, answer.out) == (2, "")
-    assert "ledgr" in answer.err
-    assert "Traceback" not in answer.err
+    assert answer.err.count("wrokers: is not a key") == 1
 
 
 @pytest.mark.parametrize("args", [["nonsense"], ["status", "--nonsense"], ["quarantine", "burn"]])

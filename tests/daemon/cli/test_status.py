@@ -51,6 +51,7 @@ def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
         "destinations": {},
         "folders": {},
         "sources": {},
+        "configuration": {"ok": True, "mistakes": 0, "error": ""},
     }
 
 
@@ -91,6 +92,26 @@ def test_a_folder_says_why_nothing_is_taken_in(desk: Desk, tmp_path: Path) -> No
     announce(desk.ledger, "daemon", "h2:1:daemon", {"ct1": offline})
     assert desk("status", "--json").json["folders"] == {"ct1": offline}
     assert "it is not mounted" in desk("status").out
+
+
+def test_a_wrong_configuration_is_told_and_is_no_fault_of_what_runs(desk: Desk, tmp_path: Path) -> None:
+    health = {"state": "watching", "why": "", "since": 1.0, "ok": True}
+    announce(desk.ledger, "daemon", "h1:1:daemon", {"ct1": health})
+    announce(desk.ledger, "work", "h1:2:1")
+    desk.configure('[[watch]]\nname = "ct1"\npath = ""\n[wrokers]\n')
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    assert answer.json["ok"]
+    assert answer.json["folders"] == {"ct1": health}
+    told = answer.json["configuration"]
+    assert (told["ok"], told["mistakes"]) == (False, 2)
+    assert "watch[ct1].path" in told["error"]
+
+    desk.world.clock.pass_by(-3_600)
+    announce(desk.world.ledger, "daemon", "h1:1:daemon", {"ct1": health})
+    answer = desk("status", "--json")
+    assert answer.code == 1, "what the silent daemon watched is watched by nobody"
+    assert answer.json["folders"]["ct1"]["state"] == "unwatched"
 
 
 def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk, redis_server: RedisServer) -> None:
