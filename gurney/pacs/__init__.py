@@ -32,6 +32,7 @@ from gurney.pacs.errors import (
 )
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
+from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
 from gurney.pacs.scu import StoreScu, request_for_file
@@ -55,6 +56,7 @@ __all__ = [
     "EngineError",
     "FileSignature",
     "NegotiatedContext",
+    "Progress",
     "RemoteAE",
     "Skip",
     "StoreAssociation",

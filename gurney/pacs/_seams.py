@@ -133,6 +133,12 @@ class WireSocket(AssociationSocket):
         """Say nothing more: a PDU is half sent, so whatever follows would be read as its rest. Close with a reset."""
         self._is_severed = True
 
+    def hang_up(self) -> None:
+        """End the connection under a thread that is using it; the socket stays, or another would get its number."""
+        self.sever()
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
     def dispose(self) -> None:
         """Close what is still open, once. Only after both threads have ended."""
         self._shutdown_socket()

@@ -26,6 +26,7 @@ from gurney.pacs.events import (
 from gurney.pacs.instance import StoreRequest, StoreResult, UnusableFileError
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.preparation import Preparation, RefusedRequestError
+from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import Awaited, EchoResult, Response
 from gurney.transfer.outcomes import Event, EventKind
@@ -74,25 +75,29 @@ class StoreAssociation:
     any other may call :meth:`abort`.
     """
 
-    def __init__(self, remote: RemoteAE, negotiated: Negotiated, events: Events, *, fast_path: bool) -> None:
+    def __init__(
+        self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress, *, fast_path: bool
+    ) -> None:
         self.remote = remote
         self.contexts = negotiated.contexts
         self._assoc = negotiated.assoc
         self._witness = negotiated.witness
         self._events = events
+        self._progress = progress
         self._carrier: Carrier | None = None
         self._preparation = Preparation(remote, self.contexts, events)
         self._on_wire = threading.RLock()
         self._is_storing = False
         self._failure: AssociationFailure | None = None
         self._is_over = not self.contexts.any_accepted
+        progress.mark()
         if self._is_over:
             return
         patience = remote.timeouts.store
         if fast_path:
-            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience)
+            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience, progress)
         else:
-            self._carrier = PlainCarrier(self._assoc, self._witness, patience)
+            self._carrier = PlainCarrier(self._assoc, self._witness, patience, progress)
         DicomEngine.adopt(self)
 
     # --- What was negotiated ------------------------------------------------------------------------------------------
@@ -163,11 +168,12 @@ class StoreAssociation:
             raise ContextRefused("Verification is not accepted on this association")
         self._events.before_c_echo.ask(BeforeCEcho(self.remote), lambda event, _: event)
         awaited = Awaited(self._preparation.next_message_id(), context.context_id)
+        self._progress.mark()
         begun = time.monotonic()
         try:
             with self._on_wire, self._assoc.paused():
                 self._check_open()
-                response = Dimse(self._assoc, self._witness).echo(awaited, self.remote.timeouts.acse)
+                response = Dimse(self._assoc, self._witness, self._progress).echo(awaited, self.remote.timeouts.acse)
         except AssociationFailure as failure:
             self._end(failure)
             raise
@@ -196,6 +202,7 @@ class StoreAssociation:
             if self._carrier is not None:
                 # A run that was left half iterated still holds the wire.
                 self._carrier.leave()
+            self._progress.mark()
             self._assoc.release()
             confirmed = self._assoc.is_released
             self._assoc.end()
@@ -214,7 +221,10 @@ class StoreAssociation:
                 self._end(self._failure)
             finally:
                 self._on_wire.release()
-        # Else the storing thread hangs in a file: it will see the interruption and end the association itself.
+        else:
+            # The storing thread hangs in a file, perhaps for ever. If it ever wakes it ends the association itself;
+            # until then the peer must not keep one of its places for us.
+            self._assoc.wire.hang_up()
 
     def __enter__(self) -> Self:
         return self
@@ -273,6 +283,7 @@ class StoreAssociation:
         request = None if self._preparation.is_stopped else next(requests, None)
         if request is None:
             return None
+        self._progress.mark()
         try:
             command, payload = self._preparation.prepare(request)
         except RefusedRequestError as error:

@@ -20,6 +20,7 @@ from gurney.pacs.dimse import Dimse
 from gurney.pacs.errors import AssociationEnded, BadResponse
 from gurney.pacs.instance import Payload
 from gurney.pacs.outgoing import Outgoing
+from gurney.pacs.progress import Progress
 from gurney.pacs.response import Awaited, Response
 from gurney.pacs.wire import HandBack, Wire
 from gurney.pacs.witness import Witness
@@ -27,6 +28,7 @@ from gurney.pacs.witness import Witness
 __all__ = ["Carrier", "FastCarrier", "PlainCarrier", "Prepared", "StoreCommand"]
 
 _TURN_SECONDS = 0.2
+_READ_STEP = 1 << 24
 _END_SECONDS = 2.0
 
 
@@ -82,11 +84,12 @@ class Carrier(Protocol):
 class PlainCarrier:
     """pynetdicom carries; each instance is held in memory once."""
 
-    def __init__(self, assoc: PacedAssociation, witness: Witness, patience: float) -> None:
+    def __init__(self, assoc: PacedAssociation, witness: Witness, patience: float, progress: Progress) -> None:
         self._assoc = assoc
         self._witness = witness
         self._patience = patience
-        self._dimse = Dimse(assoc, witness)
+        self._progress = progress
+        self._dimse = Dimse(assoc, witness, progress)
         self._pause = ExitStack()
 
     def __enter__(self) -> Self:
@@ -105,7 +108,7 @@ class PlainCarrier:
         primitive.AffectedSOPClassUID = command.sop_class_uid
         primitive.AffectedSOPInstanceUID = command.sop_instance_uid
         primitive.Priority = int(command.priority)
-        primitive.DataSet = BytesIO(payload.read())
+        primitive.DataSet = BytesIO(self._read(payload))
         return Prepared(command.awaited, payload, primitive)
 
     def check_quiet(self) -> None:
@@ -128,16 +131,27 @@ class PlainCarrier:
     def leave(self) -> None:
         """Nothing is held that pynetdicom needs to end."""
 
+    def _read(self, payload: Payload) -> bytearray:
+        """Read the whole data set in steps that even a slow share takes in good time."""
+        whole = bytearray(payload.size)
+        with memoryview(whole) as view:
+            for at in range(0, payload.size, _READ_STEP):
+                payload.read_into([view[at : at + _READ_STEP]], at)
+                self._progress.mark()
+        return whole
+
 
 class FastCarrier:
     """The wire fast path carries; pynetdicom gets the wire whenever something unexpected comes."""
 
-    def __init__(self, assoc: PacedAssociation, witness: Witness, max_pdu: int, patience: float) -> None:
+    def __init__(
+        self, assoc: PacedAssociation, witness: Witness, max_pdu: int, patience: float, progress: Progress
+    ) -> None:
         self._assoc = assoc
         self._witness = witness
         self._patience = patience
-        self._wire = Wire(assoc.wire, max_pdu, patience)
-        self._dimse = Dimse(assoc, witness)
+        self._wire = Wire(assoc.wire, max_pdu, patience, progress)
+        self._dimse = Dimse(assoc, witness, progress)
         self._pause = ExitStack()
         self._is_lent = False
 

@@ -13,6 +13,7 @@ from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
 from gurney.pacs._seams import PacedAssociation
 from gurney.pacs.errors import AssociationEnded, DimseTimeout
+from gurney.pacs.progress import Progress
 from gurney.pacs.response import Awaited, Response
 from gurney.pacs.witness import Witness
 
@@ -25,9 +26,10 @@ _END_SECONDS = 2.0
 class Dimse:
     """Send and receive the messages of one association, and tell how it ended if it did."""
 
-    def __init__(self, assoc: PacedAssociation, witness: Witness) -> None:
+    def __init__(self, assoc: PacedAssociation, witness: Witness, progress: Progress) -> None:
         self._assoc = assoc
         self._witness = witness
+        self._progress = progress
 
     def send_store(self, request: C_STORE, context_id: int) -> None:
         """Queue one C-STORE-RQ for pynetdicom's upper-layer thread."""
@@ -58,9 +60,11 @@ class Dimse:
                     raise self._witness.failure() from None
                 if (still := self._waiting()) < waiting:
                     waiting, deadline = still, time.monotonic() + patience
+                    self._progress.mark()
                 elif time.monotonic() > deadline:
                     raise DimseTimeout(f"no response for {patience:g} s") from None
                 continue
+            self._progress.mark()
             if message is None or context_id is None:
                 self._witness.wait(_END_SECONDS)
                 raise self._witness.failure()

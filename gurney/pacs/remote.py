@@ -24,6 +24,14 @@ class Timeouts:
     store: float = 300.0
     network: float = 60.0
 
+    @property
+    def longest_wait(self) -> float:
+        """The longest that everything may stand still while each of these is kept.
+
+        The name, the connection and the answer to the request follow each other without a sign in between.
+        """
+        return max(self.connect + self.acse, self.store)
+
     def __post_init__(self) -> None:
         for name in ("connect", "acse", "store", "network"):
             seconds = getattr(self, name)

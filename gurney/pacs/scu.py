@@ -24,6 +24,7 @@ from gurney.pacs.negotiation import (
     Identity,
     negotiate,
 )
+from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import EchoResult
 
@@ -53,14 +54,19 @@ class StoreScu:
         self._fast_path = fast_path
         self.events = Events()
 
-    def associate(self, remote: RemoteAE, proposals: Sequence[ContextProposal]) -> StoreAssociation:
+    def associate(
+        self, remote: RemoteAE, proposals: Sequence[ContextProposal], progress: Progress | None = None
+    ) -> StoreAssociation:
         """Associate with a remote AE, proposing 1 to 128 contexts (PS3.8 7.1).
 
         A peer that refuses them all gives an association that is not usable, but answers each request with its
-        refusal. Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`, EngineError without an
+        refusal. ``progress`` is marked whenever something moves, for whoever watches the association from outside.
+
+        Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`, EngineError without an
         engine, ValueError for a wrong number of contexts, and whatever a listener of a before-event raises.
         """
         DicomEngine.require()
+        progress = progress or Progress()
         self.events.before_connect.ask(BeforeConnect(remote), lambda event, _: event)
         asked = BeforeAssociateRequest(remote, tuple(proposals))
         asked = self.events.before_associate_request.ask(
@@ -80,7 +86,7 @@ class StoreScu:
             self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
             raise
         try:
-            association = StoreAssociation(remote, negotiated, self.events, fast_path=self._fast_path)
+            association = StoreAssociation(remote, negotiated, self.events, progress, fast_path=self._fast_path)
         except EngineError:
             # It was shut down meanwhile.
             negotiated.assoc.end()

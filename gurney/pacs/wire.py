@@ -17,6 +17,7 @@ from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.instance import Payload
 from gurney.pacs.outgoing import Outgoing
 from gurney.pacs.pdu import P_DATA_TF, MalformedPduError, fragment_length, read_message
+from gurney.pacs.progress import Progress
 from gurney.pacs.response import Awaited, Response
 
 __all__ = ["HandBack", "Wire"]
@@ -35,8 +36,9 @@ class HandBack(Exception):
 class Wire:
     """A lent wire: send requests on it and read their responses, one at a time."""
 
-    def __init__(self, wire: WireSocket, max_pdu: int, patience: float) -> None:
+    def __init__(self, wire: WireSocket, max_pdu: int, patience: float, progress: Progress) -> None:
         self._wire = wire
+        self._progress = progress
         self._socket = wire.connection
         self._fragment = fragment_length(max_pdu)
         self._buffer = memoryview(bytearray(_BUFFER))
@@ -106,6 +108,7 @@ class Wire:
             still = self._wire.unacknowledged()
             if unacknowledged is not None and still < unacknowledged:
                 # A slow line: what we sent is still on its way, and moving.
+                self._progress.mark()
                 deadline = time.monotonic() + self._patience
             elif left <= glance:
                 raise DimseTimeout(f"no response for {self._patience:g} s")
@@ -131,6 +134,7 @@ class Wire:
         while data:
             try:
                 data = data[self._socket.send(data) :]
+                self._progress.mark()
             except BlockingIOError:
                 self._await_room()
             except OSError as error:
@@ -164,6 +168,7 @@ class Wire:
             self._wire.lose(Loss.CLOSED)
             raise HandBack
         self._length += count
+        self._progress.mark()
 
     def _check_wake(self, events: dict[int, int]) -> None:
         if self._wire.wake_fd in events:

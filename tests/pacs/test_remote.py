@@ -53,3 +53,11 @@ def test_bad_timeouts(seconds: float) -> None:
 
 def test_it_says_who_and_where() -> None:
     assert str(RemoteAE("ARCHIVE", "pacs.local", 104)) == "ARCHIVE at pacs.local:104"
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "longest"),
+    [(Timeouts(), 300), (Timeouts(connect=10, acse=30, store=5), 40), (Timeouts(connect=1, acse=1, store=3), 3)],
+)
+def test_the_longest_wait_covers_what_follows_without_a_sign_in_between(timeouts: Timeouts, longest: float) -> None:
+    assert timeouts.longest_wait == longest
