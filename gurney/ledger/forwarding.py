@@ -7,12 +7,11 @@ from typing import Any
 
 from sqlalchemy import exists, insert, select, update
 
-from gurney.ledger import bells
+from gurney.ledger import bells, sendable
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import (
     Completion,
     Destination,
-    File,
     Instance,
     Item,
     Series,
@@ -20,7 +19,6 @@ from gurney.ledger.models import (
     Tombstone,
     Transfer,
 )
-from gurney.ledger.models.predicates import can_be_sent
 from gurney.ledger.tally import Tally
 from gurney.transfer.routing import RoutingDecision, Send
 from gurney.transfer.states import ItemState, Priority, Routing
@@ -104,20 +102,22 @@ class Forwarding:
             return
         self._write_fresh()  # what of this group follows may go there by itself
         rows = self.tx.conn.execute(
-            select(Instance.id, Instance.series_id, Instance.size, File.id.label("file_id"), File.spool_id)
-            .add_columns(Study.study_instance_uid)
+            select(Instance.id, Instance.series_id, Instance.size, Study.study_instance_uid)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Instance.study_id)
-            .join(File, (File.instance_id == Instance.id) & can_be_sent())
             .where(Instance.study_id == study_id, Series.modality.in_(FOLLOWERS))
-            .order_by(Instance.id, File.id)
+            .order_by(Instance.id)
         ).all()
-        for row in {row.id: row for row in rows}.values():
+        files = sendable.secure(self.tx, [row.id for row in rows])
+        for row in rows:
+            if row.id not in files:
+                continue
+            file = files[row.id][-1]
             self.add(
                 replace(decision, state=Routing.ROUTED, sends=tuple(sends)),
-                Content(row.id, row.file_id, row.series_id, study_id),
+                Content(row.id, file.file_id, row.series_id, study_id),
                 study_instance_uid=row.study_instance_uid,
-                spool_id=row.spool_id,
+                spool_id=file.spool_id,
                 size=row.size,
             )
             self.tx.conn.execute(

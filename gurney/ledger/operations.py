@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, insert, select, update
 
-from gurney.ledger import bells, trail
+from gurney.ledger import bells, sendable, trail
 from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.forwarding import FORWARD, Bell
 from gurney.ledger.leases import lock_destination
-from gurney.ledger.models import Destination, File, Instance, Item, Lease, Study, Transfer
-from gurney.ledger.models.predicates import can_be_sent
+from gurney.ledger.models import Destination, Instance, Item, Lease, Study, Transfer
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import Tally
 from gurney.transfer.states import ItemState, Priority
@@ -28,6 +27,12 @@ RETRYABLE = (ItemState.FAILED, ItemState.DEAD, ItemState.CANCELLED, ItemState.RE
 CANCELLABLE = (ItemState.READY, ItemState.RETRY, ItemState.HELD, ItemState.RUNNING)
 _AT_ONCE = 200
 
+_NO_FILE = "its file is gone: nothing is left to send"
+_ROWS = (
+    select(Item.id, Item.state, Item.transfer_id, Item.destination_id, Item.spool_id, Item.priority, Item.lease_id)
+    .add_columns(Item.instance_id, Item.file_id)
+    .order_by(Item.id)
+)
 _FRESH: dict[str, object] = {
     "state": int(ItemState.READY),
     "held_for": "",
@@ -44,7 +49,10 @@ _FRESH: dict[str, object] = {
 
 
 def retry(ledger: Ledger, selection: Selection, actor: str) -> tuple[int, list[Bell]]:
-    """Make failed, dead, cancelled and waiting items READY with a fresh budget; return how many, and whom to ring."""
+    """Make failed, dead, cancelled and waiting items READY with a fresh budget; return how many, and whom to ring.
+
+    What has lost its last file stays as it is, and says so.
+    """
     return _change(ledger, selection, RETRYABLE, _FRESH, actor, "items.retried")
 
 
@@ -103,11 +111,9 @@ def _change_some(
     """Change those of the items found that still are as they were, while nobody can claim or settle them."""
     for destination_id in sorted({row.destination_id for row in found}):
         lock_destination(tx, destination_id)
-    rows = tx.conn.execute(
-        select(Item.id, Item.state, Item.transfer_id, Item.destination_id, Item.spool_id, Item.priority, Item.lease_id)
-        .where(*selection.conditions(*states), Item.id.in_([row.id for row in found]))
-        .order_by(Item.id)
-    ).all()
+    rows = tx.conn.execute(_ROWS.where(*selection.conditions(*states), Item.id.in_([row.id for row in found]))).all()
+    if values is _FRESH:
+        rows = _with_file(tx, rows)
     if not rows:
         return 0, []
     new = ItemState(int(str(values["state"])))
@@ -130,6 +136,26 @@ def _change_some(
             transfer=selection.transfer_id,
         )
     return len(rows), _bells(tx, rows) if new is ItemState.READY else []
+
+
+def _with_file(tx: Transaction, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
+    """Return the items whose instance can be sent, by the file that it has now.
+
+    What had come to its end may have lost its file since, or may be losing it at this moment.
+    """
+    files = sendable.secure(tx, {row.instance_id for row in rows})
+    gone = [row.id for row in rows if row.instance_id not in files]
+    if gone:
+        tx.conn.execute(update(Item).where(Item.id.in_(gone)).values(last_words=_NO_FILE))
+    moved = False
+    for row in rows:
+        known = files.get(row.instance_id, [])
+        if known and row.file_id not in {file.file_id for file in known}:
+            file_id, spool_id = known[-1]
+            tx.conn.execute(update(Item).where(Item.id == row.id).values(file_id=file_id, spool_id=spool_id))
+            moved = True
+    left = [row for row in rows if row.instance_id in files]
+    return tx.conn.execute(_ROWS.where(Item.id.in_([row.id for row in left]))).all() if moved else left
 
 
 def _bells(tx: Transaction, rows: Sequence[AnyRow]) -> list[Bell]:
@@ -189,24 +215,15 @@ def resend(
         .subquery()
     )
     rows = tx.conn.execute(
-        select(Instance.id, Instance.series_id, Instance.size, func.max(File.id).label("file_id"))
+        select(Instance.id, Instance.series_id, Instance.size)
         .join(
             newest,
             (newest.c.sop_instance_uid == Instance.sop_instance_uid) & (newest.c.version == Instance.version),
         )
-        .outerjoin(File, (File.instance_id == Instance.id) & can_be_sent())
-        .group_by(Instance.id, Instance.series_id, Instance.size)
         .order_by(Instance.id)
     ).all()
-    present = [row for row in rows if row.file_id is not None]
-    spools = {
-        row.id: row.spool_id
-        for row in tx.conn.execute(
-            select(File.id, File.spool_id)
-            .join(Instance, Instance.id == File.instance_id)
-            .where(Instance.study_id == study_id)
-        )
-    }
+    files = sendable.secure(tx, [row.id for row in rows])
+    present = [(row, files[row.id][-1]) for row in rows if row.id in files]
     if present:
         tx.conn.execute(
             insert(Item),
@@ -215,15 +232,15 @@ def resend(
                     "transfer_id": transfer_id,
                     "destination_id": destination_id,
                     "instance_id": row.id,
-                    "file_id": row.file_id,
+                    "file_id": file.file_id,
                     "series_id": row.series_id,
-                    "spool_id": spools[row.file_id],
+                    "spool_id": file.spool_id,
                     "size": row.size,
                     "priority": int(priority),
                     "state": int(ItemState.READY),
                     "created_at": tx.now,
                 }
-                for row in present
+                for row, file in present
             ],
         )
     tally = Tally()
@@ -241,7 +258,7 @@ def resend(
     lane = "stat" if priority is Priority.STAT else "work"
     rung = [
         Bell(destination, spool_id, lane)
-        for spool_id in sorted({spools[row.file_id] for row in present})
+        for spool_id in sorted({file.spool_id for _, file in present})
         if bells.claim_ring(tx, destination_id, spool_id, lane)
     ]
     return Resent(transfer_id, generation, len(present), len(rows) - len(present), rung)

@@ -62,6 +62,6 @@ def _in_array(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
     return f"{compiler.process(column, **how)} = ANY({compiler.process(ids, **how)})"
 
 
-def among(column: InstrumentedAttribute[int], parameter: str) -> ColumnElement[Any]:
+def among(column: InstrumentedAttribute[Any], parameter: str) -> ColumnElement[Any]:
     """Match rows whose id is in a list that is given as the parameter of this name."""
     return _Among(column, bindparam(parameter, type_=_IdList()))
