@@ -1,5 +1,7 @@
 """Run a rule's expression with the CEL library: the only module that knows it.
 
+The library brings a shell of its own and takes a while to import, so that waits until there is a rule to compile.
+
 Conditions over what is missing are *unknown*: the library raises for them, and lets ``false && unknown`` be
 false and ``true || unknown`` be true. What stays unknown does not match, however it was negated; every other
 failure is an error that shows.
@@ -11,9 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
-
-import cel
+from typing import TYPE_CHECKING, Final
 
 from gurney.transfer.errors import ExpressionError
 from gurney.transfer.routing.conditions import Condition, split
@@ -26,6 +26,9 @@ from gurney.transfer.routing.expression import (
 )
 from gurney.transfer.routing.rules import Door, Provenance
 from gurney.transfer.routing.tags import Tag, Tags
+
+if TYPE_CHECKING:
+    import cel
 
 __all__ = ["Answer", "Facts", "Program", "Truth"]
 
@@ -58,6 +61,8 @@ class Facts:
     """What is known of one instance, in the library's own form: made once for all rules."""
 
     def __init__(self, tags: Tags, provenance: Provenance) -> None:
+        import cel
+
         self.tags = tags
         self._context = cel.Context(
             {
@@ -79,6 +84,8 @@ class Program:
     """
 
     def __init__(self, source: str) -> None:
+        import cel
+
         _parse(source)
         self.expression: Expression = read_expression(source)
         self.condition: Condition = split(self.expression.tokens)
@@ -140,6 +147,8 @@ class Program:
 
 
 def _parse(source: str) -> None:
+    import cel
+
     try:
         cel.compile(source)
     except ValueError as error:

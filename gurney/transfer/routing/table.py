@@ -24,13 +24,12 @@ from gurney.transfer.routing.rules import (
     Verdict,
     When,
 )
-from gurney.transfer.routing.tags import Tag, Tags, find_tag
+from gurney.transfer.routing.tags import MODALITY, Tag, Tags
 from gurney.transfer.states import Priority, Routing
 
 __all__ = ["RouteTable", "compile_routes"]
 
 _SOONEST: dict[When, int] = {"immediately": 0, "series_complete": 1, "study_complete": 2}
-_MODALITY = find_tag("Modality")
 
 
 def compile_routes(rules: Sequence[RouteRule]) -> RouteTable:
@@ -76,7 +75,7 @@ class RouteTable:
 
     def __init__(self, compiled: Sequence[_Compiled]) -> None:
         self._compiled = tuple(compiled)
-        self._tags: dict[str, Tag] = {_MODALITY.keyword: _MODALITY}
+        self._tags: dict[str, Tag] = {MODALITY.keyword: MODALITY}
         for one in compiled:
             if one.program is not None:
                 self._tags.update(one.program.tags)
@@ -142,7 +141,7 @@ class RouteTable:
     ) -> RoutingDecision:
         facts = Facts(Tags.of(self._tags, values), provenance)
         result = _Result([Send(name, "", "immediately", default_priority) for name in default_send_to])
-        follows = facts.tags.present.get(_MODALITY.keyword) in FOLLOWERS
+        follows = facts.tags.present.get(MODALITY.keyword) in FOLLOWERS
         for one in self._compiled:
             if result.ended:
                 explanation = RuleExplanation(one.rule.name, Verdict.SKIPPED, result.ended)

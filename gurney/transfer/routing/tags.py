@@ -2,6 +2,8 @@
 
 A text that is missing is empty text and a list that is missing is an empty list, so ``t.BodyPartExamined == ""`` and
 ``"PRIMARY" in t.ImageType`` ask what they say. A number that is missing has no stand-in: 0 would match by accident.
+
+The dictionary is pydicom's, which is slow to import and waits until a rule asks for a tag.
 """
 
 from __future__ import annotations
@@ -9,14 +11,12 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined] # public in its documentation, not in __all__
-
-__all__ = ["LONGEST_LIST", "LONGEST_TEXT", "Kind", "Tag", "Tags", "UnknownKeyword", "find_tag"]
+__all__ = ["LONGEST_LIST", "LONGEST_TEXT", "MODALITY", "Kind", "Tag", "Tags", "UnknownKeyword", "find_tag"]
 
 LONGEST_TEXT: Final = 4096
 LONGEST_LIST: Final = 256
@@ -92,9 +92,20 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
+MODALITY: Final = Tag("Modality", 0x00080060, Kind.TEXT, many=False)
+"""Read of every instance, whatever the rules ask for (PS3.3 C.7.3.1)."""
+
+
+@functools.cache
+def _dictionary() -> Mapping[int, Sequence[str]]:
+    from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined] # public by its documentation only
+
+    return DicomDictionary
+
+
 @functools.cache
 def _by_keyword() -> dict[str, int]:
-    return {entry[4]: tag for tag, entry in DicomDictionary.items() if entry[4]}
+    return {entry[4]: tag for tag, entry in _dictionary().items() if entry[4]}
 
 
 def find_tag(keyword: str) -> Tag:
@@ -106,7 +117,7 @@ def find_tag(keyword: str) -> Tag:
         raise UnknownKeyword(f"{keyword!r} is no DICOM keyword{hint}")
     if number >> 16 == 0x0002:
         raise UnknownKeyword(f"{keyword!r} is file meta information; use sop_class_uid or transfer_syntax_uid")
-    vr, multiplicity = DicomDictionary[number][:2]
+    vr, multiplicity = _dictionary()[number][:2]
     kind = _KINDS.get(vr[:2])
     if kind is None:
         raise UnknownKeyword(f"{keyword!r} has VR {vr}: rules compare text and numbers only")
