@@ -1,4 +1,4 @@
-"""The command line. Each module owns the commands of one concern; this one puts them together.
+"""The command line. Each module owns the commands of one concern; this one is the way in.
 
 Exit codes: 0 done; 1 it failed, and said why; 2 wrong usage or a bad configuration.
 """
@@ -12,24 +12,14 @@ import typer
 
 from gurney.errors import ConfigError, GurneyError
 from gurney.observability import configure_logging
-from gurney_daemon.cli import (
-    configuring,
-    echoing,
-    operating,
-    quarantining,
-    reporting,
-    routes,
-    running,
-    sending,
-    status,
-    steering,
-)
+from gurney_daemon.cli.commands import Commands
 from gurney_daemon.cli.edge import Edge
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="gurney",
+    cls=Commands,
     help="Carry DICOM studies where they are needed, instance by instance, and lose none on the way.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,18 +38,6 @@ def _edge(
     # Standard output is the answer's. What runs for long sets up its logs anew, as its settings say.
     configure_logging(level="warning")
     ctx.obj = Edge(config)
-
-
-running.register(app)
-sending.register(app)
-status.register(app)
-reporting.register(app)
-operating.register(app)
-steering.register(app)
-echoing.register(app)
-quarantining.register(app)
-routes.register(app)
-configuring.register(app)
 
 
 def main() -> None:

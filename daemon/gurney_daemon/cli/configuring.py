@@ -9,7 +9,6 @@ import sys
 import typer
 
 from gurney.errors import GurneyError
-from gurney.jobs import FolderLock
 from gurney.settings import show
 from gurney_daemon.cli.edge import Edge, print_json
 
@@ -53,6 +52,8 @@ def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--jso
 
 def reload(ctx: typer.Context) -> None:
     """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
+    from gurney.jobs import FolderLock  # Celery comes with it, which nothing else here asks for
+
     edge: Edge = ctx.obj
     settings = edge.settings
     pid = FolderLock(settings.node.data_dir).owner()

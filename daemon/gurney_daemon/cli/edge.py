@@ -1,4 +1,7 @@
-"""What every command starts from: the settings, read once, and the ledger, opened when asked for."""
+"""What every command starts from: the settings, read once, and the ledger and the broker, opened when asked for.
+
+What does that is imported there, too: help takes no settings, and to check those takes neither SQLAlchemy nor Celery.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gurney.jobs import Doorbell, embedded_url, make_app
-from gurney.ledger.database import Ledger
-from gurney.ledger.forwarding import Bell
-from gurney.ledger.schema import check_schema
-from gurney.settings import Configuration, Settings, read
-from gurney_daemon.ringing import Ringer
+if TYPE_CHECKING:
+    from gurney.ledger.database import Ledger
+    from gurney.ledger.forwarding import Bell
+    from gurney.settings import Configuration, Settings
 
 __all__ = ["Edge", "print_json"]
 
@@ -39,6 +40,8 @@ class Edge:
     @cached_property
     def configuration(self) -> Configuration:
         """The configuration as it was read, right or wrong."""
+        from gurney.settings import read
+
         return read(self.config)
 
     @property
@@ -73,6 +76,9 @@ class Edge:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger. Raises LedgerError, with what to do, when it can't be used."""
+        from gurney.ledger.database import Ledger
+        from gurney.ledger.schema import check_schema
+
         ledger = Ledger(self.reach.ledger_url)
         try:
             check_schema(ledger)
@@ -82,8 +88,13 @@ class Edge:
 
     def ring(self, ledger: Ledger, bells: Sequence[Bell]) -> None:
         """Ring for work that a command has made due. Without a broker the reconciler will, within seconds."""
+        if not bells:
+            return
+        from gurney.jobs import Doorbell, embedded_url, make_app
+        from gurney_daemon.ringing import Ringer
+
         url = self.reach.broker.url or embedded_url(self.reach.node.data_dir)
-        if not bells or url is None:
+        if url is None:
             return
         doorbell = Doorbell(make_app(url))
         Ringer(ledger, doorbell)(bells)
