@@ -19,7 +19,8 @@ from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell, Content, Forwarding
 from gurney.ledger.leases import lock_destination
-from gurney.ledger.models import Conflict, File, Instance, Item, Series, SourceCount, Study, StudyRoute
+from gurney.ledger.matching import StudyMatches
+from gurney.ledger.models import Conflict, File, Instance, Item, Series, SourceCount, Study
 from gurney.ledger.models.predicates import file_is
 from gurney.transfer.states import FileState, Routing
 
@@ -81,8 +82,7 @@ class _Group:
         self.before = self._before([arrival.file.path for arrival in arrivals])
         self.studies: dict[str, int] = {}
         self.series: dict[tuple[int, str], int] = {}
-        self.matched: dict[int, set[str]] = {}
-        self.new_matches: dict[int, dict[str, Arrival]] = {}
+        self.matches = StudyMatches(tx)
         self.taken: Counter[str] = Counter()
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
@@ -98,7 +98,7 @@ class _Group:
             if newest is None:
                 fresh.append(arrival)
             elif arrival.same:
-                self._check_matches(newest.study_id, arrival)
+                self.matches.note(newest.study_id, arrival.decision, arrival.study_matched)
                 self._accept(_kept_unless_routed(arrival), newest.id, newest.study_id, newest.series_id, "duplicate")
             elif before is not None and before.instance_id == newest.id and self._untouched(newest.id):
                 self._rewrite(arrival, newest)
@@ -108,9 +108,7 @@ class _Group:
 
     def close(self) -> Intake:
         """Look back for what follows, count, and write the trail."""
-        for study_id, routes in self.new_matches.items():
-            for route, arrival in routes.items():
-                self.forwarding.look_back(study_id, arrival.decision, route)
+        self.matches.look_back(self.forwarding)
         self.report.bells = self.forwarding.close()
         count(self.tx, self.source, dict(self.report.counts))
         for study_instance_uid, n in self.taken.items():
@@ -280,25 +278,12 @@ class _Group:
         study_id = self.studies.get(study.study_instance_uid)
         if study_id is None:
             study_id = self.studies[study.study_instance_uid] = _study(self.tx, study)
-        self._check_matches(study_id, arrival)
+        self.matches.note(study_id, arrival.decision, arrival.study_matched)
         key = (study_id, arrival.instance.series.series_instance_uid)
         series_id = self.series.get(key)
         if series_id is None:
             series_id = self.series[key] = _series(self.tx, study_id, arrival.instance.series)
         return study_id, series_id
-
-    def _check_matches(self, study_id: int, arrival: Arrival) -> None:
-        matched = self.matched.get(study_id)
-        if matched is None:
-            rows = self.tx.conn.scalars(select(StudyRoute.route).where(StudyRoute.study_id == study_id))
-            matched = self.matched[study_id] = set(rows)
-            if matched != arrival.study_matched:
-                raise StaleRead("the study has matched other rules in the meantime")
-        for route in arrival.decision.matched_study_rules:
-            if route not in matched:
-                matched.add(route)
-                self.tx.conn.execute(insert(StudyRoute).values(study_id=study_id, route=route, matched_at=self.tx.now))
-                self.new_matches.setdefault(study_id, {})[route] = arrival
 
 
 def _kept_unless_routed(arrival: Arrival) -> Arrival:

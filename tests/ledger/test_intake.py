@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import pytest
 from sqlalchemy import func, select
@@ -143,3 +144,24 @@ def test_what_waits_for_its_study_goes_with_it_and_the_late_go_at_once(world: Wo
         assert conn.scalar(select(Transfer.quiet_since)) is None
         assert conn.scalar(select(func.count()).select_from(Transfer)) == 1, "it joins its study's transfer"
     assert ids_of(world.take()) == [2]
+
+
+def test_a_report_and_the_image_that_it_follows_may_come_by_two_doors_at_once(world: World) -> None:
+    world.destination()
+    take(world, arrival(world, 9, decided(state=Routing.NO_ROUTE)))  # the study is known
+    refused: list[StaleRead] = []
+
+    def bring_the_image() -> None:
+        try:
+            take(world, arrival(world, 2, decided(to(rule="chest"), matched=FOLLOW)))
+        except StaleRead as stale:
+            refused.append(stale)
+
+    image = threading.Thread(target=bring_the_image)
+    with world.ledger.write() as tx:
+        take_in(tx, [arrival(world, 1, decided(state=Routing.NO_ROUTE), modality="SR")], "watch:mr1")
+        image.start()
+        image.join(0.5)
+    image.join(20)
+    assert refused == []
+    assert [uid for uid, *_ in items(world)] == ["2.25.1", "2.25.2"]
