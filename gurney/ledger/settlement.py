@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, case, exists, func, select, update
 
@@ -33,8 +33,7 @@ __all__ = ["Settled", "Settlement", "conclude", "finish", "settle"]
 _STORED = frozenset({ItemState.DONE, ItemState.WARNED})
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How one item's attempt ended. ``alone``: its association carried nothing else."""
 
     item_id: int

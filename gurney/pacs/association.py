@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from gurney.pacs.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
@@ -39,8 +39,7 @@ _PATIENCE_WITH_A_STORE = 1.0
 _STORED = Event(EventKind.RESPONSE, status=0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A request that is ready to go out."""
 
     request: StoreRequest

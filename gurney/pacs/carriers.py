@@ -7,10 +7,9 @@ as well. Whatever the peer says that is no response goes to pynetdicom's state m
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from pynetdicom.dimse_primitives import C_STORE
 
@@ -32,8 +31,7 @@ _READ_STEP = 1 << 24
 _END_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class StoreCommand:
+class StoreCommand(NamedTuple):
     """What the command set of one C-STORE-RQ says, and its context."""
 
     sop_class_uid: str
@@ -42,8 +40,7 @@ class StoreCommand:
     awaited: Awaited
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A request that is ready to go out; ``size`` is that of its data set in bytes."""
 
     awaited: Awaited

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 __all__ = ["C_STORE_RSP", "CommandSet", "DimsePriority", "MalformedCommandError", "encode_c_store_rq", "read_command"]
 
@@ -34,8 +34,7 @@ class MalformedCommandError(ValueError):
     """Report bytes that are no command set."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandSet:
+class CommandSet(NamedTuple):
     """What we read of a command set; None where the element is missing.
 
     ``has_data_set`` follows (0000,0800): a C-STORE-RSP has none. ``comment`` is the peer's Error Comment (0000,0902),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from pydicom.dataset import Dataset
 
@@ -29,8 +28,7 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """Never through a symbolic link that someone slipped in, never waiting for a writer of a FIFO, never into a child."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSignature:
+class FileSignature(NamedTuple):
     """What a file looked like when it was accepted; it must look the same when it is sent.
 
     What is None is not compared: ``ctime_ns`` changes when another hard link to the file goes, ``dev`` and ``inode``
@@ -59,8 +57,7 @@ class FileSignature:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(NamedTuple):
     """One instance to be stored: where its bytes lie and what they are.
 
     ``dataset_offset`` is where the data set begins in the file, behind the file meta information; its bytes are sent as
@@ -76,11 +73,14 @@ class StoreRequest:
     signature: FileSignature | None = None
     key: object = None
     priority: DimsePriority = DimsePriority.MEDIUM
-    dataset: Dataset | None = field(default=None, repr=False, compare=False)
+    dataset: Dataset | None = None
+
+    def __repr__(self) -> str:
+        # Neither the data set nor the path, which a modality may have named after a patient.
+        return f"StoreRequest(sop_instance_uid={self.sop_instance_uid!r}, key={self.key!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class StoreResult:
+class StoreResult(NamedTuple):
     """What came of one request.
 
     ``status`` is the DIMSE status, None when there was no response; then ``event`` says what happened instead.

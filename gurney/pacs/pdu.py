@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "HEADER",
@@ -40,8 +40,7 @@ class MalformedPduError(ValueError):
     """Report bytes that are no P-DATA-TF."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A whole command set that was received. ``length`` is how many bytes it took on the wire."""
 
     context_id: int

@@ -85,11 +85,11 @@ class Preparation:
         if event.skip is not Skip.NOTHING:
             self.is_stopped = event.skip is Skip.ALL
             raise RefusedRequestError(EventKind.VETOED, "skipped by a listener")
-        command = replace(command, priority=event.priority)
+        command = command._replace(priority=event.priority)
         if changed is None or event.dataset is None:
             return command, payload
         payload.close()
-        return replace(command, sop_instance_uid=str(event.dataset.SOPInstanceUID)), changed
+        return command._replace(sop_instance_uid=str(event.dataset.SOPInstanceUID)), changed
 
 
 def _open(request: StoreRequest) -> Payload:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gurney.pacs.errors import BadResponse
 
 __all__ = ["Awaited", "EchoResult", "Response"]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A C-STORE-RSP that answers our request."""
 
     status: int
@@ -31,8 +31,7 @@ class EchoResult:
         return self.status == 0x0000
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(NamedTuple):
     """The request that is to be answered."""
 
     message_id: int
