@@ -17,7 +17,7 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Where an item stands, and why."""
+    """Where an item stands, and why; ``created_at`` in seconds on the ledger's clock."""
 
     item_id: int
     transfer_id: int
@@ -25,6 +25,7 @@ class Followed:
     sop_instance_uid: str
     state: ItemState
     words: str
+    created_at: float
 
 
 def items_to(conn: Connection, destination: str, sop_instance_uids: Sequence[str]) -> list[int]:
@@ -54,7 +55,7 @@ def look_at(conn: Connection, item_ids: Sequence[int]) -> list[Followed]:
     found: list[Followed] = []
     for start in range(0, len(item_ids), _AT_ONCE):
         rows = conn.execute(
-            select(Item.id, Item.transfer_id, Item.state, Item.last_words, Item.held_for)
+            select(Item.id, Item.transfer_id, Item.state, Item.last_words, Item.held_for, Item.created_at)
             .add_columns(Transfer.study_instance_uid, Instance.sop_instance_uid)
             .join(Instance, Instance.id == Item.instance_id)
             .join(Transfer, Transfer.id == Item.transfer_id)
@@ -69,6 +70,7 @@ def look_at(conn: Connection, item_ids: Sequence[int]) -> list[Followed]:
                 row.sop_instance_uid,
                 ItemState(row.state),
                 row.last_words or (f"held: {row.held_for.replace('_', ' ')}" if row.held_for else ""),
+                row.created_at,
             )
             for row in rows
         )

@@ -16,10 +16,12 @@ from gurney.ledger import destinations, operations, reports
 from gurney.ledger.database import Ledger
 from gurney.ledger.operations import CANCELLABLE, RETRYABLE
 from gurney.ledger.selection import Selection
+from gurney.transfer.breaker import Shown
 from gurney.transfer.states import ItemState
 from gurney_daemon.cli.asked import AsJson, State, Unknown, known_destination
 from gurney_daemon.cli.edge import Edge, print_json
-from gurney_daemon.cli.tables import counts
+from gurney_daemon.cli.hindrance import hindrance
+from gurney_daemon.cli.tables import counts, legible
 
 __all__ = ["register"]
 
@@ -62,10 +64,12 @@ def retry(
             _agree(found, "try them again", yes=yes)
             changed, bells = operations.retry(ledger, selection, edge.actor)
         # Also where nothing has failed: an open breaker may keep everything waiting.
-        for name in sorted({*found, to} - {""}):
+        concerned = sorted({*found, to} - {""})
+        for name in concerned:
             ledger.transact(destinations.probe_now, name)
         if found:
             edge.ring(ledger, bells)
+        _warn_of_pauses(ledger, concerned)
     _report(changed, found, "go again", as_json=as_json)
 
 
@@ -112,6 +116,16 @@ def release(
             changed, bells = operations.release_held(ledger, selection, edge.actor)
             edge.ring(ledger, bells)
     _report(changed, found, "released", as_json=as_json)
+
+
+def _warn_of_pauses(ledger: Ledger, names: Sequence[str]) -> None:
+    """Say which destinations a person keeps from getting anything; every other one is tried at once."""
+    now = ledger.now()
+    with ledger.read() as conn:
+        states = reports.destination_states(conn, now)
+    for name in names:
+        if states[name]["state"] == Shown.PAUSED:
+            typer.echo(legible(hindrance(name, states[name])), err=True)
 
 
 def _select(

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from gurney.transfer.states import SETTLED, ItemState, Priority
 from gurney_daemon.cli.asked import AsJson, Urgency, configured_remote
 from gurney_daemon.cli.bars import Bar, bar
 from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.cli.hindrance import hindrance
 from gurney_daemon.cli.standing import SEEN_WITHIN
 from gurney_daemon.cli.tables import console, counts, legible, table
 from gurney_daemon.configured import destination_specs, spool_of
@@ -30,6 +31,15 @@ from gurney_daemon.ingest.importing import Imported, import_paths
 __all__ = ["register"]
 
 _ARRIVED = frozenset({ItemState.DONE, ItemState.WARNED})
+# What a folder has beside images. Named by itself, even such a file was meant to be sent.
+_STRANGERS = frozenset({Reason.NOT_DICOM, Reason.MEDIA_DIRECTORY})
+# How instances stand that were given, as scripts and as people read it.
+_STANDINGS = {
+    "new": "to be sent",
+    "waiting": "waiting since earlier",
+    "there": "there already",
+    "given_up": "given up earlier",
+}
 _SHORTEST_PAUSE = 0.25
 # Looking shall take this part of the time at most, however many items are followed.
 _SHARE = 4
@@ -52,59 +62,93 @@ def send(
     """Send files, or whole folders, to a remote. No rule is asked; what is there already is not sent again."""
     edge: Edge = ctx.obj
     configured_remote(edge.settings, to)
-    sending = _Sending(to)
+    sending = _Sending(to, frozenset(os.path.realpath(path) for path in paths))
     with edge.ledger() as ledger:
         _introduce(edge.settings, ledger, to, edge.actor)
         _take_in(edge, ledger, sending, paths, priority)
-        if sending.items:
-            _warn_if_nobody_works(ledger)
+        if sending.is_due:
+            _look_at_way(ledger, sending)
         if wait:
             _wait(ledger, sending)
-    failed = sending.failures({os.path.realpath(path) for path in paths})
     if as_json:
         print_json(sending.document(waited=wait))
     else:
         _show(sending, waited=wait)
-    if failed:
+    if sending.failed:
         raise typer.Exit(1)
 
 
 @dataclass(slots=True)
 class _Sending:
-    """What was given to one command, and what has become of it."""
+    """What was given to one command, the paths that were ``named`` in it, and what has become of it."""
 
     destination: str
+    named: frozenset[bytes]
     outcomes: Counter[str] = field(default_factory=Counter)
-    refused: list[Imported] = field(default_factory=list)
+    left_out: list[Imported] = field(default_factory=list)
     studies: dict[str, None] = field(default_factory=dict)
-    items: list[int] = field(default_factory=list)
+    items: dict[int, str] = field(default_factory=dict)
+    pruned: int = 0
+    hindrance: str = ""
     settled: list[Followed] = field(default_factory=list)
 
-    def note(self, group: Sequence[Imported]) -> list[str]:
+    def note(self, imported: Sequence[Imported]) -> list[str]:
         """Count what became of some files; return the instances that were taken in."""
+        group = [self._judge(one) for one in imported]
         self.outcomes.update(one.outcome for one in group)
-        self.refused.extend(one for one in group if one.outcome == "refused")
+        self.left_out.extend(one for one in group if one.outcome in {"refused", "ignored"})
         taken = [one for one in group if one.outcome in {"accepted", "known"}]
         self.studies.update(dict.fromkeys(one.study_instance_uid for one in taken))
         return [one.sop_instance_uid for one in taken]
+
+    def _judge(self, one: Imported) -> Imported:
+        """Ignore strangers in a folder: folders hold viewers and notes."""
+        stranger = one.outcome == "refused" and one.reason in _STRANGERS and one.path not in self.named
+        return replace(one, outcome="ignored") if stranger else one
+
+    def note_items(self, found: Sequence[Followed], taken: int, begun: float) -> None:
+        """Tell apart what this command sends to the destination from what the ledger had for it before.
+
+        An instance without an item was there so long ago that it was pruned.
+        """
+        self.pruned += taken - len(found)
+        for one in found:
+            self.items.setdefault(one.item_id, _standing(one, begun))
+
+    @property
+    def standings(self) -> dict[str, int]:
+        """How many instances go now, wait since earlier, are there, and were given up earlier."""
+        counted = Counter(self.items.values())
+        counted["there"] += self.pruned
+        return {standing: counted[standing] for standing in _STANDINGS}
+
+    @property
+    def is_due(self) -> bool:
+        """Whether anything of this is still to be sent."""
+        return bool(self.standings["new"] or self.standings["waiting"])
 
     @property
     def lost(self) -> list[Followed]:
         """The items that are settled, but not there."""
         return [one for one in self.settled if one.state not in _ARRIVED]
 
-    def failures(self, named: set[bytes]) -> bool:
-        """Tell whether the command failed. Strangers in a folder are none: folders hold viewers and notes."""
-        harmful = [one for one in self.refused if one.reason != Reason.NOT_DICOM or one.path in named]
-        return bool(harmful or self.lost or not self.studies)
+    @property
+    def failed(self) -> bool:
+        """Whether anything was refused or not stored, or nothing was found."""
+        return bool(self.outcomes["refused"] or self.lost or not self.studies)
 
     def document(self, *, waited: bool) -> dict[str, object]:
         """Return the outcome for scripts."""
         told: dict[str, object] = {
             "destination": self.destination,
             **{outcome: self.outcomes[outcome] for outcome in ("accepted", "known", "ignored", "refused")},
+            "instances": self.standings,
+            "hindrance": self.hindrance,
             "studies": list(self.studies),
-            "files": [{"file": legible(one.path), "reason": one.reason, "detail": one.detail} for one in self.refused],
+            "files": [
+                {"file": legible(one.path), "outcome": one.outcome, "reason": one.reason, "detail": one.detail}
+                for one in self.left_out
+            ],
         }
         if waited:
             told["items"] = dict(_by_state(self.settled))
@@ -122,6 +166,15 @@ class _Sending:
         return told
 
 
+def _standing(item: Followed, begun: float) -> str:
+    """Say how an item stood when the command began."""
+    if item.created_at >= begun:
+        return "new"
+    if item.state not in SETTLED:
+        return "waiting"
+    return "there" if item.state in _ARRIVED else "given_up"
+
+
 def _introduce(settings: Settings, ledger: Ledger, name: str, actor: str) -> None:
     """Tell the ledger of the remotes, if no daemon has done so yet."""
     with ledger.read() as conn:
@@ -131,6 +184,7 @@ def _introduce(settings: Settings, ledger: Ledger, name: str, actor: str) -> Non
 
 
 def _take_in(edge: Edge, ledger: Ledger, sending: _Sending, paths: Sequence[bytes], priority: Priority) -> None:
+    begun = ledger.now()
     groups = import_paths(
         paths,
         sending.destination,
@@ -142,9 +196,10 @@ def _take_in(edge: Edge, ledger: Ledger, sending: _Sending, paths: Sequence[byte
     )
     with bar("taking in") as shown:
         for group in groups:
-            taken = sending.note(group)
+            taken = set(sending.note(group))
             with ledger.read() as conn:
-                sending.items += items_to(conn, sending.destination, taken)
+                items = look_at(conn, items_to(conn, sending.destination, list(taken)))
+            sending.note_items(items, len(taken), begun)
             shown.show(sum(sending.outcomes.values()), _counted(sending.outcomes))
 
 
@@ -160,7 +215,7 @@ def _wait(ledger: Ledger, sending: _Sending) -> None:
 
 
 def _follow(ledger: Ledger, sending: _Sending, shown: Bar) -> None:
-    pending = list(dict.fromkeys(sending.items))
+    pending = list(sending.items)
     while True:
         begun = time.monotonic()
         now = ledger.now()
@@ -181,19 +236,24 @@ def _by_state(followed: Sequence[Followed]) -> Counter[str]:
     return Counter(states.values())
 
 
-def _warn_if_nobody_works(ledger: Ledger) -> None:
+def _look_at_way(ledger: Ledger, sending: _Sending) -> None:
+    """Warn of what keeps the work waiting: a pause, a destination that is down, nobody who sends."""
     now = ledger.now()
     with ledger.read() as conn:
         announced = reports.worker_states(conn, now).values()
+        place = reports.destination_states(conn, now)[sending.destination]
+    sending.hindrance = hindrance(sending.destination, place)
+    if sending.hindrance:
+        typer.echo(legible(sending.hindrance), err=True)
     if not any(one["kind"] != "daemon" and one["seen_seconds"] <= SEEN_WITHIN for one in announced):
         typer.echo("no worker runs: it waits in the ledger until `gurney up` is started", err=True)
 
 
 def _show(sending: _Sending, *, waited: bool) -> None:
-    if sending.refused:
-        rows = ((one.reason, one.detail, one.path) for one in sending.refused[:_SHOWN])
-        console(to_stderr=True).print(table(("REFUSED FOR", "DETAIL", "FILE"), rows))
-        _say_rest(len(sending.refused))
+    if sending.left_out:
+        rows = ((one.outcome, one.reason, one.detail, one.path) for one in sending.left_out[:_SHOWN])
+        console(to_stderr=True).print(table(("NOT SENT", "REASON", "DETAIL", "FILE"), rows))
+        _say_rest(len(sending.left_out))
     if sending.lost:
         columns = ("SOP INSTANCE", "TRANSFER", "ITEM", "STATE", "WHY")
         lost = (
@@ -202,7 +262,12 @@ def _show(sending: _Sending, *, waited: bool) -> None:
         )
         console(to_stderr=True).print(table(columns, lost))
         _say_rest(len(sending.lost))
-    typer.echo(f"{sending.destination}: {_counted(sending.outcomes) or 'no file'}")
+    typer.echo(f"files: {_counted(sending.outcomes) or 'none'}")
+    standings = sending.standings
+    told = ", ".join(f"{n} {_STANDINGS[standing]}" for standing, n in standings.items() if n)
+    typer.echo(f"{sending.destination}: {told or 'nothing to send'}")
+    if standings["given_up"]:
+        typer.echo(f"what was given up goes again by `gurney retry --to {sending.destination}`", err=True)
     if waited and sending.settled:
         typer.echo(f"{sending.destination}: {counts(_by_state(sending.settled))}")
 

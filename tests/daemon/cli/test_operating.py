@@ -161,3 +161,12 @@ def test_postgresql(postgresql_desk: Desk) -> None:
     items = postgresql_desk.world.items(3, state=FAILED)
     assert postgresql_desk("retry", "--study", "1.2", "--yes", "--json").json["items"] == 3
     assert postgresql_desk.world.states(items) == [READY] * 3
+
+
+def test_retry_says_of_a_paused_destination_that_it_stays_paused(desk: Desk) -> None:
+    desk.world.items(1, state=ItemState.FAILED)
+    desk("pause", "archive")
+    assert "`gurney resume archive`" in desk("retry", "--all", "--yes").err
+    assert "`gurney resume archive`" in desk("retry", "--to", "archive", "--yes").err
+    desk("resume", "archive")
+    assert "resume" not in desk("retry", "--to", "archive", "--yes").err

@@ -64,6 +64,8 @@ def test_folders_and_files_go_into_the_ledger(desk: Desk, folder: Path) -> None:
         "known": 0,
         "ignored": 0,
         "refused": 0,
+        "instances": {"new": 3, "waiting": 0, "there": 0, "given_up": 0},
+        "hindrance": "",
         "files": [],
     }
     assert items(desk) == [(ItemState.READY, Priority.STAT)] * 3
@@ -74,6 +76,36 @@ def test_what_is_known_is_not_sent_twice(desk: Desk, folder: Path) -> None:
     desk("send", folder, "--to", "archive")
     again = desk("send", folder, "--to", "archive", "--json")
     assert (again.code, again.json["known"], len(items(desk))) == (0, 3, 3)
+    assert again.json["instances"] == {"new": 0, "waiting": 3, "there": 0, "given_up": 0}
+
+
+def test_what_goes_to_this_destination_is_told_from_what_it_had(desk: Desk, folder: Path) -> None:
+    """Every file is known when it is sent to a second destination: all the same, it goes there."""
+    desk("send", folder / "a", "--to", "archive")
+    states = {1: ItemState.WARNED, 2: ItemState.FAILED}
+    with desk.ledger.write() as tx:
+        for item, state in states.items():
+            tx.conn.execute(update(Item).where(Item.id == item).values(state=int(state)))
+    again = desk("send", folder, "--to", "archive", "--json").json
+    assert (again["accepted"], again["known"]) == (1, 2)
+    assert again["instances"] == {"new": 1, "waiting": 0, "there": 1, "given_up": 1}
+
+    answer = desk("send", folder, "--to", "research", "--json").json
+    assert (answer["accepted"], answer["known"]) == (0, 3)
+    assert answer["instances"] == {"new": 3, "waiting": 0, "there": 0, "given_up": 0}
+    shown = desk("send", folder, "--to", "archive")
+    assert shown.out.endswith("archive: 1 waiting since earlier, 1 there already, 1 given up earlier\n")
+    assert "gurney retry --to archive" in shown.err
+
+
+def test_it_says_what_the_destination_waits_for(desk: Desk, folder: Path) -> None:
+    desk.introduce_remotes()
+    desk("pause", "archive")
+    answer = desk("send", folder, "--to", "archive", "--json")
+    assert answer.json["hindrance"].startswith("archive is paused by ")
+    assert "`gurney resume archive`" in answer.err
+    desk("resume", "archive")
+    assert desk("send", folder, "--to", "archive", "--json").json["hindrance"] == ""
 
 
 def test_without_a_worker_it_says_that_it_waits(desk: Desk, folder: Path) -> None:
@@ -86,8 +118,9 @@ def test_strangers_in_a_folder_are_named_but_no_failure(desk: Desk, folder: Path
     drop(folder, "two\nlines", b"no image" * 40)
     answer = desk("send", folder, "--to", "archive", "--json")
     assert answer.code == 0
+    assert (answer.json["ignored"], answer.json["refused"]) == (1, 0)
     (file,) = answer.json["files"]
-    assert (file["file"], file["reason"]) == (rf"{folder}/two\nlines", "not_dicom")
+    assert (file["file"], file["outcome"], file["reason"]) == (rf"{folder}/two\nlines", "ignored", "not_dicom")
     assert "two\nlines" not in desk("send", folder, "--to", "archive").err
 
 
@@ -100,7 +133,8 @@ def test_a_broken_file_in_a_folder_is_a_failure(desk: Desk, folder: Path, conten
 
 def test_a_stranger_that_was_named_is_a_failure(desk: Desk, folder: Path) -> None:
     letter = drop(folder, "letter.txt", b"no image" * 40)
-    assert desk("send", folder / "a", letter, "--to", "archive").code == 1
+    answer = desk("send", folder / "a", letter, "--to", "archive", "--json")
+    assert (answer.code, answer.json["ignored"], answer.json["refused"]) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("path", ["missing", "empty"])
