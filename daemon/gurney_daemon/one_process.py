@@ -6,10 +6,12 @@ safe as ever.
 
 from __future__ import annotations
 
+import os
 import threading
 from importlib import import_module
 
 from gurney.jobs import Lane, PoolKind
+from gurney.observability import get_logger
 from gurney.settings import Settings
 from gurney_daemon.service import run_daemon
 
@@ -17,9 +19,11 @@ __all__ = ["run_in_one_process"]
 
 IN_PROCESS = "memory://"
 
+log = get_logger(__name__)
 
-def run_in_one_process(settings: Settings) -> None:
-    """Run the daemon, with the worker in a thread beside it, until SIGTERM."""
+
+def run_in_one_process(settings: Settings, drain_seconds: float = 60.0) -> None:
+    """Run the daemon, with the worker in a thread beside it, until SIGTERM; slots have so long to end."""
     # The two homes know nothing of each other; only this makeshift puts them together.
     worker = import_module("gurney_workers.worker")
     slots = threading.Thread(
@@ -34,4 +38,8 @@ def run_in_one_process(settings: Settings) -> None:
         run_daemon(settings, IN_PROCESS)
     finally:
         worker.stop_worker()
-        slots.join(60.0)
+        slots.join(drain_seconds)
+        if slots.is_alive():
+            # Python would wait at its end for every thread of the pool, and one that hangs in a file never ends.
+            log.critical("slots_abandoned", reason="they did not drain in time; their leases will run out")
+            os._exit(os.EX_IOERR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,14 @@ class Ward:
             os.utime(path, ns=(item_id, item_id))
         return ids
 
-    def slot(self, *, remote: RemoteAE | None = None, stat_only: bool = False, **limits: int) -> Slot:
+    def slot(
+        self,
+        *,
+        remote: RemoteAE | None = None,
+        stat_only: bool = False,
+        on_blocked: Callable[[], object] = lambda: None,
+        **limits: int,
+    ) -> Slot:
         """Make a slot; the test opens and closes it."""
         peer = Peer(remote or self.pacs.remote(PACS_TIMEOUTS), "GURNEY", fast_path=True)
         return Slot(
@@ -66,6 +73,7 @@ class Ward:
             limits=BatchLimits(**limits),
             batch_seconds=30,
             draining=lambda: bool(self.draining),
+            on_blocked=on_blocked,
         )
 
     def serve(self, rings: int = 1, **more: object) -> None:

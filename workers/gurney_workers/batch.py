@@ -24,6 +24,7 @@ from gurney.observability import get_logger
 from gurney.pacs import (
     AssociationFailure,
     FileSignature,
+    Progress,
     RemoteAE,
     StoreAssociation,
     StoreRequest,
@@ -72,16 +73,18 @@ class Batch:
         seconds: float,
         lease_seconds: float,
         draining: Callable[[], bool],
+        progress: Progress,
         on_first_stored: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length.
 
         ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal;
-        ``on_first_stored`` is called once the ledger knows of something stored, while the batch goes on.
+        ``progress`` is marked whenever something moves; ``on_first_stored`` is called once the ledger knows of
+        something stored, while the batch goes on.
         """
         self._ledger, self._claim = ledger, claim
         self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
-        self._draining = draining
+        self._draining, self._progress = draining, progress
         # A host's name may be longer than its column: PostgreSQL would take no result of such a destination.
         self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"[:_ENDPOINT]
         self._item_ids = [work.item_id for work in claim.work]
@@ -104,6 +107,7 @@ class Batch:
                 self._associate_and_store()
             except AssociationFailure as failure:
                 self._blame(failure)
+        self._progress.mark()
         reason = self._stop_reason or "done"
         returned = self._recorder.conclude(self._actor, reason)
         totals = self._recorder.totals
@@ -116,12 +120,17 @@ class Batch:
             if self._assoc is not None:
                 self._assoc.abort()
 
+    def abandon(self) -> None:
+        """Let the lease run out and abort the association: nothing moves any more. Safe from any thread."""
+        self._stop_reason = self._stop_reason or "stuck"
+        self._pulse.give_up("the batch is stuck")
+
     def _associate_and_store(self) -> None:
         pairs = dict.fromkeys((work.sop_class_uid, work.transfer_syntax_uid) for work in self._claim.work)
         proposals = plan_contexts(pairs)[0]
         if self._claim.probe and len(proposals) < MAX_CONTEXTS:
             proposals = [*proposals, _VERIFICATION]
-        assoc = self._scu.associate(self._remote, proposals)
+        assoc = self._scu.associate(self._remote, proposals, self._progress)
         with self._aborting:
             self._assoc = assoc
         with assoc:
@@ -172,6 +181,7 @@ class Batch:
         )
 
     def _settle(self, result: StoreResult) -> None:
+        self._progress.mark()
         event = result.event
         if event.kind in _UNTRIED:
             return

@@ -13,7 +13,7 @@ from gurney.jobs.tether import tie_to_parent
 from gurney.observability import get_logger
 from gurney_workers.slot import Slot
 
-__all__ = ["begin", "drain", "end", "is_draining", "prepare", "slot"]
+__all__ = ["begin", "block", "drain", "end", "is_draining", "prepare", "quit_at_once", "slot"]
 
 log = get_logger(__name__)
 
@@ -64,6 +64,17 @@ def slot() -> Slot | None:
     if _slot is None and _make is not None:
         begin()  # the ledger may be back
     return _slot
+
+
+def quit_at_once() -> None:
+    """End this process with no goodbye: a thread of it hangs in the system and would keep every other kind of end."""
+    log.critical("process_given_up", reason="its slot is blocked for good; the worker starts another process")
+    os._exit(os.EX_IOERR)
+
+
+def block() -> None:
+    """Say that a slot of this process is lost: its thread hangs in the system, and the others need the process."""
+    log.critical("slot_blocked", reason="one slot less until gurney is started again; look at the disk or share")
 
 
 def drain() -> None:

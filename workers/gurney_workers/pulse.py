@@ -55,8 +55,13 @@ class Pulse:
         self._ended.set()
         self._watching.join()
 
+    def give_up(self, reason: str) -> None:
+        """Let the lease run out, because nothing comes of it any more."""
+        self._lose(reason)
+
     def _renew(self) -> None:
-        while not self._ended.wait(self._ttl / 4):
+        # What is lost is not renewed: it is for the others, however long our own thread may hang.
+        while not self._ended.wait(self._ttl / 4) and not self.is_lost:
             sent = time.monotonic()
             try:
                 self._ledger.transact(renew, self._ticket, self._ttl)

@@ -28,6 +28,7 @@ from gurney.observability import bound, get_logger
 from gurney.pacs import DicomEngine, RemoteAE, StoreScu
 from gurney.transfer.states import Priority
 from gurney_workers.batch import Batch
+from gurney_workers.vigil import GRACE, Errand, Vigil
 
 __all__ = ["Peer", "Slot"]
 
@@ -60,14 +61,19 @@ class Slot:
         limits: BatchLimits,
         batch_seconds: float,
         draining: Callable[[], bool],
+        on_blocked: Callable[[], object] = lambda: None,
     ) -> None:
-        """Prepare; nothing is opened yet. ``peers`` are the remotes by name."""
+        """Prepare; nothing is opened yet.
+
+        ``peers`` are the remotes by name; ``on_blocked`` is called when a thread that serves hangs for good.
+        """
         self._ledger, self._doorbell, self._peers = ledger, doorbell, peers
         self._pool, self._lanes, self._host_slots = pool, lanes, host_slots
         self._limits, self._batch_seconds, self._draining = limits, batch_seconds, draining
         self._host = socket.gethostname()
         self._name = f"{self._host}:{os.getpid()}:{threading.get_ident() & 0xFFFF:x}"
         self._engine = DicomEngine()
+        self._vigil = Vigil(on_blocked, min(GRACE, limits.ttl))
         self._places: dict[str, SpoolPlace] = {}
         self._ended = threading.Event()
         self._announcing = threading.Thread(target=self._announce, name="announce", daemon=True)
@@ -76,12 +82,14 @@ class Slot:
         """Start the engine and say that we are here. Raises LedgerError when code and ledger don't fit."""
         check_schema(self._ledger)
         self._engine.startup()
+        self._vigil.open()
         self._announcing.start()
         log.info("slot_open", worker=self._name, lanes=[lane.value for lane in self._lanes])
 
     def close(self) -> None:
         """Say goodbye and free everything."""
         self._ended.set()
+        self._vigil.close()
         try:
             self._ledger.transact(leave, self._name)
         except LedgerError as error:
@@ -92,15 +100,20 @@ class Slot:
 
     def serve(self, destination: str, spool: str) -> None:
         """Answer a ring: claim a batch, carry it, pass the ring on. While the ledger is away, nothing is claimed."""
-        with bound(destination=destination, worker=self._name):
+        peer = self._peers.get(destination)
+        # The ledger's lease is also for how long anything of our own may take that is no wait for the peer.
+        patience = self._limits.ttl + (peer.remote.timeouts.longest_wait if peer is not None else 0.0)
+        with (
+            bound(destination=destination, worker=self._name),
+            self._vigil.over(patience, destination=destination, worker=self._name) as errand,
+        ):
             try:
-                self._serve(destination, spool)
+                self._serve(destination, spool, peer, errand)
             except LedgerUnavailable as error:
                 log.warning("ring_unanswered", reason=str(error))
 
-    def _serve(self, destination: str, spool: str) -> None:
+    def _serve(self, destination: str, spool: str, peer: Peer | None, errand: Errand) -> None:
         place = self._readable(spool)
-        peer = self._peers.get(destination)
         if place is None or peer is None:
             log.warning("ring_not_for_us", spool=spool, knows_remote=peer is not None)
             return
@@ -116,12 +129,21 @@ class Slot:
         if claimed.ring_on:
             ring()
         # A second association may join in a new study as soon as the peer has something of it.
-        self._carry(claimed, claimed_at, peer, place, ring if claimed.ring_on and claimed.is_first else lambda: None)
+        on_first_stored = ring if claimed.ring_on and claimed.is_first else lambda: None
+        batch = self._batch(claimed, claimed_at, peer, place, errand, on_first_stored)
+        self._carry(batch, claimed)
+        errand.progress.mark()
         self._ring_on(claimed, place)
 
-    def _carry(
-        self, claimed: Claim, claimed_at: float, peer: Peer, place: SpoolPlace, on_first_stored: Callable[[], object]
-    ) -> None:
+    def _batch(
+        self,
+        claimed: Claim,
+        claimed_at: float,
+        peer: Peer,
+        place: SpoolPlace,
+        errand: Errand,
+        on_first_stored: Callable[[], object],
+    ) -> Batch:
         batch = Batch(
             self._ledger,
             claimed,
@@ -133,8 +155,15 @@ class Slot:
             seconds=self._batch_seconds,
             lease_seconds=self._limits.ttl,
             draining=self._draining,
+            progress=errand.progress,
             on_first_stored=on_first_stored,
         )
+        errand.progress.mark()
+        errand.ids["lease"] = claimed.ticket.id
+        errand.on_stuck = batch.abandon
+        return batch
+
+    def _carry(self, batch: Batch, claimed: Claim) -> None:
         begun = time.monotonic()
         carried = batch.carry()
         log.info(

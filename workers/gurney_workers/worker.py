@@ -49,6 +49,7 @@ def run_worker(
             limits=BatchLimits(instances=settings.workers.batch_instances, ttl=settings.workers.lease_seconds),
             batch_seconds=settings.workers.batch_seconds,
             draining=process.is_draining,
+            on_blocked=process.block if pool_kind is PoolKind.THREADS else process.quit_at_once,
         )
 
     # Billiard keeps what it has to say of processes that die from everybody else's handlers.
