@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.leases import LeaseTicket
 from gurney.ledger.models import Destination, Item, Lease, LedgerMeta, Worker
+from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
 from gurney.transfer.states import ItemState, Priority
 
@@ -67,19 +68,23 @@ class Interruption:
     cancelled: frozenset[int]
 
 
+# Made once, here: a worker asks ten times a second while its association waits.
+_INTERRUPTED = (
+    select(Destination.paused_by, Destination.stat_waiting_at, LedgerMeta.draining, Lease.recalled)
+    .select_from(Destination)
+    .join(LedgerMeta, LedgerMeta.id == 1)
+    .join(Lease, Lease.id == bindparam("lease"))
+    .where(Destination.id == bindparam("destination"))
+)
+_CANCELLED = select(Item.id).where(among(Item.id, "ids"), item_is(ItemState.CANCELLED))
+
+
 def interruption(conn: Connection, ticket: LeaseTicket, priority: Priority, item_ids: Sequence[int]) -> Interruption:
     """Look whether a batch must stop at the next instance: drained, paused, or STAT waiting for its association."""
-    row = conn.execute(
-        select(Destination.paused_by, Destination.stat_waiting_at, LedgerMeta.draining, Lease.recalled)
-        .select_from(Destination)
-        .join(LedgerMeta, LedgerMeta.id == 1)
-        .join(Lease, Lease.id == ticket.id)
-        .where(Destination.id == ticket.destination_id)
-    ).one()
+    row = conn.execute(_INTERRUPTED, {"destination": ticket.destination_id, "lease": ticket.id}).one()
     cancelled: frozenset[int] = frozenset()
     if row.recalled:
-        which = select(Item.id).where(Item.id.in_(item_ids), item_is(ItemState.CANCELLED))
-        cancelled = frozenset(conn.scalars(which).all())
+        cancelled = frozenset(conn.scalars(_CANCELLED, {"ids": item_ids}).all())
     if row.draining:
         return Interruption("draining", cancelled)
     if row.paused_by:
