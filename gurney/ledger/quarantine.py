@@ -65,8 +65,8 @@ def quarantined(
     ]
 
 
-def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> list[str]:
-    """Decide that files are not wanted, and count them as ignored; return what the spool need hold no longer.
+def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> dict[int, str]:
+    """Decide that files are not wanted, and count them as ignored; return what their spool held for each, if anything.
 
     What lies in the folder is not touched, and not looked at again unless it changes.
     """
@@ -79,7 +79,7 @@ def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> list[str]:
     _decide_conflicts(tx, ids, "rejected", actor)
     if ids:
         trail.record(tx, actor, "quarantine.discarded", files=ids, reasons=sorted({row.reason for row in rows}))
-    return [row.spool_path for row in rows if row.spool_path]
+    return {row.id: row.spool_path for row in rows}
 
 
 def note_release(tx: Transaction, file_id: int, actor: str, *, forced: str) -> None:

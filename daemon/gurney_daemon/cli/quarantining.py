@@ -101,13 +101,16 @@ def release_files(
         raise typer.Exit(1)
 
 
-def discard_files(ctx: typer.Context, ids: _Ids) -> None:
+def discard_files(ctx: typer.Context, ids: _Ids, as_json: AsJson = False) -> None:
     """Decide that refused files are not wanted. Our copies go; what lies in a watched folder stays."""
     edge: Edge = ctx.obj
     wanted = list(dict.fromkeys(ids))
     with edge.ledger() as ledger:
-        discard(wanted, ledger=ledger, spool=spool_of(edge.reach, ledger), actor=edge.actor)
-    typer.echo(f"{len(wanted)} files discarded")
+        discarded = discard(wanted, ledger=ledger, spool=spool_of(edge.reach, ledger), actor=edge.actor)
+    if as_json:
+        print_json({"files": [{"id": file_id} for file_id in discarded]})
+    else:
+        typer.echo(f"{len(discarded)} {'file' if len(discarded) == 1 else 'files'} discarded")
 
 
 def _document(file: Quarantined, now: float) -> dict[str, object]:

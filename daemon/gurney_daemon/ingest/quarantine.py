@@ -66,17 +66,23 @@ def release(
     return [_release(file, ledger, spool, doors, ring, actor, force) for file in files]
 
 
-def discard(file_ids: Sequence[int], *, ledger: Ledger, spool: Spool, actor: str) -> int:
-    """Decide that quarantined files are not wanted, and let go of our copies; return how many.
+def discard(file_ids: Sequence[int], *, ledger: Ledger, spool: Spool, actor: str) -> list[int]:
+    """Decide that quarantined files are not wanted, and let go of our copies; return those that were.
 
-    What lies in a watched folder is not touched. Raises ReleaseRefused for files that are not in quarantine.
+    What lies in a watched folder is not touched. Raises ReleaseRefused, and discards nothing, for files that are not
+    in quarantine, and for those of another spool: their copies would stay there for ever.
     """
     files = _load(ledger, file_ids)
-    ours = {file.file_id for file in files if file.spool_id == spool.id}
-    held = ledger.transact(quarantine.discard, [file.file_id for file in files], actor)
-    for spool_path in held:
+    elsewhere = sorted(file.file_id for file in files if file.spool_path and file.spool_id != spool.id)
+    if elsewhere:
+        raise ReleaseRefused(
+            f"not held in the spool {spool.place.name!r}: {', '.join(map(str, elsewhere))}; "
+            "discard them where [spool] names the spool that they came to"
+        )
+    held = ledger.transact(quarantine.discard, file_ids, actor)
+    for spool_path in filter(None, held.values()):
         spool.remove(spool_path)
-    return len(ours)
+    return sorted(held)
 
 
 def _load(ledger: Ledger, file_ids: Sequence[int]) -> list[Quarantined]:

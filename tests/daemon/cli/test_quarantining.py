@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from gurney.ledger.models import File
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.spool import open_spool
 from tests.daemon.cli.desk import Desk
@@ -82,9 +84,27 @@ def test_discard(desk: Desk, site: Site) -> None:
     drop(site.folder, "text", b"no image" * 40)
     look_through(site, 1)
     (file,) = desk("quarantine", "list", "--json").json["files"]
-    assert desk("quarantine", "discard", file["id"]).code == 0
+    answer = desk("quarantine", "discard", file["id"], file["id"], "--json")
+    assert (answer.code, answer.json) == (0, {"files": [{"id": file["id"]}]})
     assert desk("quarantine", "list", "--json").json["files"] == []
     assert (site.folder / "text").exists()
+
+
+def test_a_copy_is_discarded_in_the_spool_that_has_it(desk: Desk, site: Site) -> None:
+    for name in ("here", "there"):
+        drop(site.folder, name, ct_bytes()[:-9])
+    look_through(site, 2)
+    here, there = (file["id"] for file in desk("quarantine", "list", "--json").json["files"])
+    other = open_spool(desk.ledger, "other", str(desk.data / "other"))
+    held = sorted(path for path in (desk.data / "spool" / "ct1").rglob("*") if path.is_file())
+    assert len(held) == 2
+    with desk.ledger.write() as tx:
+        tx.conn.execute(update(File).where(File.id == there).values(spool_id=other.id))
+    refused = desk("quarantine", "discard", here, there)
+    assert (refused.code, f"not held in the spool 'main': {there}" in refused.err) == (1, True)
+    assert all(path.exists() for path in held)
+    assert desk("quarantine", "discard", here).out == "1 file discarded\n"
+    assert [path.exists() for path in held].count(True) == 1
 
 
 @pytest.mark.usefixtures("site")

@@ -178,7 +178,7 @@ def test_discarding_lets_our_copy_go_and_leaves_theirs(site: Site) -> None:
     path = drop(site.folder, "1", b"text" * 99)
     accept(site, path, after="keep")
     (file,) = site.files(FileState.QUARANTINED)
-    assert quarantine.discard([file.id], ledger=site.ledger, spool=site.spool, actor="anna") == 1
+    assert quarantine.discard([file.id], ledger=site.ledger, spool=site.spool, actor="anna") == [file.id]
     assert path.exists()
     assert not os.path.exists(site.spool.path_of(file.spool_path))
     assert [(one.state, one.reason) for one in site.files()] == [(FileState.IGNORED, "not_dicom")]
