@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from gurney.settings import show
 from gurney_daemon.cli.edge import Edge, print_json
 
 __all__ = ["register"]
+
+# Not that of `asked`, which comes with SQLAlchemy.
+_AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("reload")(reload)
 
 
-def check_settings(
-    ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One JSON document.")
-) -> None:
+def check_settings(ctx: typer.Context, as_json: _AsJson = False) -> None:
     """Name every mistake with its line, key and remedy; exit 2 if there is an error."""
     edge: Edge = ctx.obj
     problems, mistakes = edge.configuration.problems, edge.configuration.mistakes
@@ -50,7 +52,7 @@ def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--jso
     sys.stdout.write(show(ctx.obj.settings, "json" if as_json else "toml"))
 
 
-def reload(ctx: typer.Context) -> None:
+def reload(ctx: typer.Context, as_json: _AsJson = False) -> None:
     """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
     from gurney.jobs import FolderLock  # Celery comes with it, which nothing else here asks for
 
@@ -60,4 +62,7 @@ def reload(ctx: typer.Context) -> None:
     if pid is None:
         raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")
     os.kill(pid, signal.SIGHUP)
-    typer.echo("the configuration is good; the running processes are being restarted with it", err=True)
+    if as_json:
+        print_json({"pid": pid})
+    else:
+        typer.echo("the configuration is good; the running processes are being restarted with it", err=True)

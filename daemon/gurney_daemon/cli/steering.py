@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -26,24 +27,34 @@ def register(app: typer.Typer) -> None:
     app.command("resend")(resend)
 
 
-def pause(ctx: typer.Context, name: _Name) -> None:
+def pause(ctx: typer.Context, name: _Name, as_json: AsJson = False) -> None:
     """Send nothing more to a destination after the instance on the wire, until it is resumed. Intake goes on."""
-    edge: Edge = ctx.obj
-    with edge.ledger() as ledger:
-        with ledger.read() as conn:
-            known_destination(conn, name)
-        ledger.transact(destinations.pause, name, edge.actor)
-    typer.echo(f"{name} is paused; `gurney resume {name}` goes on")
+    state = _steer(ctx.obj, name, destinations.pause)
+    if as_json:
+        print_json(state)
+    else:
+        typer.echo(f"{name} is paused; `gurney resume {name}` goes on")
 
 
-def resume(ctx: typer.Context, name: _Name) -> None:
+def resume(ctx: typer.Context, name: _Name, as_json: AsJson = False) -> None:
     """Send to a paused destination again, with a probe at once if it was down."""
-    edge: Edge = ctx.obj
+    state = _steer(ctx.obj, name, destinations.resume)
+    if as_json:
+        print_json(state)
+    else:
+        typer.echo(f"{name} is resumed")
+
+
+def _steer(edge: Edge, name: str, act: Callable[[Transaction, str, str], bool]) -> dict[str, object]:
+    """Act on a destination that the ledger knows; return how it stands then."""
     with edge.ledger() as ledger:
         with ledger.read() as conn:
             known_destination(conn, name)
-        ledger.transact(destinations.resume, name, edge.actor)
-    typer.echo(f"{name} is resumed")
+        ledger.transact(act, name, edge.actor)
+        now = ledger.now()
+        with ledger.read() as conn:
+            state = reports.destination_states(conn, now)[name]
+    return {"destination": name, "state": state["state"], "paused_by": state["paused_by"]}
 
 
 def resend(

@@ -22,6 +22,13 @@ def test_pause_and_resume(desk: Desk) -> None:
     assert desk.world.take().work
 
 
+def test_scripts_read_how_the_destination_stands_then(desk: Desk) -> None:
+    desk.introduce_remotes()
+    paused = desk("pause", "archive", "--json")
+    assert paused.json == {"destination": "archive", "state": "paused", "paused_by": getpass.getuser()}
+    assert desk("resume", "archive", "--json").json == {"destination": "archive", "state": "closed", "paused_by": ""}
+
+
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_a_destination_that_nobody_knows(desk: Desk, command: str) -> None:
     desk.world.destination("archive")
