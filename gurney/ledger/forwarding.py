@@ -66,6 +66,7 @@ class Forwarding:
         """Start with nothing to add."""
         self.tx, self.actor = tx, actor
         self.tally = Tally()
+        self.added = 0
         self._destinations: dict[str, int] = {}
         self._transfers: dict[tuple[str, int], tuple[int, bool]] = {}
         self._wanted: dict[tuple[int, int, str], str] = {}
@@ -92,7 +93,7 @@ class Forwarding:
             if fresh:
                 self._fresh.append(row)
                 self._added(row, send)
-            elif not self._was_pruned(content.instance_id, row["destination_id"]) and self._insert(row):
+            elif not self._is_known(content.instance_id, row["destination_id"]) and self._insert(row):
                 self._added(row, send)
 
     def look_back(self, study_id: int, decision: RoutingDecision, route: str) -> None:
@@ -176,6 +177,7 @@ class Forwarding:
 
     def _added(self, row: dict[str, Any], send: Send) -> None:
         state = ItemState(row["state"])
+        self.added += 1
         self.tally.add(row["destination_id"], row["transfer_id"], state)
         self._touched.add(row["transfer_id"])
         if state is ItemState.READY:
@@ -189,9 +191,11 @@ class Forwarding:
             self._destinations[name] = found
         return found
 
-    def _was_pruned(self, instance_id: int, destination_id: int) -> bool:
-        gone = exists().where(Tombstone.instance_id == instance_id, Tombstone.destination_id == destination_id)
-        return bool(self.tx.conn.scalar(select(gone)))
+    def _is_known(self, instance_id: int, destination_id: int) -> bool:
+        """Whether the instance has an item there, of any generation (a resend brought it), or had one once."""
+        item = exists().where(Item.instance_id == instance_id, Item.destination_id == destination_id)
+        pruned = exists().where(Tombstone.instance_id == instance_id, Tombstone.destination_id == destination_id)
+        return bool(self.tx.conn.scalar(select(item | pruned)))
 
     def _transfer(self, study_id: int, study_instance_uid: str, destination_id: int) -> tuple[int, bool]:
         """Find or make the study's transfer; tell whether it has been complete before, so that the late go at once."""

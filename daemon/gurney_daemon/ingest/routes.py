@@ -42,6 +42,11 @@ class DoorRoutes:
         object.__setattr__(self, "wanted", IDENTITY_TAGS | self.table.wanted_tags)
         object.__setattr__(self, "_always", None if self.table.rules else _to(self.send_to, self.priority))
 
+    @property
+    def destinations(self) -> frozenset[str]:
+        """Every destination to which anything may be sent."""
+        return frozenset(self.send_to).union(*(rule.send_to for rule in self.table.rules))
+
     def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
         """Ask the rules, if there are any."""
         if self._always is not None:
