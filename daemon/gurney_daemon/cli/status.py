@@ -11,6 +11,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 
+from gurney.observability import configure_logging
 from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.standing import status_report
@@ -33,6 +34,8 @@ def status(
 ) -> None:
     """Show how everything stands; exit 1 for a fault of our own. A PACS that is down is none."""
     edge: Edge = ctx.obj
+    # What is amiss stands in the answer, in better words than a log's.
+    configure_logging(level="error")
     if watch:
         if as_json:
             raise typer.BadParameter("--watch is for people, --json is one document: give one of them")
@@ -65,9 +68,16 @@ def _page(report: dict[str, Any]) -> RenderableType:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
         parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
     if sources := report["sources"]:
-        rows = [(name, ", ".join(f"{n} {what}" for what, n in counted.items())) for name, counted in sources.items()]
-        parts += ["", table(("SOURCE", "FILES"), rows)]
+        parts += ["", table(("SOURCE", "IN QUARANTINE NOW", "FILES SO FAR"), _sources(sources))]
     return Group(*parts)
+
+
+def _sources(sources: dict[str, dict[str, int]]) -> Iterator[tuple[object, ...]]:
+    """Tell what waits for somebody's decision from what was counted since the source was first seen."""
+    for name, counters in sources.items():
+        so_far = {what: n for what, n in counters.items() if what != "in_quarantine"}
+        told = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in so_far.items())
+        yield name, counters.get("in_quarantine", 0), told
 
 
 def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from gurney.ledger import workers
 from gurney.ledger.database import Ledger
+from gurney.ledger.models import SourceCount
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState
 from gurney_daemon.cli.status import _why
@@ -146,7 +147,18 @@ def test_a_broker_that_does_not_answer_is_a_fault(desk: Desk) -> None:
     answer = desk("status", "--json")
     assert answer.code == 1
     assert "can't be reached" in answer.json["services"]["broker"]["error"]
-    assert json.loads(answer.err.splitlines()[0])["event"] == "broker.lost"
+    shown = desk("status")
+    assert "can't be reached" in shown.out
+    assert (answer.err, shown.err) == ("", "")
+
+
+def test_files_in_quarantine_now_are_told_from_all_that_ever_were(desk: Desk) -> None:
+    with desk.ledger.write() as tx:
+        for what, n in (("accepted", 7), ("quarantined", 3), ("no_route", 2)):
+            tx.conn.execute(insert(SourceCount).values(source="ct1", what=what, n=n))
+    lines = desk("status").out.splitlines()
+    assert lines[-2].split("  ")[0] == "SOURCE"
+    assert " ".join(lines[-1].split()) == "ct1 0 7 accepted, 3 quarantined, 2 no route"
 
 
 def test_a_peer_that_is_down_is_no_fault_of_ours(desk: Desk, redis_server: RedisServer) -> None:
