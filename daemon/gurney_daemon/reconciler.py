@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from gurney.ledger import reconciling, refusals, tally
 from gurney.ledger.clock import BootClock
 from gurney.ledger.database import Ledger, Transaction
+from gurney.ledger.deaths import bury
 from gurney.ledger.forwarding import Bell
 from gurney_daemon.rounds import Chore, Rounds
 
@@ -39,9 +40,10 @@ class Reconciler:
         chores = [
             Chore(1.0, self._ring_due),
             Chore(2.0, lambda: reconciling.expire_leases(ledger)),
+            Chore(2.0, lambda: bury(ledger)),
             Chore(min(5.0, max(0.5, quiet / 4)), self._complete),
             Chore(2.0, lambda: ledger.transact(tally.fold)),
-            Chore(60.0, lambda: ledger.transact(refusals.expire)),
+            Chore(1.0, lambda: refusals.expire(ledger)),
             Chore(60.0, self._remember_time),
         ]
         self._rounds = Rounds(_ROLE, ledger, chores, holder=holder, seconds=_ROLE_SECONDS)

@@ -15,6 +15,7 @@ from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.jobs.tether import SUPERVISOR
 from gurney.ledger import destinations, workers
 from gurney.ledger.database import Ledger
+from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import check_schema
 from gurney.observability import get_logger
 from gurney.settings import Settings, Watch
@@ -78,7 +79,7 @@ class Daemon:
         self._on_failure = on_failure
         self._settings, self._ledger = settings, ledger
         self._host = socket.gethostname()
-        self._name = f"{self._host}:{os.getpid()}:daemon"
+        self._name = str(ProcessName.of_this_process("daemon"))
         # A supervisor runs one daemon at a time: the next one takes up the roles of one that died, without a wait.
         holder = f"{self._host}:{os.environ.get(SUPERVISOR, os.getpid())}:daemon"
         self._stop = threading.Event()

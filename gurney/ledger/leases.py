@@ -7,6 +7,7 @@ lease has run out, nothing is written and the worker must abort its association.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, literal_column, or_, select, update
@@ -30,6 +31,7 @@ __all__ = [
     "lock_destination",
     "release",
     "renew",
+    "take_back",
 ]
 
 LEASE_SECONDS = 60.0
@@ -151,12 +153,36 @@ def expire(tx: Transaction, destination_id: int) -> int:
     """
     limits = {"now": tx.now, "latest": tx.now + 2 * LONGEST_LEASE, "soon": tx.now + _SKEW}
     dead = tx.conn.execute(_LOSE, limits | {"destination": destination_id}).all()
-    for lease in dead:
-        lost = _expire_items(tx, lease.id, destination_id)
+    return _lose(tx, destination_id, dead, "it has run out")
+
+
+def take_back(tx: Transaction, destination_id: int, workers: Sequence[str]) -> int:
+    """Take back what these workers hold at a destination, as :func:`expire` does; its row must be locked.
+
+    For workers whose processes are known to have ended. Return how many leases were lost.
+    """
+    held = (
+        update(Lease)
+        .where(Lease.destination_id == destination_id, is_live(), Lease.worker.in_(workers))
+        .values(state="lost", ended_at=tx.now)
+        .returning(Lease.id, Lease.worker)
+    )
+    return _lose(tx, destination_id, tx.conn.execute(held).all(), "its process is gone")
+
+
+def _lose(tx: Transaction, destination_id: int, leases: Sequence[AnyRow], reason: str) -> int:
+    for lease in leases:
         trail.record(
-            tx, "ledger", "lease.lost", destination_id=destination_id, lease=lease.id, worker=lease.worker, items=lost
+            tx,
+            "ledger",
+            "lease.lost",
+            destination_id=destination_id,
+            lease=lease.id,
+            worker=lease.worker,
+            items=_expire_items(tx, lease.id, destination_id),
+            reason=reason,
         )
-    return len(dead)
+    return len(leases)
 
 
 def _expire_items(tx: Transaction, lease_id: int, destination_id: int) -> int:

@@ -5,6 +5,8 @@ Everything here is due by the ledger's own rows, so it may run twice, late, or a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from gurney.ledger import batches, bells, destinations, trail
@@ -19,7 +21,7 @@ from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
 from gurney.transfer.states import ItemState
 
-__all__ = ["complete_quiet", "due_bells", "expire_leases"]
+__all__ = ["complete_quiet", "due_bells", "expire_leases", "settle_losses"]
 
 _UNTIL_COMPLETE = ("series_complete", "study_complete")
 _UNDER_WAY = (ItemState.READY, ItemState.RUNNING, ItemState.RETRY)
@@ -67,8 +69,13 @@ def expire_leases(ledger: Ledger) -> int:
 
 
 def _expire(tx: Transaction, destination_id: int) -> int:
+    return settle_losses(tx, destination_id, lambda: expire(tx, destination_id))
+
+
+def settle_losses(tx: Transaction, destination_id: int, lose: Callable[[], int]) -> int:
+    """Let leases of a destination be lost under its lock, and let its gate know; return how many were."""
     row = destinations.lock_by_id(tx, destination_id)
-    lost = expire(tx, destination_id)
+    lost = lose()
     probing = exists().where(Lease.destination_id == destination_id, is_live(), Lease.probe)
     if lost and not tx.conn.scalar(select(probing)):
         # A probe that died with its worker has told nothing.

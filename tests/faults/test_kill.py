@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psutil
 import pytest
 
@@ -10,7 +12,7 @@ from tests.faults.books import Books, account_of, check
 from tests.faults.conftest import MakeSite
 from tests.faults.harness import Gurney, remote
 from tests.faults.instances import Instance, make_study
-from tests.faults.steps import STEPS, Step
+from tests.faults.steps import STEPS, Step, request_sent
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
@@ -64,3 +66,27 @@ def test_a_supervisor_that_dies_leaves_nothing_running_and_its_next_life_goes_on
     site.books.wait_until_stored(len(study))
     site.books.wait_until_complete()
     check(site.books, study, account_of(pacs))
+
+
+@pytest.mark.parametrize("victim", ["worker child", "worker", "everything"])
+def test_who_is_seen_to_be_dead_holds_nothing_for_the_rest_of_its_lease(
+    victim: str, make_site: MakeSite, pacs: FakePacs
+) -> None:
+    site = make_site(remote(pacs, max_associations=1), workers={"lease_seconds": 3600, "stat_slot": True})
+    up = site.start()
+    up.wait_until_ready()
+    study = make_study(6)
+    with request_sent(site, pacs, study):
+        if victim == "everything":
+            up.kill()
+            site.wait_until_ended()
+        else:
+            _kill(victim, up, site.books)
+    if victim == "everything":
+        services = json.loads(site.run("status", "--json", check=False).stdout)["services"]
+        assert (services["daemon"]["seen"], services["workers"]["seen"]) == (0, 0)
+        site.start()
+    site.books.wait_until_stored(len(study))
+    site.books.wait_until_complete()
+    check(site.books, study, account_of(pacs))
+    assert len(site.books.leases("lost")) == 1

@@ -6,7 +6,6 @@ holds nobody up at another.
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -16,10 +15,12 @@ from functools import partial
 
 from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane
-from gurney.ledger import batches
+from gurney.ledger import batches, reconciling
 from gurney.ledger.claims import claim
 from gurney.ledger.database import Ledger
+from gurney.ledger.deaths import bury
 from gurney.ledger.errors import LedgerUnavailable
+from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import check_schema
 from gurney.ledger.spools import SpoolPlace, known_spools
 from gurney.ledger.terms import BatchLimits, Claim, Claimant
@@ -71,7 +72,7 @@ class Slot:
         self._pool, self._lanes, self._host_slots = pool, lanes, host_slots
         self._limits, self._batch_seconds, self._draining = limits, batch_seconds, draining
         self._host = socket.gethostname()
-        self._name = f"{self._host}:{os.getpid()}:{threading.get_ident() & 0xFFFF:x}"
+        self._name = str(ProcessName.of_this_process(lanes[-1].value))
         self._engine = DicomEngine()
         self._vigil = Vigil(on_blocked, min(GRACE, limits.ttl))
         self._places: dict[str, SpoolPlace] = {}
@@ -197,6 +198,16 @@ class Slot:
             place = self._find_spools().get(spool)
         return place if place is not None and place.is_readable() else None
 
+    def _bury(self) -> None:
+        """Take over at once from neighbours that were killed: our own parent's other processes, or its last ones."""
+        lost = bury(self._ledger)
+        if not lost:
+            return
+        log.warning("leases_taken_back", leases=lost, reason="their processes are gone")
+        names = {place.id: place.name for place in self._find_spools().values()}
+        for bell in reconciling.due_bells(self._ledger):
+            self._doorbell.ring(names[bell.spool_id], Lane(bell.lane), bell.destination)
+
     def _find_spools(self) -> dict[str, SpoolPlace]:
         with self._ledger.read() as conn:
             self._places = {place.name: place for place in known_spools(conn)}
@@ -205,6 +216,7 @@ class Slot:
     def _announce(self) -> None:
         while True:
             try:
+                self._bury()
                 readable = [place.name for place in self._find_spools().values() if place.is_readable()]
                 self._ledger.transact(
                     announce, self._name, host=self._host, kind=self._lanes[-1].value, slots=1, spools=readable

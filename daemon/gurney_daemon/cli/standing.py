@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
+from gurney.ledger.deaths import living
 from gurney.ledger.spools import known_spools
 from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
@@ -88,7 +89,7 @@ def _look_at_ledger(edge: Edge) -> Report:
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
                     "destinations": reports.destination_states(conn, now),
                     "sources": reports.source_states(conn),
-                    "announced": reports.worker_states(conn, now),
+                    "announced": living(reports.worker_states(conn, now)),
                     "pools": {place.name for place in known_spools(conn)},
                 }
     except LedgerError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import insert
 from gurney.ledger import workers
 from gurney.ledger.database import Ledger
 from gurney.ledger.models import SourceCount
+from gurney.ledger.processes import ProcessName
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState
 from gurney_daemon.cli.status import _why
@@ -140,6 +142,14 @@ def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk,
     answer = desk("status", "--json")
     assert answer.code == 1
     assert (answer.json["services"]["workers"]["ok"], answer.json["services"]["workers"]["seen"]) == (False, 0)
+
+
+def test_who_was_killed_on_this_host_is_not_seen(desk: Desk) -> None:
+    alive = ProcessName.of_this_process("work")
+    announce(desk.ledger, "work", str(alive))
+    announce(desk.ledger, "work", str(replace(alive, started=alive.started - 1)))
+    workers = desk("status", "--json").json["services"]["workers"]
+    assert (workers["seen"], list(workers["processes"])) == (1, [str(alive)])
 
 
 def test_a_broker_that_does_not_answer_is_a_fault(desk: Desk) -> None:
