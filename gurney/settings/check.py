@@ -12,6 +12,7 @@ from gurney.settings.model import Settings
 from gurney.settings.mounts import MOUNTINFO, network_filesystem
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
 from gurney.settings.schema import label, origin_of, suggest
+from gurney.settings.slips import cel_remedy
 from gurney.transfer.errors import RouteTableError
 from gurney.transfer.routing import compile_routes
 
@@ -21,6 +22,7 @@ __all__ = ["check"]
 _SQLITE_PROCESSES = 4
 # The source's name that stands for `gurney send` in the ledger.
 _IMPORTS = "send"
+_UNUSED = (("node", "timezone"), ("api", "host"), ("api", "port"))
 
 
 class _Finding(NamedTuple):
@@ -55,12 +57,13 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _names(settings)
     yield from _destinations(settings)
     yield from _remotes(settings)
-    yield from _watches(settings)
+    yield from _watches(settings, mountinfo)
     yield from _routes(settings)
     for overlap in find_overlaps(settings, mountinfo):
         yield _Finding(overlap.key, overlap.message, "Name a folder apart.")
     yield from _ledger(settings, mountinfo)
     yield from _api(settings)
+    yield from _unused(settings)
 
 
 def _names(settings: Settings) -> Iterator[_Finding]:
@@ -113,8 +116,9 @@ def _remotes(settings: Settings) -> Iterator[_Finding]:
             )
 
 
-def _watches(settings: Settings) -> Iterator[_Finding]:
-    if not settings.watch:
+def _watches(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
+    unread = any(problem.is_error and not problem.key for problem in settings.provenance.problems)
+    if not settings.watch and not unread:
         yield _Finding(("watch",), "no folder is watched", "Add a [[watch]] with a path.", Severity.WARNING)
     for index, watch in enumerate(settings.watch):
         if watch.after == "move" and not watch.move_to:
@@ -128,19 +132,28 @@ def _watches(settings: Settings) -> Iterator[_Finding]:
                 "Set send_to, or add a [[route]].",
                 Severity.WARNING,
             )
+        # A dead share would block; of that, the daemon tells.
+        if not network_filesystem(watch.path, mountinfo) and not os.path.isdir(watch.path):
+            yield _Finding(
+                ("watch", index, "path"),
+                f"there is no folder {watch.path}, or not for this user to see",
+                "Make it: until then nothing comes from it.",
+                Severity.WARNING,
+            )
 
 
 def _routes(settings: Settings) -> Iterator[_Finding]:
-    remedy = "docs/reference/routing.md tells what a rule may say."
+    default = "See docs/reference/routing.md for what a rule may say."
     for index, rule in enumerate(settings.route_rules):
         try:
             compile_routes([rule])
         except RouteTableError as error:
             for mistake in error.mistakes:
                 if mistake.position is None:
-                    yield _Finding(("route", index), mistake.words, remedy)
+                    yield _Finding(("route", index), mistake.words, default)
                 else:
                     place = f"character {mistake.position + 1}"
+                    remedy = cel_remedy(rule.when, mistake.position) or default
                     yield _Finding(("route", index, "when"), f"{place}: {mistake.words}", remedy)
 
 
@@ -174,3 +187,12 @@ def _api(settings: Settings) -> Iterator[_Finding]:
         yield _Finding(
             ("api", "host"), "is open to the network, and this version has no log-in", 'Set it to "127.0.0.1".'
         )
+
+
+def _unused(settings: Settings) -> Iterator[_Finding]:
+    """Tell what is taken for the sake of later versions: this one has neither schedules nor an HTTP interface."""
+    for table, key in _UNUSED:
+        holder = getattr(settings, table)
+        if getattr(holder, key) != type(holder).model_fields[key].default:
+            remedy = "Leave the key out; a later version will use it."
+            yield _Finding((table, key), "is not used by this version", remedy, Severity.WARNING)

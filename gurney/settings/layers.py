@@ -16,6 +16,7 @@ from typing import Any
 
 from gurney.settings.lines import locate
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
+from gurney.settings.slips import toml_remedy
 
 __all__ = ["Layers"]
 
@@ -59,7 +60,8 @@ class Layers:
             if position and not line:
                 line, column = text.count("\n") + 1, 1
             what = _POSITION.sub("", message)
-            self.error(Origin(path, line, column), "", f"is not TOML: {what}", "Correct the line.")
+            remedy = toml_remedy(text.split("\n")[line - 1], what)
+            self.error(Origin(path, line, column), "", f"is not TOML: {what}", remedy)
             return
         # tomllib reads CR LF as one line end, and so must what counts lines and columns.
         origins = {at: Origin(path, *place) for at, place in locate(text.replace("\r\n", "\n")).items()}

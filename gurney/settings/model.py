@@ -63,7 +63,7 @@ class Node(_Table):
         default="/var/lib/gurney", description="Folder for everything of ours that has no path of its own"
     )
     timezone: TimeZone = Field(
-        default="UTC", description='An IANA name such as "Europe/Berlin", for schedules and display'
+        default="UTC", description='An IANA name such as "Europe/Berlin"; this version does not use it'
     )
 
 
@@ -131,7 +131,7 @@ class Log(_Table):
 
 
 class Api(_Table):
-    """Where the HTTP interface listens."""
+    """Where the HTTP interface of a later version listens; this version has none."""
 
     host: Host = Field(default="127.0.0.1", description="An address of this host")
     port: Port = Field(default=8642, description="A TCP port, 1 to 65535")

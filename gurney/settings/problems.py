@@ -58,7 +58,8 @@ class Problem:
 
     def __str__(self) -> str:
         subject = f"{self.key}: " if self.key else ""
-        return f"{self.origin}: {self.severity}: {subject}{self.message}. {self.remedy}"
+        stop = "" if self.message.endswith((".", "?")) else "."
+        return f"{self.origin}: {self.severity}: {subject}{self.message}{stop} {self.remedy}"
 
     def as_dict(self) -> dict[str, str | int]:
         """Flatten for ``--json``."""

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from gurney.jobs import make_app
-from gurney.settings import Broker, Settings, check, load
+from gurney.settings import Broker, Problem, Settings, check, load
 
 REMOTE = '[[remote]]\nname = "{}"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = 4242\n'
 ARCHIVE = REMOTE.format("archive")
 WATCH = '[[watch]]\nname = "ct1"\npath = "/data/ct1"\nsend_to = ["archive"]\n'
 ROUTE = "[[route]]\nname = 'r'\nwhen = 'true'\n"
+
+# No folder is there that these tests name, but for one.
+ABSENT = "there is no folder /data/"
 
 Mistakes = Callable[..., list[tuple[int, str, str]]]
 
@@ -52,13 +55,68 @@ def test_names_line_key_and_what_is_wrong(mistakes: Mistakes, text: str, line: i
     ],
 )
 def test_warns_and_loads(load_text: Callable[..., Settings], text: str, line: int, key: str, message: str) -> None:
-    problems = check(load_text(text))
+    problems = [problem for problem in check(load_text(text)) if not problem.message.startswith(ABSENT)]
     assert [(each.origin.line, each.key, each.is_error) for each in problems] == [(line, key, False)]
     assert message in problems[0].message
 
 
 def test_a_sound_configuration_has_no_problem(load_text: Callable[..., Settings]) -> None:
-    assert check(load_text(ARCHIVE + WATCH)) == []
+    assert check(load_text(ARCHIVE + WATCH.replace("/data/ct1", "/usr"))) == []
+
+
+def test_a_folder_that_is_not_there_is_unwise_unless_a_share_may_bring_it(
+    load_text: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = load_text(ARCHIVE + WATCH)
+    (problem,) = check(settings)
+    assert (problem.is_error, problem.key, problem.origin.line) == (False, "watch[ct1].path", 8)
+    table = tmp_path / "mountinfo"
+    table.write_text("1 0 0:1 / /data rw - nfs4 server:/data rw\n")
+    assert check(settings, mountinfo=str(table)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[node]\ntimezone = 'Europe/Berlin'\n", "node.timezone"),
+        ("[api]\nport = 9000\n", "api.port"),
+        ("[api]\nhost = '::1'\n", "api.host"),
+        ("[node]\ntimezone = 'UTC'\n[api]\nport = 8642\n", ""),
+    ],
+)
+def test_what_this_version_does_not_use_is_told(load_text: Callable[..., Settings], text: str, key: str) -> None:
+    problems = [problem for problem in check(load_text(text)) if "not used by this version" in problem.message]
+    assert [problem.key for problem in problems] == ([key] if key else [])
+    assert not any(problem.is_error for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("when", "remedy"),
+    [
+        ('t.Modality = "CT"', 'Compare with "==".'),
+        ('t.Modality === "CT"', 'Compare with "==".'),
+        ('t.Modality <> "CT"', 'Compare with "!=".'),
+        ('source == "a" & door == "watch"', 'Join conditions with "&&".'),
+        ('source == "a" AND door == "watch"', 'Join conditions with "&&".'),
+        ('source == "a" | door == "watch"', 'Join conditions with "||".'),
+        ('source == "x and y" or door == "watch"', 'Join conditions with "||".'),
+        ('not source == "a"', 'Negate with "!( )".'),
+        ('source == "and" && (', "See docs/reference/routing.md"),
+    ],
+)
+def test_says_what_a_rule_probably_meant(
+    problems_of: Callable[..., tuple[Problem, ...]], when: str, remedy: str
+) -> None:
+    text = f"{ARCHIVE}[[route]]\nname = 'r'\nwhen = '{when}'\nsend_to = ['archive']\n"
+    (problem,) = [problem for problem in problems_of(text) if problem.is_error]
+    assert problem.remedy.startswith(remedy)
+    assert "token recognition" not in problem.message
+
+
+def test_a_question_ends_without_a_full_stop(problems_of: Callable[..., tuple[Problem, ...]]) -> None:
+    text = f"{ARCHIVE}[[route]]\nname = 'r'\nwhen = 't.Modalty == \"CT\"'\nsend_to = ['archive']\n"
+    (problem,) = [problem for problem in problems_of(text) if problem.is_error]
+    assert "did you mean t.Modality? See" in str(problem)
 
 
 def test_sqlite_is_refused_on_a_network_filesystem(tmp_path: Path) -> None:

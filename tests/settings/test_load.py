@@ -133,7 +133,7 @@ def test_a_problem_is_plain_json(problems_of: Callable[..., tuple[Problem, ...]]
         "column": 1,
         "key": "node.timezone",
         "message": '"Mars/Base" is not a time zone',
-        "remedy": 'An IANA name such as "Europe/Berlin", for schedules and display.',
+        "remedy": 'An IANA name such as "Europe/Berlin"; this version does not use it.',
     }
 
 
@@ -182,4 +182,41 @@ def test_settings_made_by_hand_ignore_the_environment(monkeypatch: pytest.Monkey
 
 def test_what_is_broken_draws_no_second_complaint(problems_of: Callable[..., tuple[Problem, ...]]) -> None:
     # With send_to unreadable, "its files would go nowhere" would be a guess.
-    assert [each.key for each in problems_of(REMOTE + WATCH.replace('"archive"', "4"))] == ["watch[ct1].send_to[0]"]
+    watch = WATCH.replace('"archive"', "4").replace("/data/ct1", "/usr")
+    assert [each.key for each in problems_of(REMOTE + watch)] == ["watch[ct1].send_to[0]"]
+    assert [each.is_error for each in problems_of("= nonsense")] == [True]
+
+
+def test_mistakes_come_in_the_order_of_their_lines(problems_of: Callable[..., tuple[Problem, ...]]) -> None:
+    text = "[workers]\nprocesses = 9\nodd = 1\n" + WATCH + REMOTE.replace("4242", "0") + "even = 2\n[node]\nodd = 1\n"
+    found = [(each.is_error, each.origin.line) for each in problems_of(text)]
+    assert found == [(True, 3), (True, 12), (True, 13), (True, 15), (False, 2), (False, 6)]
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("a == 3", 'Write one "="'),
+        ("a: 3", 'Write "=" between'),
+        ("a = # nothing", "Write a value"),
+        ("a = yes", "true or false"),
+        ("a = True", "true or false"),
+        ("a = /data/ct1", "Put quotes"),
+        ("send_to = [archive]", "Put quotes"),
+        ("a = “archive”", "straight quotes"),
+        (r'path = "C:\images"', "single quotes"),
+        ("[a]\nb = 1\nb = 2", "Keep one: a key"),
+        ("[[node]]\n[node]", "[[table]]"),
+        ("a b = 3", "Correct the line."),
+    ],
+)
+def test_says_what_was_probably_meant(problems_of: Callable[..., tuple[Problem, ...]], line: str, remedy: str) -> None:
+    (problem,) = problems_of(f"{line}\n")
+    assert problem.message.startswith("is not TOML: ")
+    assert remedy in problem.remedy
+
+
+def test_a_hint_repeats_no_secret(problems_of: Callable[..., tuple[Problem, ...]]) -> None:
+    (problem,) = problems_of("[ledger]\nurl = postgresql+psycopg://gurney:hunter2@db/gurney\n")
+    assert problem.origin.line == 2
+    assert "hunter2" not in str(problem)

@@ -158,6 +158,7 @@ def _parse(source: str) -> None:
         lines = source.splitlines(keepends=True)
         position = sum(len(line) for line in lines[: int(found["line"]) - 1]) + int(found["column"]) - 1
         words = found["words"].partition(" expecting ")[0]
+        words = words.replace("token recognition error at:", "can't read")
         words = words.replace("mismatched input '<EOF>'", "it ends too early").replace("'<EOF>'", "the end")
         raise ExpressionError(words, position) from None
 
