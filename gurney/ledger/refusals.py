@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
 
-from gurney.ledger.database import Transaction
+from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.leases import lock_destination
-from gurney.ledger.models import Item, Refusal
+from gurney.ledger.models import Instance, Item, Refusal
 from gurney.ledger.models.predicates import is_refused, item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer.outcomes import RefusalScope
@@ -20,6 +20,8 @@ from gurney.transfer.states import ItemState
 __all__ = ["REMEMBERED", "active", "clear", "expire", "remember"]
 
 REMEMBERED = 24 * 3600.0
+# Items that one transaction changes at most.
+_AT_ONCE = 200
 
 _ACTIVE = select(Refusal.sop_class_uid, Refusal.transfer_syntax_uid, Refusal.words).where(
     Refusal.destination_id == bindparam("destination"), Refusal.until > bindparam("now")
@@ -52,24 +54,69 @@ def active(tx: Transaction, destination_id: int) -> dict[tuple[str, str], str]:
     }
 
 
-def expire(tx: Transaction) -> int:
-    """Clear every destination that has a refusal past its time; return how many items run again."""
-    past = select(Refusal.destination_id).where(Refusal.until <= tx.now).distinct()
-    return sum(clear(tx, destination_id) for destination_id in tx.conn.scalars(past).all())
+def clear(tx: Transaction, destination_id: int) -> None:
+    """Let a destination's refusals run out now; :func:`expire` then runs again what they failed."""
+    tx.conn.execute(
+        update(Refusal).where(Refusal.destination_id == destination_id, Refusal.until > tx.now).values(until=tx.now)
+    )
 
 
-def clear(tx: Transaction, destination_id: int) -> int:
-    """Forget a destination's refusals; what they failed is READY again. Return how many items that is."""
-    lock_destination(tx, destination_id)
-    tx.conn.execute(delete(Refusal).where(Refusal.destination_id == destination_id))
+def expire(ledger: Ledger) -> int:
+    """Run again what refusals that have run out had failed, in groups; return how many items that is.
+
+    A refusal that has run out is in force no more, and its row stays until its last item is READY: whatever is broken
+    off goes on from there. What the peer refuses anew meanwhile is remembered in that row, and its items stay.
+    """
+    now = ledger.now()
+    with ledger.read() as conn:
+        past = conn.execute(select(Refusal.__table__).where(Refusal.until <= now)).all()
+    again = 0
+    for refusal in past:
+        while moved := ledger.transact(_run_again, refusal):
+            again += moved
+    return again
+
+
+def _run_again(tx: Transaction, refusal: AnyRow) -> int:
+    """Make the next items READY that a refusal has failed; when there is none left, forget it."""
+    lock_destination(tx, refusal.destination_id)
+    key = (
+        Refusal.destination_id == refusal.destination_id,
+        Refusal.sop_class_uid == refusal.sop_class_uid,
+        Refusal.transfer_syntax_uid == refusal.transfer_syntax_uid,
+        Refusal.until <= tx.now,
+    )
+    if tx.conn.execute(select(Refusal.destination_id).where(*key)).one_or_none() is None:
+        return 0
+    failed = (
+        select(Item.id)
+        .join(Instance, Instance.id == Item.instance_id)
+        .where(Item.destination_id == refusal.destination_id, item_is(ItemState.FAILED), is_refused())
+        .where(Instance.sop_class_uid == refusal.sop_class_uid, ~_still_refused(tx))
+        .limit(_AT_ONCE)
+    )
+    if refusal.transfer_syntax_uid:
+        failed = failed.where(Instance.transfer_syntax_uid == refusal.transfer_syntax_uid)
     rows = tx.conn.execute(
         update(Item)
-        .where(Item.destination_id == destination_id, item_is(ItemState.FAILED), is_refused())
+        .where(Item.id.in_(tx.conn.scalars(failed).all()))
         .values(state=int(ItemState.READY), refused=False, settled_at=None, context_retries=0)
         .returning(Item.transfer_id)
     ).all()
+    if not rows:
+        tx.conn.execute(delete(Refusal).where(*key))
     tally = Tally()
     for transfer_id, n in Counter(row.transfer_id for row in rows).items():
-        tally.move(destination_id, transfer_id, ItemState.FAILED, ItemState.READY, n)
+        tally.move(refusal.destination_id, transfer_id, ItemState.FAILED, ItemState.READY, n)
     tally.write(tx)
     return len(rows)
+
+
+def _still_refused(tx: Transaction) -> ColumnElement[bool]:
+    """Match instances that another refusal covers, which is in force."""
+    return exists().where(
+        Refusal.destination_id == Item.destination_id,
+        Refusal.sop_class_uid == Instance.sop_class_uid,
+        Refusal.transfer_syntax_uid.in_(["", Instance.transfer_syntax_uid]),
+        Refusal.until > tx.now,
+    )

@@ -200,6 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def mend(self) -> None:
         with self.only(BY_CLEARING):
             self.world.ledger.transact(destinations.probe_now, "archive")
+            refusals.expire(self.world.ledger)
 
     # --- Daemon -------------------------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.note_losses(seen)
         reconciling.due_bells(self.world.ledger)
         with self.only(BY_CLEARING):
-            self.world.ledger.transact(refusals.expire)
+            refusals.expire(self.world.ledger)
         self.world.ledger.transact(tally.fold, 7)
 
     # --- Workers ------------------------------------------------------------------------------------------------------

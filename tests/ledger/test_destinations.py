@@ -65,6 +65,7 @@ def refused(world: World) -> list[int]:
 def test_a_reload_forgets_refusals(world: World) -> None:
     ids = refused(world)
     sync(world, ARCHIVE)
+    assert refusals.expire(world.ledger) == 2
     assert world.states(ids) == [ItemState.READY] * 2
     assert world.ledger.transact(refusals.active, world.row().id) == {}
 
@@ -72,6 +73,7 @@ def test_a_reload_forgets_refusals(world: World) -> None:
 def test_so_does_whoever_says_that_the_peer_was_taught(world: World) -> None:
     ids = refused(world)
     assert world.ledger.transact(destinations.probe_now, "archive")
+    assert refusals.expire(world.ledger) == 2
     assert world.states(ids) == [ItemState.READY] * 2
     assert not world.ledger.transact(destinations.probe_now, "nowhere")
 

@@ -12,9 +12,9 @@ from sqlalchemy import event, text
 
 from gurney.ledger import batches, leases, reconciling, refusals, reports, workers
 from gurney.ledger.terms import Claim
-from gurney.transfer.outcomes import EventKind
+from gurney.transfer.outcomes import EventKind, RefusalScope
 from gurney.transfer.states import ItemState, Priority
-from tests.ledger.world import OK, World, answered, happened, ids_of
+from tests.ledger.world import CT, OK, World, answered, happened, ids_of
 
 Statement = tuple[str, Any]
 
@@ -135,7 +135,10 @@ def _reconcile(world: World) -> None:
 
 
 def _clear(world: World) -> None:
-    assert world.ledger.transact(refusals.clear, world.destination()) == 10
+    with world.ledger.write() as tx:
+        refusals.remember(tx, world.destination(), RefusalScope.SOP_CLASS, CT, "", "not supported")
+        refusals.clear(tx, world.destination())
+    assert refusals.expire(world.ledger) == 10
 
 
 def _report(world: World) -> None:
