@@ -78,7 +78,9 @@ def test_who_is_seen_to_be_dead_holds_nothing_for_the_rest_of_its_lease(
     study = make_study(6)
     with request_sent(site, pacs, study):
         if victim == "everything":
-            up.kill()
+            up.head().suspend()  # or it would start others in their place
+            for process in site.processes():
+                process.kill()
             site.wait_until_ended()
         else:
             _kill(victim, up, site.books)
