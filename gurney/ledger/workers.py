@@ -15,7 +15,10 @@ from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
 from gurney.transfer.states import ItemState, Priority
 
-__all__ = ["Interruption", "announce", "interruption", "leave", "set_draining"]
+__all__ = ["RESTARTING", "Interruption", "announce", "interruption", "leave", "set_draining"]
+
+RESTARTING = "restarting"
+"""The kind of a supervisor that has ended its daemon and workers and starts them again."""
 
 _FORGOTTEN_AFTER = 24 * 3600.0
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 
 import typer
 
-from gurney.errors import ConfigError
+from gurney.errors import ConfigError, LedgerError
 from gurney.jobs import EmbeddedBroker, FolderLock
 from gurney.jobs.tether import SUPERVISOR, tie_to_parent
+from gurney.ledger import workers
+from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import migrate
 from gurney.observability import configure_logging, get_logger
 from gurney.settings import Settings, load
@@ -111,9 +114,22 @@ def _supervise(edge: Edge, children: list[Child], tick: Callable[[], object] = l
             log.error("reload_refused", reason=str(error))
             return False
         log.info("reload_accepted")
+        _announce_restart(edge)
         return True
 
     Supervisor(children, reload=reload, tick=tick).run()
+
+
+def _announce_restart(edge: Edge) -> None:
+    """Tell the ledger why in a moment nobody is there, so that no health check takes it for a fault."""
+    name = str(ProcessName.of_this_process("up"))
+    try:
+        with edge.ledger() as ledger:
+            ledger.transact(
+                workers.announce, name, host=socket.gethostname(), kind=workers.RESTARTING, slots=0, spools=[]
+            )
+    except LedgerError as error:
+        log.warning("announce_failed", reason=str(error))
 
 
 def _tie() -> None:

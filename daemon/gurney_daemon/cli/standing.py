@@ -15,15 +15,19 @@ from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.deaths import living
 from gurney.ledger.spools import known_spools
+from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
 
-__all__ = ["SEEN_WITHIN", "status_report"]
+__all__ = ["RESTARTS_WITHIN", "SEEN_WITHIN", "status_report"]
 
 Report = dict[str, Any]
 
 SEEN_WITHIN = 60.0
 """Seconds after which a process that was not heard of counts as gone; each announces itself more often."""
+
+RESTARTS_WITHIN = 120.0
+"""Seconds that a restart may take: to drain, and to start."""
 
 _DAEMON = "daemon"
 _STANDBY = "standby"
@@ -107,10 +111,18 @@ def _waits(destinations: Mapping[str, Report]) -> bool:
 
 def _announced(processes: Mapping[str, Report], *, daemons: bool, needed: bool) -> Report:
     """Describe the daemons, or the workers, that have announced themselves."""
-    kind = {name: process for name, process in processes.items() if (process["kind"] == _DAEMON) == daemons}
+    # In an orderly restart nobody is there for a few seconds, and nothing is wrong.
+    restarting = any(
+        process["kind"] == RESTARTING and process["seen_seconds"] <= RESTARTS_WITHIN for process in processes.values()
+    )
+    kind = {
+        name: process
+        for name, process in processes.items()
+        if process["kind"] != RESTARTING and (process["kind"] == _DAEMON) == daemons
+    }
     seen = sum(process["seen_seconds"] <= SEEN_WITHIN for process in kind.values())
     error = ""
-    if needed and not seen:
+    if needed and not seen and not restarting:
         error = "no daemon runs" if daemons else "no worker runs, so nothing is sent"
     return {"ok": not error, "seen": seen, "processes": kind, "error": error}
 

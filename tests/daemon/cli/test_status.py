@@ -144,6 +144,20 @@ def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk,
     assert (answer.json["services"]["workers"]["ok"], answer.json["services"]["workers"]["seen"]) == (False, 0)
 
 
+def test_a_restart_that_was_announced_is_no_fault_for_a_while(desk: Desk, redis_server: RedisServer) -> None:
+    desk.configure(f'[broker]\nurl = "{redis_server.url}"\n')
+    desk.world.items(1)
+    assert desk("status", "--json").code == 1
+    announce(desk.ledger, workers.RESTARTING, "h1:1:up")
+    answer = desk("status", "--json")
+    assert answer.code == 0
+    services = answer.json["services"]
+    assert [services[name]["processes"] for name in ("daemon", "workers")] == [{}, {}]
+    desk.world.clock.pass_by(-3_600)
+    announce(desk.world.ledger, workers.RESTARTING, "h1:1:up")
+    assert desk("status", "--json").code == 1
+
+
 def test_who_was_killed_on_this_host_is_not_seen(desk: Desk) -> None:
     alive = ProcessName.of_this_process("work")
     announce(desk.ledger, "work", str(alive))
