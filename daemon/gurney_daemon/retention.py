@@ -43,14 +43,14 @@ class Retention:
         self._finish()
         with self._ledger.read() as conn:
             before = self._ledger.clock.now(conn) - self._seconds
-            found = retention.sent_before(conn, self._place.id, before, self._after_id, _GROUP)
+            found = retention.releasable(conn, self._place.id, before, self._after_id, _GROUP)
         files = _first(found)
         self._after_id = files[-1].file_id if len(files) < len(found) or len(found) == _GROUP else 0
         if not files:
             return
         self._write_note(files)
         # Looked at before the transaction: a share that hangs shall not hold the ledger.
-        in_place = {file.file_id for file in files if _lies_unchanged(file)}
+        in_place = {file.file_id for file in files if not file.wanted or _lies_unchanged(file)}
         digests = {file.file_id: self._digest(file) for file in files if file.file_id not in in_place}
         released = self._ledger.transact(self._let_go, files, before, in_place, digests)
         self._finish()
@@ -66,8 +66,8 @@ class Retention:
     ) -> int:
         """Let go of those files that have been given no new work since they were listed."""
         retention.lock(tx, [file.file_id for file in files])
-        sent = retention.sent_before(tx.conn, self._place.id, before, files[0].file_id - 1, _GROUP)
-        agreed = {file.file_id for file in sent}
+        still = retention.releasable(tx.conn, self._place.id, before, files[0].file_id - 1, _GROUP)
+        agreed = {file.file_id for file in still}
         gone = {file_id: digest for file_id, digest in digests.items() if file_id in agreed}
         retention.let_go(tx, sorted(agreed & in_place), gone)
         return len(agreed & in_place) + len(gone)

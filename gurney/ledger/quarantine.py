@@ -66,16 +66,15 @@ def quarantined(
 
 
 def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> dict[int, str]:
-    """Decide that files are not wanted, and count them as ignored; return what their spool held for each, if anything.
+    """Decide that files are not wanted, and count them as ignored; return what their spool holds for each, if anything.
 
+    The rows go on saying so until retention has seen to it: who dies before the copies are removed leaves none behind.
     What lies in the folder is not touched, and not looked at again unless it changes.
     """
     query = select(File.id, File.spool_path, File.reason).where(File.id.in_(file_ids), file_is(FileState.QUARANTINED))
     rows = tx.conn.execute(query.with_for_update() if tx.locks_rows else query).all()
     ids = [row.id for row in rows]
-    tx.conn.execute(
-        update(File).where(File.id.in_(ids)).values(state=int(FileState.IGNORED), spool_path="", changed_at=tx.now)
-    )
+    tx.conn.execute(update(File).where(File.id.in_(ids)).values(state=int(FileState.IGNORED), changed_at=tx.now))
     _decide_conflicts(tx, ids, "rejected", actor)
     if ids:
         trail.record(tx, actor, "quarantine.discarded", files=ids, reasons=sorted({row.reason for row in rows}))
@@ -84,7 +83,6 @@ def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> dict[int, s
 
 def note_release(tx: Transaction, file_id: int, actor: str, *, forced: str) -> None:
     """Record that a file was released, and is held under another name; ``forced`` is the check that was skipped."""
-    tx.conn.execute(update(File).where(File.id == file_id).values(spool_path=""))
     _decide_conflicts(tx, [file_id], "replaced" if forced == CONFLICT else "kept", actor)
     trail.record(tx, actor, "quarantine.released", files=[file_id], forced=forced)
 

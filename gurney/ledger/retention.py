@@ -2,7 +2,8 @@
 
 A file whose every item has ended well is kept for some days, so that it can be sent again; then the spool's copy goes.
 Where the file still lies unchanged in its folder, that one stands for it from then on. What failed is kept until
-somebody retries or cancels it; what no rule sent is kept for ever.
+somebody retries or cancels it; what no rule sent is kept for ever. What was never an instance, or is that no more
+(rejected, discarded, released under another name, overwritten in its folder), goes at once.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, exists, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, or_, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import File, Item
 from gurney.ledger.models.predicates import file_is, item_is
 from gurney.transfer.states import FileState, ItemState
 
-__all__ = ["Retained", "let_go", "lock", "sent_before", "still_held"]
+__all__ = ["Retained", "let_go", "lock", "releasable", "still_held"]
 
 _ENDED = (ItemState.DONE, ItemState.WARNED, ItemState.CANCELLED)
 _OTHERS = tuple(state for state in ItemState if state not in _ENDED)
@@ -25,7 +26,7 @@ _OTHERS = tuple(state for state in ItemState if state not in _ENDED)
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A file that the spool holds; ``path`` is where it lay when it came."""
+    """A file that the spool holds; ``path`` is where it lay when it came. ``wanted``: it is a file of an instance."""
 
     file_id: int
     path: bytes
@@ -34,22 +35,36 @@ class Retained:
     spool_path: str
     dataset_offset: int
     has_digest: bool
+    wanted: bool
 
 
-def sent_before(conn: Connection, spool_id: int, before: float, after_id: int, limit: int) -> list[Retained]:
-    """List held files whose every item ended well before a ledger time, from an id on."""
-    items = Item.instance_id == File.instance_id
+def releasable(conn: Connection, spool_id: int, before: float, after_id: int, limit: int) -> list[Retained]:
+    """List held files from an id on: those that nobody wants, and those sent before a ledger time, every item well."""
     rows = conn.execute(
         select(File.id, File.path, File.size, File.mtime_ns, File.spool_path, File.dataset_offset)
-        .add_columns(File.digest.is_not(None))
+        .add_columns(File.digest.is_not(None), ~_is_unwanted())
         .where(File.spool_id == spool_id, File.spool_path != literal_column("''"), File.id > after_id)
-        .where(file_is(FileState.ACCEPTED, FileState.GONE), File.changed_at <= before)
-        .where(exists().where(items, item_is(ItemState.DONE, ItemState.WARNED)))
-        .where(~exists().where(items, item_is(*_OTHERS)), ~exists().where(items, Item.settled_at > before))
+        .where(or_(_is_unwanted(), _was_sent_before(before)))
         .order_by(File.id)
         .limit(limit)
     )
     return [Retained(*row) for row in rows]
+
+
+def _is_unwanted() -> ColumnElement[bool]:
+    """Match files that are no instance's, and wait for nobody's decision."""
+    return or_(file_is(FileState.IGNORED), and_(file_is(FileState.GONE), File.instance_id.is_(None)))
+
+
+def _was_sent_before(before: float) -> ColumnElement[bool]:
+    items = Item.instance_id == File.instance_id
+    return and_(
+        file_is(FileState.ACCEPTED, FileState.GONE),
+        File.changed_at <= before,
+        exists().where(items, item_is(ItemState.DONE, ItemState.WARNED)),
+        ~exists().where(items, item_is(*_OTHERS)),
+        ~exists().where(items, Item.settled_at > before),
+    )
 
 
 def still_held(conn: Connection, file_ids: Sequence[int]) -> set[int]:
@@ -66,10 +81,11 @@ def lock(tx: Transaction, file_ids: Sequence[int]) -> None:
 def let_go(tx: Transaction, in_place: Sequence[int], gone: Mapping[int, bytes | None]) -> None:
     """Note that the spool no longer holds some files: those that still lie in their folder, and those that don't.
 
+    Unwanted ones belong to the first: their state stays.
     ``gone`` has the digest of each data set that has none yet: the content must be known when it comes again.
 
     A file that was given new work since it was listed must not be among them: a worker would find nothing. Take
-    :func:`lock` and check with :func:`sent_before` in the same transaction.
+    :func:`lock` and check with :func:`releasable` in the same transaction.
     """
     tx.conn.execute(update(File).where(File.id.in_(in_place)).values(spool_path="", spool_mtime_ns=File.mtime_ns))
     for file_id, digest in gone.items():

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gurney.ledger.models import File, Spool
 from gurney.ledger.spools import MARKER, SpoolPlace
@@ -47,6 +47,11 @@ class Shelf:
                 spool_mtime_ns=status.st_mtime_ns,
             )
         return ids
+
+    def release(self, item_id: int) -> None:
+        """Let the item's file be none of its instance's any more, as a rewrite or a decision leaves it."""
+        with self.world.ledger.write() as tx:
+            tx.conn.execute(update(File).where(File.id == self.world.item(item_id).file_id).values(instance_id=None))
 
     def step(self, days: float = 14) -> None:
         """Do the chore once, as a new process would."""
@@ -160,3 +165,27 @@ def test_a_step_reads_no_more_than_it_should_and_the_next_goes_on(
         retention.step()
         left.append(shelf.held())
     assert left == [3, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [(FileState.GONE, 0), (FileState.IGNORED, 0), (FileState.QUARANTINED, 1), (FileState.ACCEPTED, 1)],
+)
+def test_what_is_no_instances_any_more_goes_at_once(shelf: Shelf, state: FileState, kept: int) -> None:
+    (item,) = shelf.items(1)
+    shelf.release(item)
+    shelf.world.change(File, shelf.world.item(item).file_id, state=int(state), changed_at=shelf.world.clock.time)
+    shelf.step()
+    assert shelf.held() == kept
+    assert (shelf.file(item).state, bool(shelf.file(item).spool_path)) == (state, bool(kept))
+    assert os.path.exists(shelf.file(item).path), "what lies in the folder is not ours"
+    shelf.step()
+
+
+def test_a_copy_that_was_removed_before_its_row_is_let_go_of_too(shelf: Shelf) -> None:
+    (item,) = shelf.items(1)
+    shelf.release(item)
+    shelf.world.change(File, shelf.world.item(item).file_id, state=int(FileState.IGNORED))
+    (shelf.spool / shelf.file(item).spool_path).unlink()
+    shelf.step()
+    assert shelf.file(item).spool_path == ""

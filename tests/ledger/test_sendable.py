@@ -96,7 +96,7 @@ def test_what_is_retried_first_keeps_its_file(world: World) -> None:
 
     def empty_spool(tx: Transaction) -> None:
         retention.lock(tx, [file_id])
-        agreed.extend(f.file_id for f in retention.sent_before(tx.conn, world.spool(), later, 0, 10))
+        agreed.extend(f.file_id for f in retention.releasable(tx.conn, world.spool(), later, 0, 10))
 
     selection = Selection(destination="workstation")
     states, fresh = operations.RETRYABLE, operations._FRESH

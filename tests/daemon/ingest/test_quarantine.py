@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from gurney.ledger import quarantine as decisions
 from gurney.ledger.database import Ledger
 from gurney.ledger.models import Audit, Conflict
 from gurney.ledger.quarantine import quarantined
@@ -19,6 +20,7 @@ from gurney_daemon.ingest.errors import ReleaseRefused
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.quarantine import Door, Released
 from gurney_daemon.ingest.spool import open_spool
+from gurney_daemon.retention import Retention
 from tests.daemon.ingest.instances import ct_bytes, drop
 from tests.daemon.ingest.site import Site
 from tests.daemon.ingest.test_disposal import accept
@@ -94,7 +96,8 @@ def test_force_skips_the_check_that_it_names_and_the_file_is_not_refused_again(
     assert path.read_bytes() == content
     held = Path(os.fsdecode(site.spool.path_of(file.spool_path))).read_bytes()
     assert not held.startswith(b"MZ")
-    # One file in the spool, and one row that speaks of it.
+    # One file in the spool and, when retention has tidied up, one row that speaks of it.
+    Retention(site.ledger, site.spool.place, 1e6).step()
     assert [one.spool_path for one in site.files(FileState.GONE)] == [""]
     held_files = [path for path in (Path(site.spool.place.path) / "ct1").rglob("*") if path.is_file()]
     assert held_files == [Path(os.fsdecode(site.spool.path_of(file.spool_path)))]
@@ -187,6 +190,15 @@ def test_discarding_lets_our_copy_go_and_leaves_theirs(site: Site) -> None:
     drop(site.folder, "2")
     site.wait_for_files(1, FileState.ACCEPTED)
     assert site.files(FileState.QUARANTINED) == []
+
+
+def test_who_dies_between_a_decision_and_its_deletion_leaves_no_copy_behind(site: Site) -> None:
+    accept(site, drop(site.folder, "1", b"text" * 99), after="keep")
+    (file,) = site.files()
+    site.ledger.transact(decisions.discard, [file.id], "anna")
+    Retention(site.ledger, site.spool.place, 1e6).step()
+    assert not os.path.exists(site.spool.path_of(file.spool_path))
+    assert [one.spool_path for one in site.files()] == [""]
 
 
 def test_discarding_a_conflict_rejects_it(site: Site) -> None:
