@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
+
 from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.deaths import living
+from gurney.ledger.leases import busy_since
 from gurney.ledger.spools import known_spools
 from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
@@ -91,7 +94,7 @@ def _look_at_ledger(edge: Edge) -> Report:
             with ledger.read() as conn:
                 return {
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
-                    "destinations": reports.destination_states(conn, now),
+                    "destinations": _destinations(conn, now),
                     "sources": reports.source_states(conn),
                     "announced": living(reports.worker_states(conn, now)),
                     "pools": {place.name for place in known_spools(conn)},
@@ -101,6 +104,15 @@ def _look_at_ledger(edge: Edge) -> Report:
             "ledger": {"ok": False, "kind": kind, "draining": False, "error": str(error)},
             **{name: {} for name in ("destinations", "sources", "announced", "pools")},
         }
+
+
+def _destinations(conn: Connection, now: float) -> Report:
+    """Describe the destinations; ``busy_seconds`` says for how long one has kept us waiting for an association."""
+    busy = busy_since(conn)
+    return {
+        name: state | {"busy_seconds": max(0.0, round(now - busy[name], 1)) if name in busy else None}
+        for name, state in reports.destination_states(conn, now).items()
+    }
 
 
 def _waits(destinations: Mapping[str, Report]) -> bool:

@@ -121,6 +121,10 @@ def _why(state: dict[str, Any]) -> str:
     if state["hold_reason"]:
         return str(state["hold_reason"])
     if not state["last_error"] or _is_over(state):
+        if state["ready"] and state["busy_seconds"] is not None:
+            n = state["associations"]
+            used = f"{n} association{'' if n == 1 else 's'} in use"
+            return f"{used}, the oldest for {duration(state['busy_seconds'])}"
         return ""
     return f"{state['last_error']} ({duration(state['last_error_seconds'])} ago)"
 

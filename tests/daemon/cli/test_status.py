@@ -24,6 +24,7 @@ DESTINATION_KEYS = {
     "state",
     *(state.name.lower() for state in ItemState),
     "associations",
+    "busy_seconds",
     "max_associations",
     "oldest_seconds",
     "last_error",
@@ -185,6 +186,14 @@ def test_files_in_quarantine_now_are_told_from_all_that_ever_were(desk: Desk) ->
     assert " ".join(lines[-1].split()) == "ct1 0 7 accepted, 3 quarantined, 2 no route"
 
 
+def test_what_waits_for_an_association_says_so(desk: Desk) -> None:
+    desk.world.items(3)
+    assert desk("status", "--json").json["destinations"]["archive"]["busy_seconds"] is None
+    desk.world.take(instances=1)
+    assert desk("status", "--json").json["destinations"]["archive"]["busy_seconds"] is not None
+    assert "1 association in use, the oldest for" in desk("status").out
+
+
 def test_a_peer_that_is_down_is_no_fault_of_ours(desk: Desk, redis_server: RedisServer) -> None:
     desk.configure(f'[broker]\nurl = "{redis_server.url}"\n')
     announce(desk.ledger, "daemon", "h1:1:daemon")
@@ -253,6 +262,15 @@ def test_postgresql(postgresql_desk: Desk) -> None:
     ],
 )
 def test_an_error_that_is_over_is_not_told_of_a_healthy_destination(changed: dict[str, Any], told: str) -> None:
-    over = {"state": "closed", "retry": 0, "failed": 0, "dead": 0, "hold_reason": "", "paused_by": ""}
+    over: dict[str, Any] = {
+        "state": "closed",
+        "ready": 0,
+        "busy_seconds": None,
+        "retry": 0,
+        "failed": 0,
+        "dead": 0,
+        "hold_reason": "",
+        "paused_by": "",
+    }
     over |= {"last_error": "refused", "last_error_seconds": 180.0, "last_success_seconds": 60.0}
     assert _why(over | changed) == told
