@@ -21,7 +21,7 @@ from gurney.ledger.models import File, Instance, Item, Transfer
 from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
-from gurney.ledger.terms import BatchLimits, Claimant
+from gurney.ledger.terms import BatchLimits, Claimant, Work
 from gurney.transfer.retry import ALONE_AT
 from gurney.transfer.states import ItemState, Priority
 
@@ -67,9 +67,13 @@ _WORK = (
     Instance.transfer_syntax_uid,
     File.dataset_offset,
     File.path,
-    File.size.label("file_size"),
+    File.size,
     File.spool_mtime_ns,
     File.spool_path,
+    Item.transfer_id,
+    Item.priority,
+    Item.suspect,
+    Item.crash_suspect,
 )
 _BEGUN = select(Transfer.id).where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))
 _REFUSE = (
@@ -118,7 +122,7 @@ def next_batch(
     limits: BatchLimits,
     *,
     probe: bool,
-) -> list[AnyRow]:
+) -> list[Work]:
     """Find the head and fill its batch; what the destination is known to refuse is failed on the way.
 
     Of a study that is refused as a whole only so much is failed in one transaction; the next claim goes on.
@@ -129,6 +133,8 @@ def next_batch(
         if head is None:
             return []
         candidates = _fill(tx, row, claimant, head, limits, alone=probe)
+        if not refused:
+            return candidates
         batch = [item for item in candidates if not _refusal(refused, item)]
         if len(batch) < len(candidates):
             _fail_refused(tx, row.id, [item for item in candidates if _refusal(refused, item)], refused)
@@ -190,7 +196,7 @@ def _seek(*, begun: bool, one_priority: bool, canary: _Canary | None) -> AnySele
 
 def _fill(
     tx: Transaction, row: AnyRow, claimant: Claimant, head: AnyRow, limits: BatchLimits, *, alone: bool
-) -> list[AnyRow]:
+) -> list[Work]:
     """Take the head's neighbours up to every limit; suspects go in small company, and at last alone."""
     size = 1 if alone else _batch_size(head, limits)
     query = _neighbours("item" if size == 1 else row.association)
@@ -203,10 +209,10 @@ def _fill(
         "item": head.id,
         "size": size,
     }
-    batch: list[AnyRow] = []
+    batch: list[Work] = []
     contexts: set[tuple[str, str]] = set()
     total = 0
-    for item in tx.conn.execute(query, place):
+    for item in map(Work._make, tx.conn.execute(query, place)):
         if size > 1 and (item.crash_suspect != head.crash_suspect or item.suspect >= ALONE_AT):
             continue
         contexts.add((item.sop_class_uid, item.transfer_syntax_uid))
@@ -221,7 +227,7 @@ def _fill(
 def _neighbours(association: str) -> AnySelect:
     """Make the query for what goes with a head: itself, its series, its study, or whatever comes next."""
     query = (
-        select(*_WORK, Item.transfer_id, Item.priority, Item.size, Item.suspect, Item.crash_suspect)
+        select(*_WORK)
         .join(Instance, Instance.id == Item.instance_id)
         .join(File, File.id == Item.file_id)
         .where(*_READY, Item.priority == bindparam("priority"))
@@ -245,14 +251,12 @@ def _batch_size(head: AnyRow, limits: BatchLimits) -> int:
     return min(_SUSPECT_BATCH, limits.instances) if head.crash_suspect else limits.instances
 
 
-def _refusal(refused: Mapping[tuple[str, str], str], item: AnyRow) -> str | None:
-    if not refused:
-        return None
+def _refusal(refused: Mapping[tuple[str, str], str], item: Work) -> str | None:
     return refused.get((item.sop_class_uid, "")) or refused.get((item.sop_class_uid, item.transfer_syntax_uid))
 
 
 def _fail_refused(
-    tx: Transaction, destination_id: int, items: list[AnyRow], refused: Mapping[tuple[str, str], str]
+    tx: Transaction, destination_id: int, items: list[Work], refused: Mapping[tuple[str, str], str]
 ) -> None:
     tally = Tally()
     for item in items:

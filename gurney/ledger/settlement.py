@@ -132,10 +132,10 @@ class _Batch:
         changed = self.tx.conn.execute(_STORE, ours | {"lease": self.ticket.id, "now": self.tx.now}).rowcount
         if not changed:
             return list(settlements)
-        for row in self.tx.conn.execute(_STORED_OF_TRANSFER, ours):
+        taken = set(ids if changed == len(ids) else self.tx.conn.scalars(_STORED_IDS, ours))
+        for row in self.tx.conn.execute(_BY_TRANSFER, {"ids": list(taken)}):
             self.tally.move(self.row.id, row.transfer_id, ItemState.RUNNING, ItemState.DONE, row.n)
             self.stored_transfers.add(row.transfer_id)
-        taken = set(ids if changed == len(ids) else self.tx.conn.scalars(_STORED_IDS, ours))
         self._insert_attempts((settlement, Outcome.OK, "") for settlement in settlements if settlement.item_id in taken)
         self.report.stored += len(taken)
         self.gate = breaker.on_success(self.gate, self.tx.now)
@@ -266,7 +266,7 @@ class _Batch:
                 int(outcome),
                 settlement.event.status,
                 words[:400],
-                _legible(settlement.event.comment),
+                settlement.event.comment and _legible(settlement.event.comment),
                 settlement.bytes_sent,
                 settlement.seconds,
                 self.tx.now,
@@ -289,15 +289,14 @@ _STORE = (
     .values(state=int(ItemState.DONE), lease_id=None, last_status=0, last_words="", settled_at=bindparam("now"))
 )
 # Not RETURNING: row by row, each would cost the lock that the sending thread wants (see Transaction.insert_tuples).
-_JUST_STORED = (
+_STORED_IDS = select(Item.id).where(
     among(Item.id, "ids"),
     Item.fence == bindparam("our_fence"),
     item_is(ItemState.DONE),
     # Those of an earlier try have theirs.
     ~exists().where(Attempt.item_id == Item.id, Attempt.fence == Item.fence),
 )
-_STORED_OF_TRANSFER = select(Item.transfer_id, func.count().label("n")).where(*_JUST_STORED).group_by(Item.transfer_id)
-_STORED_IDS = select(Item.id).where(*_JUST_STORED)
+_BY_TRANSFER = select(Item.transfer_id, func.count().label("n")).where(among(Item.id, "ids")).group_by(Item.transfer_id)
 _LOAD = (
     select(Item.__table__, Instance.sop_class_uid, Instance.transfer_syntax_uid, Attempt.fence.label("settled"))
     .join(Instance, Instance.id == Item.instance_id)

@@ -35,7 +35,8 @@ class BatchLimits:
 class Work(NamedTuple):
     """One item as a worker needs it: what to send, where it lies, and what it must look like there.
 
-    A tuple because a claim makes hundreds at once.
+    ``suspect`` and ``crash_suspect`` are what is held against it, which keeps it from going in company. A tuple because
+    a claim makes hundreds at once.
     """
 
     item_id: int
@@ -48,6 +49,10 @@ class Work(NamedTuple):
     size: int
     mtime_ns: int
     spool_path: str
+    transfer_id: int
+    priority: int
+    suspect: int
+    crash_suspect: int
 
 
 @dataclass(frozen=True, slots=True)
