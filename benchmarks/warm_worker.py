@@ -273,7 +273,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Warm workers against tuned dcmsend")
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--batch", nargs="+", type=int, default=[200, 5000], help="instances on one association")
+    parser.add_argument(
+        "--batch",
+        nargs="+",
+        type=int,
+        default=[200, 0],
+        help="instances on one association; 0: the corpus divided among the workers",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to work; on a disk")
     options = parser.parse_args()
@@ -284,7 +290,8 @@ def main() -> int:
             for workers in options.workers:
                 for batch in options.batch:
                     if workers in KINDS[name].bars:
-                        for figure in measure(Path(work), sink, KINDS[name], workers, options.rounds, batch):
+                        size = batch or KINDS[name].big // workers
+                        for figure in measure(Path(work), sink, KINDS[name], workers, options.rounds, size):
                             print(figure, flush=True)
                             met &= figure.is_met
     return 0 if met else 1
