@@ -7,6 +7,7 @@ import getpass
 import pytest
 from sqlalchemy import insert, select
 
+from gurney.ledger import refusals
 from gurney.ledger.models import Audit, Refusal
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState
@@ -137,8 +138,7 @@ def test_retry_probes_at_once_and_forgets_refusals(desk: Desk) -> None:
     assert world.row().probe_at > world.clock.time
     assert desk("retry", "--to", "archive").code == 0  # nothing has failed, so nothing is asked
     assert world.row().probe_at <= desk.ledger.now()
-    with desk.ledger.read() as conn:
-        assert conn.execute(select(Refusal.__table__)).all() == []
+    assert desk.ledger.transact(refusals.active, world.row().id) == {}
 
 
 def test_cancel_and_back(desk: Desk) -> None:
