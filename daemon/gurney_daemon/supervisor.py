@@ -45,7 +45,7 @@ class Child:
 
 
 class Supervisor:
-    """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` whether to restart them.
+    """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` which to run from then on; None leaves all as it is.
 
     ``tick`` is called every fraction of a second, for what the supervisor's own process keeps alive; what it can't mend
     (a GurneyError) ends nothing and is tried again.
@@ -56,11 +56,11 @@ class Supervisor:
         children: Sequence[Child],
         *,
         drain_seconds: float = 60.0,
-        reload: Callable[[], bool] = lambda: False,
+        reload: Callable[[], Sequence[Child] | None] = lambda: None,
         tick: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing is started yet."""
-        self._children = sorted(children, key=lambda child: child.rank)
+        self._children = list(children)
         self._drain_seconds = drain_seconds
         self._reload, self._tick = reload, tick
         self._tick_at = 0.0
@@ -136,11 +136,10 @@ class Supervisor:
         log.info("child_started", child=child.name, child_pid=child.process.pid)
 
     def _restart_all(self) -> None:
-        if not self._reload():
-            return
-        self._end_all()
-        for child in self._children:
-            child.start_at = 0.0
+        children = self._reload()
+        if children is not None:
+            self._end_all()
+            self._children = list(children)
 
     def _end_all(self) -> None:
         deadline = time.monotonic() + self._drain_seconds

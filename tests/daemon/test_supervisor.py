@@ -37,7 +37,8 @@ configure_logging("json")
 code, folder, drain = sys.argv[1:4]
 children = [Child(name, [sys.executable, "-c", code, name, folder], rank) for name, rank in
             (pair.split(":") for pair in sys.argv[4:]) for rank in [int(rank)]]
-Supervisor(children, drain_seconds=float(drain), reload=lambda: True).run()
+after = [Child("after", [sys.executable, "-c", code, "after", folder])]
+Supervisor(children, drain_seconds=float(drain), reload=lambda: after).run()
 """
 
 
@@ -84,20 +85,21 @@ def test_what_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
     assert not lives(pids(tmp_path, "stubborn")[0])
 
 
-def test_a_reload_restarts_everything(tmp_path: Path) -> None:
-    with supervise(tmp_path, "a:0") as supervisor:
-        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+def test_a_reload_ends_everything_and_runs_what_is_configured_now(tmp_path: Path) -> None:
+    with supervise(tmp_path, "a:0", "b:1") as supervisor:
+        wait_until(lambda: pids(tmp_path, "a") and pids(tmp_path, "b"), what="the children")
         supervisor.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(pids(tmp_path, "a")) == 2, what="the restart")
-        assert (tmp_path / "ended").read_text().split() == ["a"]
+        wait_until(lambda: pids(tmp_path, "after"), what="the restart")
+        assert (tmp_path / "ended").read_text().split() == ["a", "b"]
         supervisor.terminate()
         assert supervisor.wait(10) == 0
+    assert len(pids(tmp_path, "a")) == len(pids(tmp_path, "after")) == 1
 
 
 @pytest.mark.usefixtures("keep_signals")
 def test_a_refused_reload_leaves_everything_as_it_is(tmp_path: Path) -> None:
     child = Child("a", [sys.executable, "-c", CHILD, "a", str(tmp_path)])
-    supervisor = Supervisor([child], reload=lambda: False)
+    supervisor = Supervisor([child], reload=lambda: None)
 
     def script() -> None:
         wait_until(lambda: pids(tmp_path, "a"), what="the child")

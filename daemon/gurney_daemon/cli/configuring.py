@@ -54,13 +54,18 @@ def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--jso
 
 def reload(ctx: typer.Context, as_json: _AsJson = False) -> None:
     """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
-    from gurney.jobs import FolderLock  # Celery comes with it, which nothing else here asks for
+    from gurney.jobs import FolderLock, embedded_url  # Celery comes with it, which nothing else here asks for
 
     edge: Edge = ctx.obj
     settings = edge.settings
     pid = FolderLock(settings.node.data_dir).owner()
     if pid is None:
         raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")
+    if settings.broker.url and embedded_url(settings.node.data_dir) is not None:
+        raise GurneyError(
+            "nothing was reloaded: [broker] url has changed, and `gurney up`, which runs with its own broker, takes "
+            "it up at a restart only"
+        )
     os.kill(pid, signal.SIGHUP)
     if as_json:
         print_json({"pid": pid})

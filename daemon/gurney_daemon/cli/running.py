@@ -16,8 +16,9 @@ from gurney.ledger import workers
 from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import migrate
 from gurney.observability import configure_logging, get_logger
-from gurney.settings import Settings, load
+from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
+from gurney_daemon.reloading import fixed_at_start
 from gurney_daemon.supervisor import Child, Supervisor
 
 __all__ = ["register"]
@@ -43,11 +44,10 @@ def up(ctx: typer.Context) -> None:
     _log_to(settings, "up")
     _tie()
     os.makedirs(settings.node.data_dir, exist_ok=True)
-    children = [*_worker_children(edge), _daemon_child(edge)]
     if not settings.broker_is_embedded:
         with FolderLock(settings.node.data_dir):
             migrate(settings.ledger_url)
-            _supervise(edge, children)
+            _supervise(edge, _all_children, fixed_at_start)
         return
     with EmbeddedBroker(settings.node.data_dir) as broker:
         migrate(settings.ledger_url)
@@ -57,7 +57,7 @@ def up(ctx: typer.Context) -> None:
             log.warning("broker_degraded", reason="no Valkey or Redis server was found: everything runs in one process")
             run_in_one_process(settings)
         else:
-            _supervise(edge, children, tick=broker.ensure)
+            _supervise(edge, _all_children, fixed_at_start, tick=broker.ensure)
 
 
 def daemon(ctx: typer.Context) -> None:
@@ -77,7 +77,7 @@ def worker(ctx: typer.Context) -> None:
     _tie()
     with edge.ledger():
         pass  # refuse here, in one line, what every worker would refuse in its log
-    _supervise(edge, _worker_children(edge))
+    _supervise(edge, _worker_children)
 
 
 def migrate_ledger(ctx: typer.Context) -> None:
@@ -86,6 +86,10 @@ def migrate_ledger(ctx: typer.Context) -> None:
     _log_to(settings, "migrate")
     migrate(settings.ledger_url)
     log.info("ledger_migrated")
+
+
+def _all_children(edge: Edge) -> list[Child]:
+    return [*_worker_children(edge), _daemon_child(edge)]
 
 
 def _worker_children(edge: Edge) -> list[Child]:
@@ -105,19 +109,28 @@ def _command(package: str, edge: Edge, *arguments: str) -> list[str]:
     return [sys.executable, "-m", package, *config, *arguments]
 
 
-def _supervise(edge: Edge, children: list[Child], tick: Callable[[], object] = lambda: None) -> None:
-    def reload() -> bool:
-        """Keep what runs unless the new configuration is good."""
+def _supervise(
+    edge: Edge,
+    children_of: Callable[[Edge], list[Child]],
+    fixed: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
+    tick: Callable[[], object] = lambda: None,
+) -> None:
+    def reload() -> list[Child] | None:
+        """Keep what runs unless the new configuration is good, and needs no restart of this process."""
+        new = Edge(edge.config)
         try:
-            load(edge.config)
+            restart_for = fixed(edge.settings, new.settings)
         except ConfigError as error:
             log.error("reload_refused", reason=str(error))
-            return False
+            return None
+        if restart_for:
+            log.error("reload_refused", reason="what has changed takes a restart", restart_for=restart_for)
+            return None
         log.info("reload_accepted")
         _announce_restart(edge)
-        return True
+        return children_of(new)
 
-    Supervisor(children, reload=reload, tick=tick).run()
+    Supervisor(children_of(edge), reload=reload, tick=tick).run()
 
 
 def _announce_restart(edge: Edge) -> None:
