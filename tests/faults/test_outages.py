@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gurney.pacs.testing import Accept, Break, FakePacs, Reject, Respond
+from gurney.pacs.testing import Accept, Break, FakePacs, How, Reject, Respond, Stall
 from gurney.transfer.states import ItemState
 from tests.faults.books import account_of, check
 from tests.faults.conftest import MakeSite
@@ -21,6 +21,8 @@ OUTAGES: dict[str, Callable[[FakePacs], None]] = {
     "failing": lambda pacs: pacs.always(Respond(0xC000)),
     "full": lambda pacs: pacs.always(Respond(0xA700)),
     "aborting": lambda pacs: pacs.always(Break()),
+    "resetting": lambda pacs: pacs.always(Break(How.RESET)),
+    "silent": lambda pacs: pacs.always(Stall()),
     "rejecting": lambda pacs: pacs.always(Reject(1, 1, 3)),
 }
 
@@ -30,7 +32,7 @@ def test_nothing_fails_while_a_destination_is_away_for_days(make_site: MakeSite)
     for name, begin in OUTAGES.items():
         peers[name].start()
         begin(peers[name])
-    site = make_site(*(remote(pacs, name) for name, pacs in peers.items()))
+    site = make_site(*(remote(pacs, name, timeouts={"store": 1}) for name, pacs in peers.items()))
     studies = [make_study(6), make_study(6)]
     site.start()
     site.drop(*studies[0], *studies[1])
