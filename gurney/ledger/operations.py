@@ -118,6 +118,10 @@ def _change_some(
         return 0, []
     new = ItemState(int(str(values["state"])))
     tx.conn.execute(update(Item).where(Item.id.in_([row.id for row in rows])).values(**values))
+    if new is ItemState.READY:
+        # What has come to rest is under way again.
+        restless = update(Transfer).where(Transfer.id.in_({row.transfer_id for row in rows}))
+        tx.conn.execute(restless.where(Transfer.quiet_since.is_not(None)).values(quiet_since=None))
     recalled = {row.lease_id for row in rows if row.lease_id is not None}
     if recalled:
         tx.conn.execute(update(Lease).where(Lease.id.in_(recalled)).values(recalled=True))

@@ -65,7 +65,9 @@ def test_a_study_that_rests_is_complete_and_lets_go_of_what_waited(world: World)
     with reconciling(world):
         world.clock.pass_by(61)
         wait_until(lambda: set(world.states(ids)) == {ItemState.READY}, what="the release")
-        assert rests(world), "what comes late goes at once from here on"
+        assert not rests(world), "it is on its way now"
+        world.send_all()
+        wait_until(lambda: rests(world), what="the rest")
 
 
 def test_only_one_of_two_reconciles_until_it_resigns(world: World) -> None:

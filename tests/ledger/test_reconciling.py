@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, update
 
-from gurney.ledger import destinations, reconciling
+from gurney.ledger import destinations, operations, reconciling
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Completion, Destination, Transfer
+from gurney.ledger.selection import Selection
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState, Priority
 from tests.ledger.world import World, happened
@@ -177,3 +178,60 @@ def test_an_arrival_between_looking_and_writing_keeps_a_transfer_restless(world:
         tx.conn.execute(update(Transfer).values(last_arrival_at=world.clock.time))
         reconciling._complete(tx, 1, QUIET, "reconciler")
         assert tx.conn.scalar(select(func.count()).select_from(Completion)) == 0
+
+
+def quiet_since(world: World, transfer_id: int = 1) -> float | None:
+    with world.ledger.read() as conn:
+        return conn.scalar(select(Transfer.quiet_since).where(Transfer.id == transfer_id))
+
+
+def test_what_was_let_go_is_covered_when_it_has_been_sent(world: World) -> None:
+    (first,) = world.items(1)
+    world.send_all()
+    held = world.items(2, state=S.HELD, held_for="study_complete")
+    world.clock.pass_by(QUIET)
+    complete(world)
+    assert completions(world) == [(first, 1)]
+    assert quiet_since(world) is None, "it is under way again"
+    complete(world)
+    world.send_all()
+    complete(world)
+    assert completions(world) == [(first, 1), (held[-1], 2)]
+    assert quiet_since(world) == world.clock.time
+
+
+def test_a_study_of_which_everything_waits_is_complete_before_it_is_sent(world: World) -> None:
+    held = world.items(2, state=S.HELD, held_for="study_complete")
+    world.clock.pass_by(QUIET)
+    complete(world)
+    assert completions(world) == [(0, 0)], "what comes late goes at once"
+    world.send_all()
+    complete(world)
+    complete(world)
+    assert completions(world) == [(0, 0), (held[-1], 2)]
+
+
+def test_a_study_is_not_complete_while_it_arrives_for_another_destination(world: World) -> None:
+    report = world.items(1, destination="reading", state=S.HELD, held_for="study_complete")
+    for _ in range(4):
+        world.clock.pass_by(QUIET / 2)
+        world.items(1)
+        complete(world)
+    assert world.states(report) == [S.HELD]
+    assert completions(world) == []
+    world.clock.pass_by(QUIET)
+    complete(world)
+    assert world.states(report) == [S.READY]
+
+
+def test_what_is_retried_rests_no_more_and_is_covered_once(world: World) -> None:
+    (item,) = world.items(1, state=S.CANCELLED)
+    world.clock.pass_by(QUIET)
+    complete(world)
+    assert quiet_since(world) is not None
+    operations.retry(world.ledger, Selection(), "somebody")
+    assert quiet_since(world) is None
+    world.send_all()
+    complete(world)
+    assert quiet_since(world) is not None
+    assert completions(world) == [(item, 1)]
