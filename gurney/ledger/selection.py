@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, select
 
 from gurney.ledger.models import Destination, Item, Transfer
 from gurney.ledger.models.predicates import item_is
 from gurney.transfer.states import ItemState
 
-__all__ = ["Selection", "count_items"]
+__all__ = ["Selection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,3 @@ class Selection:
         if self.destination:
             found.append(Item.destination_id.in_(select(Destination.id).where(Destination.name == self.destination)))
         return found
-
-
-def count_items(conn: Connection, selection: Selection, *states: ItemState) -> int:
-    """Say how many items an operation on these states would change."""
-    return int(conn.scalar(select(func.count()).select_from(Item).where(*selection.conditions(*states))) or 0)

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.ledger.arrivals import known_files
 from gurney.ledger.database import Ledger
-from gurney.ledger.forwarding import FORWARD, Bell
-from gurney.ledger.models import Destination, Transfer
+from gurney.ledger.forwarding import Bell
+from gurney.ledger.models import Destination
 from gurney.transfer.states import FileState, Priority
 from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.errors import NoSuchDestination, SpoolOffline
@@ -25,7 +25,7 @@ from gurney_daemon.ingest.settling import Settled
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
-__all__ = ["SOURCE", "Imported", "import_paths", "transfers_of"]
+__all__ = ["SOURCE", "Imported", "import_paths"]
 
 # What files are called that came by command.
 SOURCE: Final = "send"
@@ -80,18 +80,6 @@ def import_paths(
             ring(taken.bells)
         waiting = taken.inspected.deferred
         yield _outcomes(group, taken)
-
-
-def transfers_of(ledger: Ledger, destination: str, study_instance_uids: Sequence[str]) -> list[int]:
-    """Return the transfers that carry some studies to a destination."""
-    with ledger.read() as conn:
-        query = select(Transfer.id).join(Destination, Destination.id == Transfer.destination_id)
-        query = query.where(Destination.name == destination, Transfer.origin == FORWARD, Transfer.generation == 1)
-        found: list[int] = []
-        for start in range(0, len(study_instance_uids), _AT_ONCE):
-            uids = study_instance_uids[start : start + _AT_ONCE]
-            found.extend(conn.scalars(query.where(Transfer.study_instance_uid.in_(uids))))
-    return sorted(found)
 
 
 def _check_destination(ledger: Ledger, destination: str) -> None:

@@ -14,7 +14,7 @@ __all__ = ["DoorRoutes", "FixedRoutes", "Routes"]
 
 
 class Routes(Protocol):
-    """What decides of each instance where it goes; pure, and swapped as a whole when the configuration changes."""
+    """What decides of each instance where it goes; pure."""
 
     @property
     def wanted(self) -> frozenset[int]:

@@ -87,18 +87,8 @@ class Watcher:
         self.health = Health(State.STARTING)
         self._ledger, self._spool, self._routes, self._ring, self._holder = ledger, spool, routes, ring, holder
         self._wake = threading.Event()
-        self._rescan = threading.Event()
         self._ticket: RoleTicket | None = None
         self._log = structlog.get_logger(__name__).bind(watch=watched.name)
-
-    def set_routes(self, routes: Routes) -> None:
-        """Decide by other rules from the next group on."""
-        self._routes = routes
-
-    def rescan(self) -> None:
-        """Look through the folder now."""
-        self._rescan.set()
-        self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Watch until ``stop`` is set; returns within about a second of it."""
@@ -136,10 +126,6 @@ class Watcher:
             recover(shelf, admission, self._ledger, self._ring)
             renew_at = time.monotonic() + _RENEW
             while not stop.is_set():
-                admission.routes = self._routes
-                if self._rescan.is_set():
-                    self._rescan.clear()
-                    patrol.rescan()
                 pause = patrol.step()
                 self._turn(*((State.SPOOL_FULL, "the spool is full") if patrol.is_full else (State.WATCHING, "")))
                 if time.monotonic() >= renew_at:

@@ -12,7 +12,7 @@ from gurney.ledger.database import Ledger
 from gurney.transfer.states import FileState, Priority
 from gurney_daemon.ingest import importing
 from gurney_daemon.ingest.errors import NoSuchDestination, SpoolOffline
-from gurney_daemon.ingest.importing import Imported, import_paths, transfers_of
+from gurney_daemon.ingest.importing import Imported, import_paths
 from gurney_daemon.ingest.spool import Shelf, Spool, open_spool
 from tests.daemon.ingest.instances import ct_bytes, drop
 from tests.daemon.ingest.site import Site
@@ -51,7 +51,6 @@ def test_files_and_folders_are_taken_as_they_are(site: Site) -> None:
     assert [item.priority for item in site.items()] == [Priority.STAT] * 3
     assert {file.door for file in site.files()} == {"import"}
     assert {bell.lane for bell in site.bells} == {"stat"}
-    assert transfers_of(site.ledger, "archive", ["1.2.3.4"]) == [site.items()[0].transfer_id]
 
 
 def test_what_is_refused_is_said_and_not_kept(site: Site) -> None:

@@ -17,7 +17,6 @@ from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Conflict
 from gurney.ledger.spools import MARKER
 from gurney.observability import configure_logging
-from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState
 from gurney_daemon.ingest import patrol as patrol_module
 from gurney_daemon.ingest import reading, settling
@@ -406,26 +405,6 @@ def test_a_daemon_that_has_lost_its_role_writes_nothing(site: Site, monkeypatch:
     drop(site.folder, "1")
     wait_for_state(watcher, State.STANDBY)
     assert site.files() == []
-
-
-def test_new_rules_apply_from_the_next_file_on(site: Site) -> None:
-    watcher = site.start()
-    drop(site.folder, "1")
-    site.wait_for_files(1, FileState.ACCEPTED)
-    site.rules = [RouteRule("ct", 't.Modality == "CT"', ("research",))]
-    watcher.set_routes(site.routes())
-    drop(site.folder, "2")
-    site.wait_for_files(2, FileState.ACCEPTED)
-    assert len(site.items()) == 3
-
-
-def test_a_rescan_can_be_asked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patrol_module, "is_network", lambda _: True)
-    watcher = site.start(scan_seconds=3600)
-    wait_for_state(watcher, State.WATCHING)
-    drop(site.folder, "1")
-    watcher.rescan()
-    site.wait_for_files(1, FileState.ACCEPTED)
 
 
 def test_what_can_not_be_read_is_shown_and_tried_again(
