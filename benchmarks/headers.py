@@ -20,10 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
-from corpus import SHAPES, instance
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+from benchmarks.corpus import SHAPES, instance
 from gurney.dicom.part10 import IDENTITY_TAGS, read_part10
 
 BAR = 8.0

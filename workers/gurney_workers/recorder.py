@@ -23,7 +23,7 @@ __all__ = ["GROUP", "LARGEST", "PAUSE", "SECONDS", "Recorder"]
 
 GROUP = 50
 SECONDS = 1.0
-PAUSE = 0.01
+PAUSE = 0.025
 # What one transaction may hold, so that others get their turn.
 LARGEST = 200
 # A worker this far ahead of the ledger waits for it.
