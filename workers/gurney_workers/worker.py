@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import billiard.util
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_arguments
 from gurney.ledger.database import Ledger
@@ -52,6 +54,8 @@ def run_worker(
             on_blocked=process.block if pool_kind is PoolKind.THREADS else process.quit_at_once,
         )
 
+    # It warns root of messages that can run code; ours are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # Billiard keeps what it has to say of processes that die from everybody else's handlers.
     billiard.util.get_logger().propagate = True
     process.prepare(make)
