@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from gurney.ledger import batches, bells, destinations
 from gurney.ledger.database import AnyRow, Transaction
-from gurney.ledger.leases import LeaseTicket, expire
+from gurney.ledger.leases import SEVERAL, LeaseTicket, expire
 from gurney.ledger.models import Destination, Item, Lease, Transfer
 from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import is_live
@@ -149,9 +149,10 @@ def _take(
 ) -> LeaseTicket:
     """Write the lease and put the batch under it."""
     fence = row.fence + 1
+    transfers = Counter(item.transfer_id for item in batch)
     lease = {
         "destination_id": row.id,
-        "transfer_id": batch[0].transfer_id,
+        "transfer_id": SEVERAL if len(transfers) > 1 else batch[0].transfer_id,
         "worker": claimant.worker,
         "host": claimant.host,
         "priority": batch[0].priority,
@@ -164,7 +165,7 @@ def _take(
     lease_id = tx.conn.execute(_LEASE, lease).scalar_one()
     tx.conn.execute(_TAKE, {"ids": [item.item_id for item in batch], "lease": lease_id, "new_fence": fence})
     tally = Tally()
-    for transfer_id, n in Counter(item.transfer_id for item in batch).items():
+    for transfer_id, n in transfers.items():
         tally.move(row.id, transfer_id, ItemState.READY, ItemState.RUNNING, n)
     tally.write(tx)
     more: dict[str, Any] = {"fence": fence, "claims": row.claims + 1}

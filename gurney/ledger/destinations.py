@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Update, bindparam, insert, select, update
@@ -80,6 +80,8 @@ def lock_by_id(tx: Transaction, destination_id: int) -> AnyRow:
     return tx.conn.execute(_BY_ID, {"id": destination_id}).one()  # destinations are never deleted
 
 
+# Most transactions ask twice of the same row: before they decide, and when they write what changed.
+@lru_cache(32)
 def gate_of(row: AnyRow) -> Gate:
     """Read the gate from a destination's row."""
     return Gate(

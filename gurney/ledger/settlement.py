@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, case, exists, func, select, update
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
-from gurney.ledger.leases import LeaseTicket, assert_live, release
+from gurney.ledger.leases import SEVERAL, LeaseTicket, assert_live, release
 from gurney.ledger.models import Attempt, Instance, Item, Lease, Transfer
 from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
@@ -133,13 +133,18 @@ class _Batch:
         if not changed:
             return list(settlements)
         taken = set(ids if changed == len(ids) else self.tx.conn.scalars(_STORED_IDS, ours))
-        for row in self.tx.conn.execute(_BY_TRANSFER, {"ids": list(taken)}):
-            self.tally.move(self.row.id, row.transfer_id, ItemState.RUNNING, ItemState.DONE, row.n)
-            self.stored_transfers.add(row.transfer_id)
+        for transfer_id, n in self._by_transfer(taken):
+            self.tally.move(self.row.id, transfer_id, ItemState.RUNNING, ItemState.DONE, n)
+            self.stored_transfers.add(transfer_id)
         self._insert_attempts((settlement, Outcome.OK, "") for settlement in settlements if settlement.item_id in taken)
         self.report.stored += len(taken)
         self.gate = breaker.on_success(self.gate, self.tx.now)
         return [settlement for settlement in settlements if settlement.item_id not in taken]
+
+    def _by_transfer(self, item_ids: set[int]) -> Iterable[tuple[int, int]]:
+        if self.lease.transfer_id != SEVERAL:
+            return [(self.lease.transfer_id, len(item_ids))]
+        return self.tx.conn.execute(_BY_TRANSFER, {"ids": list(item_ids)}).all()
 
     def decide_each(self, settlements: Sequence[Settlement], uniform: Callable[[float, float], float]) -> None:
         """Settle one after the other: each decision sees what the ones before it did."""
