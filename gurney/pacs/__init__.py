@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from gurney.pacs.association import StoreAssociation
+from gurney.pacs.association import Association
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.engine import DicomEngine
@@ -35,15 +35,20 @@ from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
-from gurney.pacs.scu import StoreScu, request_for_file
+from gurney.pacs.scu import Scu
+from gurney.pacs.store_association import StoreAssociation
+from gurney.pacs.store_scu import StoreScu, request_for_file
+from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 
 __all__ = [
     "AcseTimeout",
+    "Association",
     "AssociationAborted",
     "AssociationEnded",
     "AssociationFailure",
     "AssociationLost",
     "AssociationRejected",
+    "AssociationTerms",
     "BadResponse",
     "ClosedAtRequest",
     "ConnectFailed",
@@ -58,6 +63,8 @@ __all__ = [
     "NegotiatedContext",
     "Progress",
     "RemoteAE",
+    "Role",
+    "Scu",
     "Skip",
     "StoreAssociation",
     "StoreChange",
@@ -65,5 +72,7 @@ __all__ = [
     "StoreResult",
     "StoreScu",
     "Timeouts",
+    "UserIdentity",
+    "UserIdentityKind",
     "request_for_file",
 ]

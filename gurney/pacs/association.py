@@ -1,103 +1,64 @@
-"""An association of a Storage SCU: instances go out one after another, each with its result (PS3.4 B.2)."""
+"""An association as requestor: what every service class user does on it (PS3.8 7, PS3.7 9 and 10)."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from gurney.pacs.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
+from pydicom.uid import UID
+
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
-from gurney.pacs.dimse import Dimse
+from gurney.pacs.conversation import Conversation
+from gurney.pacs.dimse import Dimse, M, Serve, serve_nothing
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
-from gurney.pacs.events import (
-    Aborted,
-    AfterCEcho,
-    AfterCStore,
-    AfterRelease,
-    BeforeCEcho,
-    BeforeRelease,
-    Events,
-)
-from gurney.pacs.instance import StoreRequest, StoreResult, UnusableFileError
+from gurney.pacs.events import Aborted, AfterCEcho, AfterRelease, BeforeCEcho, BeforeRelease, Events
 from gurney.pacs.negotiation import Negotiated
-from gurney.pacs.preparation import Preparation, RefusedRequestError
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.response import Awaited, EchoResult, Response
-from gurney.transfer.outcomes import Event, EventKind
+from gurney.pacs.response import Awaited, EchoResult
+from gurney.pacs.terms import Role
 
-__all__ = ["StoreAssociation"]
+__all__ = ["Association"]
 
 _VERIFICATION = "1.2.840.10008.1.1"
-_PATIENCE_WITH_A_STORE = 1.0
-# What most responses are.
-_STORED = Event(EventKind.RESPONSE, status=0)
+_PATIENCE_WITH_A_MESSAGE = 1.0
 
 
-class _Ready(NamedTuple):
-    """A request that is ready to go out."""
+class Association:
+    """An established association. Get one from an SCU's ``associate``.
 
-    request: StoreRequest
-    sop_instance_uid: str
-    prepared: Prepared
-
-    def result(self, event: Event, seconds: float, response: Response | None = None) -> StoreResult:
-        """Return what came of it; the bytes count only once they were answered."""
-        if response is None:
-            return StoreResult(self.request, event, self.sop_instance_uid, seconds=seconds)
-        return StoreResult(
-            self.request,
-            event,
-            self.sop_instance_uid,
-            response.status,
-            response.comment,
-            response.offending_elements,
-            self.prepared.size,
-            seconds,
-        )
-
-    def neighbour(self) -> StoreResult:
-        """Return the result of a request that was never sent, because its association ended."""
-        self.prepared.payload.close()
-        return self.result(Event(EventKind.NEIGHBOUR), 0.0)
-
-
-class StoreAssociation:
-    """An association that stores. Get one from :meth:`gurney.pacs.StoreScu.associate`.
-
-    As a context manager it is released at the end of the block, or aborted if the block raises. One thread stores;
-    any other may call :meth:`abort`.
+    As a context manager it is released at the end of the block, or aborted if the block raises. One thread at a time
+    asks; any other may call :meth:`cancel` and :meth:`abort`.
     """
 
-    def __init__(
-        self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress, *, fast_path: bool
-    ) -> None:
+    def __init__(self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress) -> None:
         self.remote = remote
         self.contexts = negotiated.contexts
+        self.roles: Mapping[str, Role] = negotiated.roles
+        """What the peer answered to role selection, by SOP class."""
+        self.extended: Mapping[str, bytes] = negotiated.extended
+        """What the peer answered to extended negotiation, by SOP class; a class that it does not know is missing."""
+        self.identity_response = negotiated.identity_response
+        """What the peer answered to a user identity that asked for an answer."""
         self._assoc = negotiated.assoc
         self._witness = negotiated.witness
         self._events = events
         self._progress = progress
-        self._carrier: Carrier | None = None
-        self._preparation = Preparation(remote, self.contexts, events)
+        self._dimse = Dimse(self._assoc, self._witness, progress)
+        self._message_id = 0
         self._on_wire = threading.RLock()
-        self._is_storing = False
+        self._is_busy = False
+        self._conversation: Conversation | None = None
         self._failure: AssociationFailure | None = None
         self._is_over = not self.contexts.any_accepted
         progress.mark()
-        if self._is_over:
-            return
-        patience = remote.timeouts.store
-        if fast_path:
-            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience, progress)
-        else:
-            self._carrier = PlainCarrier(self._assoc, self._witness, patience, progress)
-        DicomEngine.adopt(self)
+        if not self._is_over:
+            DicomEngine.adopt(self)
 
     # --- What was negotiated ------------------------------------------------------------------------------------------
 
@@ -130,55 +91,84 @@ class StoreAssociation:
 
     # --- Services -----------------------------------------------------------------------------------------------------
 
-    def store(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
-        """Send instances in order and yield the result of each (C-STORE, PS3.7 9.1.1).
-
-        The requests are taken lazily: the next one while the peer works on the one before, no more. Each request taken
-        has one result. A request that fails by itself (its context refused, its file missing or changed, vetoed by a
-        listener) has a result that says so, and the association goes on. When a result is yielded nothing is in
-        flight, so the iteration may stop there: end the requests to stop it without loss.
-
-        When the association fails, the instance in flight has a result with ``event.in_flight``; it may or may not be
-        stored. One that was taken but not sent has a NEIGHBOUR. Then the failure is raised, a refinement of
-        :class:`~gurney.pacs.errors.AssociationFailure`. If the peer refused every context, each request is answered
-        with that refusal and nothing is raised.
-        """
-        self._check_idle()
-        carrier = self._carrier
-        if carrier is None:
-            yield from self._refuse_all(requests)
-            return
-        self._is_storing = True
-        self._preparation.is_stopped = False
-        try:
-            with carrier:
-                yield from self._store_all(carrier, iter(requests))
-        finally:
-            self._is_storing = False
-
     def verify(self) -> EchoResult:
         """Send a C-ECHO and return its status and time (PS3.7 9.1.5).
 
         Raises a refinement of AssociationFailure; ContextRefused if Verification is not accepted on this association.
         """
-        self._check_idle()
-        context = self.contexts.of_class(_VERIFICATION)
-        if context is None:
-            raise ContextRefused("Verification is not accepted on this association")
-        self._events.before_c_echo.ask(BeforeCEcho(self.remote), lambda event, _: event)
-        awaited = Awaited(self._preparation.next_message_id(), context.context_id)
-        self._progress.mark()
-        begun = time.monotonic()
+        context = self.context_for(_VERIFICATION)
+        with self._busy():
+            self._events.before_c_echo.ask(BeforeCEcho(self.remote), lambda event, _: event)
+            awaited = Awaited(self.next_message_id(), context.context_id)
+            begun = time.monotonic()
+            self._progress.mark()
+            try:
+                with self._on_wire, self._assoc.paused():
+                    self._check_open()
+                    response = self._dimse.echo(awaited, self.remote.timeouts.acse)
+            except AssociationFailure as failure:
+                self._end(failure)
+                raise
+            seconds = time.monotonic() - begun
+            self._events.after_c_echo.tell(AfterCEcho(self.remote, response.status, seconds))
+            return EchoResult(response.status, seconds)
+
+    def converse(self, request: M, sop_class_uid: str, patience: float, *, serve: Serve = serve_nothing) -> Iterator[M]:
+        """Send a request in the context of its SOP class and yield its responses, the final one last.
+
+        The request gets its Message ID here; ``patience`` is seconds without progress. ``serve`` answers what the peer
+        asks meanwhile, such as the C-STOREs of a C-GET. A peer that ends the association because it was asked to cancel
+        has cancelled: then there is no final response.
+
+        An iteration that is left early cancels what it asked for. The association goes on where the peer says so in
+        time, and is aborted otherwise.
+
+        Raises a refinement of AssociationFailure; ContextRefused if the SOP class is not accepted.
+        """
+        context = self.context_for(sop_class_uid)
+        with self._busy(), self._assoc.paused():
+            awaited = Awaited(self.next_message_id(), context.context_id)
+            request.MessageID = awaited.message_id
+            conversation = self._conversation = Conversation(
+                self._dimse, type(request), awaited, patience, self.remote.timeouts.acse, serve
+            )
+            try:
+                with self._on_wire:
+                    self._check_open()
+                    self._dimse.send(request, context.context_id)  # type: ignore[arg-type]
+                while not conversation.is_over:
+                    with self._on_wire:
+                        response = conversation.receive()
+                    yield response
+            except AssociationFailure as failure:
+                self._end(failure)
+                if not conversation.is_cancelled:
+                    raise
+            finally:
+                if not conversation.is_over and self.is_usable:
+                    self._leave(conversation)
+                self._conversation = None
+
+    def cancel(self) -> None:
+        """Ask the peer to stop what is being asked of it (C-CANCEL, PS3.7 9.3.2.3). From any thread.
+
+        What can't be cancelled, or is not in time, is aborted. Nothing happens where nothing is asked.
+        """
+        conversation = self._conversation
+        if conversation is not None:
+            conversation.cancel()
+        elif self._is_busy:
+            self.abort()
+
+    def _leave(self, conversation: Conversation) -> None:
+        """Cancel what nobody waits for any more, and read on until it is over."""
+        conversation.cancel()
         try:
-            with self._on_wire, self._assoc.paused():
-                self._check_open()
-                response = Dimse(self._assoc, self._witness, self._progress).echo(awaited, self.remote.timeouts.acse)
+            while not conversation.is_over:
+                with self._on_wire:
+                    conversation.receive()
         except AssociationFailure as failure:
             self._end(failure)
-            raise
-        seconds = time.monotonic() - begun
-        self._events.after_c_echo.tell(AfterCEcho(self.remote, response.status, seconds))
-        return EchoResult(response.status, seconds)
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
@@ -198,10 +188,8 @@ class StoreAssociation:
                 self.abort()
                 raise
             self._is_over = True
-            if self._carrier is not None:
-                # A run that was left half iterated still holds the wire.
-                self._carrier.leave()
-            self._progress.mark()
+            # A run that was left half iterated still holds the wire.
+            self._let_go()
             self._assoc.release()
             confirmed = self._assoc.is_released
             self._assoc.end()
@@ -209,19 +197,19 @@ class StoreAssociation:
         self._events.after_release_request.tell(AfterRelease(self.remote, confirmed))
 
     def abort(self) -> None:
-        """Abort the association (A-ABORT, PS3.8 7.3). From any thread; a store that waits ends within a second.
+        """Abort the association (A-ABORT, PS3.8 7.3). From any thread; whatever waits ends within a second.
 
         An instance in flight then has a result of kind CANCELLED.
         """
         self._failure = self._failure or AssociationEnded("aborted by us")
         self._assoc.wire.interrupt()
-        if self._on_wire.acquire(timeout=_PATIENCE_WITH_A_STORE):
+        if self._on_wire.acquire(timeout=_PATIENCE_WITH_A_MESSAGE):
             try:
                 self._end(self._failure)
             finally:
                 self._on_wire.release()
         else:
-            # The storing thread hangs in a file, perhaps for ever. If it ever wakes it ends the association itself;
+            # The thread that sends hangs in a file, perhaps for ever. If it ever wakes it ends the association itself;
             # until then the peer must not keep one of its places for us.
             self._assoc.wire.hang_up()
 
@@ -237,15 +225,39 @@ class StoreAssociation:
         else:
             self.abort()
 
-    def _check_idle(self) -> None:
-        if self._is_storing:
-            raise RuntimeError("this association is already storing: end that iteration first")
+    # --- For the services ---------------------------------------------------------------------------------------------
+
+    def context_for(self, sop_class_uid: str) -> NegotiatedContext:
+        """Return the accepted context of a SOP class. Raises ContextRefused."""
+        context = self.contexts.of_class(sop_class_uid)
+        if context is None:
+            raise ContextRefused(f"{UID(sop_class_uid).name} is not accepted on this association")
+        return context
+
+    def next_message_id(self) -> int:
+        """Count messages from 1 to 65535 and round again."""
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Let nobody ask for another thing inside the block."""
+        if self._is_busy:
+            raise RuntimeError("this association is busy: end the iteration that uses it first")
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
 
     def _check_open(self) -> None:
         if self._is_over or self._failure is not None:
             raise self._failure or AssociationEnded("this association is over")
         if self._witness.has_ended:
             raise self._witness.failure()
+
+    def _let_go(self) -> None:
+        """Give back what a service holds of the wire, because the association is to end."""
 
     def _end(self, failure: AssociationFailure) -> None:
         """Abort whatever is left, once, and free everything."""
@@ -254,90 +266,7 @@ class StoreAssociation:
                 return
             self._is_over = True
             self._failure = self._failure or failure
-            if self._carrier is not None:
-                self._carrier.leave()
+            self._let_go()
             self._assoc.end()
             DicomEngine.forget(self)
         self._events.aborted.tell(Aborted(self.remote, self._failure))
-
-    # --- Storing ------------------------------------------------------------------------------------------------------
-
-    def _store_all(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> Iterator[StoreResult]:
-        step = self._take(carrier, requests)
-        while step is not None:
-            if isinstance(step, StoreResult):
-                yield self._told(step)
-                step = self._take(carrier, requests)
-                continue
-            result, following, failure = self._exchange(carrier, step, requests)
-            yield self._told(result)
-            if failure is not None:
-                if following is not None:
-                    yield self._told(following if isinstance(following, StoreResult) else following.neighbour())
-                raise failure
-            step = following
-
-    def _take(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> _Ready | StoreResult | None:
-        """Take one request and make it ready, or say why it can't be."""
-        request = None if self._preparation.is_stopped else next(requests, None)
-        if request is None:
-            return None
-        self._progress.mark()
-        try:
-            command, payload = self._preparation.prepare(request)
-        except RefusedRequestError as error:
-            return StoreResult(request, error.event, request.sop_instance_uid)
-        try:
-            return _Ready(request, command.sop_instance_uid, carrier.prepare(command, payload))
-        except UnusableFileError as error:
-            payload.close()
-            return StoreResult(request, Event(EventKind.FILE_MISSING, detail=str(error)), command.sop_instance_uid)
-
-    def _exchange(
-        self, carrier: Carrier, current: _Ready, requests: Iterator[StoreRequest]
-    ) -> tuple[StoreResult, _Ready | StoreResult | None, AssociationFailure | None]:
-        """Send one instance and take the next while its response is awaited: its result, the next, what failed."""
-        following: _Ready | StoreResult | None = None
-        is_sent = is_answered = False
-        begun = time.monotonic()
-        try:
-            with self._on_wire:
-                self._check_open()
-                carrier.check_quiet()
-                is_sent = True
-                carrier.send(current.prepared)
-            following = self._take(carrier, requests)
-            with self._on_wire:
-                response = carrier.receive(current.prepared)
-            is_answered = True
-        except AssociationFailure as failure:
-            self._end(failure)
-            lost = replace(failure.event, in_flight=True) if is_sent else Event(EventKind.NEIGHBOUR)
-            return current.result(lost, time.monotonic() - begun), following, failure
-        except UnusableFileError as error:
-            ended = AssociationEnded("a file failed while it was sent, and a message begun can only be aborted")
-            self._end(ended)
-            event = Event(EventKind.FILE_MISSING, detail=str(error))
-            return current.result(event, time.monotonic() - begun), following, ended
-        finally:
-            current.prepared.payload.close()
-            if not is_answered:
-                # The caller's own requests may have raised: what is in flight then stays unanswered for good.
-                self._end(AssociationEnded("left with a request unanswered"))
-        event = _STORED
-        if response.status or response.comment:
-            event = Event(EventKind.RESPONSE, status=response.status, comment=response.comment)
-        return current.result(event, time.monotonic() - begun, response), following, None
-
-    def _refuse_all(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
-        """Answer each request with why its context was refused, when none was accepted."""
-        for request in requests:
-            try:
-                self._preparation.prepare(request)
-            except RefusedRequestError as error:
-                yield self._told(StoreResult(request, error.event, request.sop_instance_uid))
-
-    def _told(self, result: StoreResult) -> StoreResult:
-        if self._events.after_c_store:
-            self._events.after_c_store.tell(AfterCStore(self.remote, result))
-        return result

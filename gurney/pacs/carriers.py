@@ -119,11 +119,11 @@ class PlainCarrier:
         """Queue the request."""
         if not isinstance(prepared.message, C_STORE):
             raise TypeError("prepared by another carrier")
-        self._dimse.send_store(prepared.message, prepared.awaited.context_id)
+        self._dimse.send(prepared.message, prepared.awaited.context_id)
 
     def receive(self, prepared: Prepared) -> Response:
         """Wait for the response."""
-        return self._dimse.receive(prepared.awaited, self._patience)
+        return self._dimse.respond(C_STORE, prepared.awaited, self._patience)
 
     def leave(self) -> None:
         """Nothing is held that pynetdicom needs to end."""
@@ -202,7 +202,7 @@ class FastCarrier:
             return self._wire.receive(prepared.awaited)
         except HandBack:
             self._give_back()
-            response = self._dimse.receive(prepared.awaited, self._patience)
+            response = self._dimse.respond(C_STORE, prepared.awaited, self._patience)
             self._borrow()
             return response
 

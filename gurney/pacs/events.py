@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from pydicom.dataset import Dataset
 
-from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.contexts import NegotiatedContext
 from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.instance import StoreRequest, StoreResult
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.terms import AssociationTerms
 
 __all__ = [
     "Aborted",
@@ -51,10 +51,13 @@ class AfterConnect:
 
 @dataclass(frozen=True, slots=True)
 class BeforeAssociateRequest:
-    """An association is about to be requested. A listener may return other proposals, 128 at most."""
+    """An association is about to be requested. A listener may return other terms: contexts, roles, user identity.
+
+    ``dataclasses.replace(event.terms, ...)`` changes some; there may be 128 proposals at most.
+    """
 
     remote: RemoteAE
-    proposals: tuple[ContextProposal, ...]
+    terms: AssociationTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class Events:
     def __init__(self) -> None:
         self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
         self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
-        self.before_associate_request: BeforeHook[BeforeAssociateRequest, Sequence[ContextProposal]] = BeforeHook(
+        self.before_associate_request: BeforeHook[BeforeAssociateRequest, AssociationTerms] = BeforeHook(
             "before_associate_request"
         )
         self.after_associate_request: AfterHook[AfterAssociateRequest] = AfterHook("after_associate_request")

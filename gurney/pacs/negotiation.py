@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import (
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
+)
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
@@ -16,6 +22,7 @@ from gurney.pacs._seams import PacedAssociation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
 from gurney.pacs.errors import BadResponse, ClosedAtRequest
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.terms import AssociationTerms, Role
 from gurney.pacs.witness import Witness
 
 __all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "Identity", "Negotiated", "negotiate"]
@@ -38,17 +45,22 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """An association as it was answered. ``max_pdu`` is the peer's limit (PS3.8 D.1), 0 for none."""
+    """An association as it was answered. ``max_pdu`` is the peer's limit (PS3.8 D.1), 0 for none.
+
+    ``roles`` are those that the peer accepted, by SOP class; ``extended`` is its answer to extended negotiation, and
+    holds no class that it does not know; ``identity_response`` is its answer to a user identity that asked for one.
+    """
 
     assoc: PacedAssociation
     witness: Witness
     contexts: NegotiatedContexts
     max_pdu: int
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    identity_response: bytes | None = field(default=None, repr=False)
 
 
-def negotiate(
-    connection: socket.socket, remote: RemoteAE, identity: Identity, proposals: Sequence[ContextProposal]
-) -> Negotiated:
+def negotiate(connection: socket.socket, remote: RemoteAE, identity: Identity, terms: AssociationTerms) -> Negotiated:
     """Associate over a connection, which is closed again if nothing comes of it.
 
     A peer that refuses every context still gives an answer, with the association already ended: look at
@@ -62,7 +74,7 @@ def negotiate(
             address = AddressInformation.from_tuple(connection.getpeername())
         except OSError as error:
             raise ClosedAtRequest("connection reset by the peer") from error
-        requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(proposals)]
+        requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(terms.proposals)]
         assoc = PacedAssociation(_entity(remote, identity), connection)
         undo.pop_all()
     witness = Witness(assoc)
@@ -72,10 +84,12 @@ def negotiate(
     assoc.requestor.ae_title = identity.calling_ae_title
     assoc.requestor.maximum_length = remote.max_pdu
     assoc.requestor.requested_contexts = requested
+    for item in _items(terms):
+        assoc.requestor.add_negotiation_item(item)
     assoc.request()
     if assoc.is_established:
         assoc.start()
-    contexts = _answers(assoc, proposals)
+    contexts = _answers(assoc, terms.proposals)
     if not assoc.is_established:
         assoc.dispose()
         if not contexts.all or contexts.any_accepted:
@@ -87,7 +101,18 @@ def negotiate(
     if 0 < max_pdu < SHORTEST_USABLE_PDU:
         assoc.end()
         raise BadResponse(f"{remote} takes PDUs of {max_pdu} bytes at most: too short to carry anything")
-    return Negotiated(assoc, witness, contexts, max_pdu)
+    return Negotiated(
+        assoc,
+        witness,
+        contexts,
+        max_pdu,
+        {
+            str(uid): Role(str(uid), scu=bool(item.scu_role), scp=bool(item.scp_role))
+            for uid, item in assoc.acceptor.role_selection.items()
+        },
+        {str(uid): answer for uid, answer in assoc.acceptor.sop_class_extended.items()},
+        assoc.acceptor.user_identity.server_response if assoc.acceptor.user_identity is not None else None,
+    )
 
 
 def _entity(remote: RemoteAE, identity: Identity) -> ApplicationEntity:
@@ -99,6 +124,30 @@ def _entity(remote: RemoteAE, identity: Identity) -> ApplicationEntity:
     ae.dimse_timeout = remote.timeouts.store
     ae.network_timeout = remote.timeouts.network
     return ae
+
+
+def _items(
+    terms: AssociationTerms,
+) -> Iterator[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation | UserIdentityNegotiation]:
+    """Give what the user information holds besides the contexts (PS3.7 D.3.3)."""
+    for role in terms.roles:
+        selection = SCP_SCU_RoleSelectionNegotiation()
+        selection.sop_class_uid = UID(role.sop_class_uid)
+        selection.scu_role, selection.scp_role = role.scu, role.scp
+        yield selection
+    for sop_class_uid, information in terms.extended.items():
+        extended = SOPClassExtendedNegotiation()
+        extended.sop_class_uid = UID(sop_class_uid)
+        extended.service_class_application_information = information
+        yield extended
+    if terms.user_identity is not None:
+        user = UserIdentityNegotiation()
+        user.user_identity_type = int(terms.user_identity.kind)
+        user.positive_response_requested = terms.user_identity.wants_response
+        user.primary_field = terms.user_identity.primary
+        if terms.user_identity.secondary:
+            user.secondary_field = terms.user_identity.secondary
+        yield user
 
 
 def _requested(number: int, proposal: ContextProposal) -> PresentationContext:

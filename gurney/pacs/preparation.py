@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pydicom.dataset import Dataset
@@ -27,19 +28,20 @@ class RefusedRequestError(Exception):
 
 
 class Preparation:
-    """Prepare the requests of one association; it numbers its messages."""
+    """Prepare the requests of one association."""
 
-    def __init__(self, remote: RemoteAE, contexts: NegotiatedContexts, events: Events) -> None:
+    def __init__(
+        self,
+        remote: RemoteAE,
+        contexts: NegotiatedContexts,
+        events: Events,
+        next_message_id: Callable[[], int],
+    ) -> None:
         self._remote = remote
         self._contexts = contexts
         self._events = events
-        self._message_id = 0
+        self._next_message_id = next_message_id
         self.is_stopped = False
-
-    def next_message_id(self) -> int:
-        """Count messages from 1 to 65535 and round again."""
-        self._message_id = self._message_id % 0xFFFF + 1
-        return self._message_id
 
     def prepare(self, request: StoreRequest) -> tuple[StoreCommand, Payload]:
         """Find the context, open the file, ask the listeners. Raises :class:`RefusedRequestError`."""
@@ -48,7 +50,7 @@ class Preparation:
             request.sop_class_uid,
             request.sop_instance_uid,
             request.priority,
-            Awaited(self.next_message_id(), context.context_id),
+            Awaited(self._next_message_id(), context.context_id),
         )
         payload = _open(request)
         if not self._events.before_c_store:

@@ -1,79 +1,93 @@
-"""Storage SCU: the entrance for applications (PS3.4 annex B)."""
+"""What every service class user has: who it is, its events, how it associates."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
-
-from pydicom.dataset import Dataset
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from gurney.dicom.ae_titles import check_ae_title
-from gurney.dicom.part10 import read_part10
-from gurney.dicom.policy import STRICT, ReadPolicy
-from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
-from gurney.pacs.association import StoreAssociation
+from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.pacs.association import Association
 from gurney.pacs.connection import connect
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationFailure, EngineError
 from gurney.pacs.events import AfterAssociateRequest, AfterConnect, BeforeAssociateRequest, BeforeConnect, Events
-from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.negotiation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     Identity,
+    Negotiated,
     negotiate,
 )
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import EchoResult
+from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
 
-__all__ = ["StoreScu"]
+__all__ = ["VERIFICATION", "Scu"]
 
-_VERIFICATION = "1.2.840.10008.1.1"
-_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+A = TypeVar("A", bound=Association)
+
+VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 
-class StoreScu:
-    """Store instances at remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+class Scu:
+    """A service class user. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
-    ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
+    By itself it verifies, and associates for whatever :meth:`Association.converse` is to ask; the others add methods
+    for their services. ``user_identity`` goes with every association.
     """
 
     def __init__(
         self,
         calling_ae_title: str = "GURNEY",
         *,
-        fast_path: bool = True,
+        user_identity: UserIdentity | None = None,
         implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
         implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
     ) -> None:
         self._identity = Identity(
             check_ae_title(calling_ae_title), implementation_class_uid, implementation_version_name
         )
-        self._fast_path = fast_path
+        self._user_identity = user_identity
         self.events = Events()
 
-    def associate(
-        self, remote: RemoteAE, proposals: Sequence[ContextProposal], progress: Progress | None = None
-    ) -> StoreAssociation:
-        """Associate with a remote AE, proposing 1 to 128 contexts (PS3.8 7.1).
+    def verify(self, remote: RemoteAE) -> EchoResult:
+        """Ask whether a remote AE answers: associate, C-ECHO, release.
 
-        A peer that refuses them all gives an association that is not usable, but answers each request with its
-        refusal. ``progress`` is marked whenever something moves, for whoever watches the association from outside.
-
-        Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`, EngineError without an
-        engine, ValueError for a wrong number of contexts, and whatever a listener of a before-event raises.
+        Raises a refinement of AssociationFailure.
         """
+        with self._associate(remote, AssociationTerms((VERIFICATION,)), Association) as association:
+            return association.verify()
+
+    def associate(
+        self, remote: RemoteAE, proposals: Sequence[ContextProposal], *, roles: Sequence[Role] = ()
+    ) -> Association:
+        """Associate for any service, proposing 1 to 128 contexts (PS3.8 7.1).
+
+        Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`, EngineError without an engine,
+        ValueError for a wrong number of contexts, and whatever a listener of a before-event raises.
+        """
+        return self._associate(remote, AssociationTerms(tuple(proposals), tuple(roles)), Association)
+
+    def _associate(
+        self,
+        remote: RemoteAE,
+        terms: AssociationTerms,
+        make: Callable[[RemoteAE, Negotiated, Events, Progress], A],
+        progress: Progress | None = None,
+    ) -> A:
+        """Associate on these terms, or what listeners make of them."""
         DicomEngine.require()
         progress = progress or Progress()
         self.events.before_connect.ask(BeforeConnect(remote), lambda event, _: event)
-        asked = BeforeAssociateRequest(remote, tuple(proposals))
-        asked = self.events.before_associate_request.ask(
-            asked, lambda event, changed: BeforeAssociateRequest(event.remote, tuple(changed))
-        )
-        if not 1 <= len(asked.proposals) <= MAX_CONTEXTS:
-            raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(asked.proposals)}")
+        if terms.user_identity is None:
+            terms = terms.with_identity(self._user_identity)
+        terms = self.events.before_associate_request.ask(
+            BeforeAssociateRequest(remote, terms), lambda event, changed: BeforeAssociateRequest(event.remote, changed)
+        ).terms
+        if not 1 <= len(terms.proposals) <= MAX_CONTEXTS:
+            raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(terms.proposals)}")
         try:
             connection = connect(remote)
         except AssociationFailure as error:
@@ -81,87 +95,15 @@ class StoreScu:
             raise
         self.events.after_connect.tell(AfterConnect(remote))
         try:
-            negotiated = negotiate(connection, remote, self._identity, asked.proposals)
+            negotiated = negotiate(connection, remote, self._identity, terms)
         except AssociationFailure as error:
             self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
             raise
         try:
-            association = StoreAssociation(remote, negotiated, self.events, progress, fast_path=self._fast_path)
+            association = make(remote, negotiated, self.events, progress)
         except EngineError:
             # It was shut down meanwhile.
             negotiated.assoc.end()
             raise
         self.events.after_associate_request.tell(AfterAssociateRequest(remote, negotiated.contexts.all))
         return association
-
-    def verify(self, remote: RemoteAE) -> EchoResult:
-        """Ask whether a remote AE answers: associate, C-ECHO, release.
-
-        Raises a refinement of AssociationFailure.
-        """
-        with self.associate(remote, [_verification()]) as association:
-            return association.verify()
-
-    @overload
-    def store(self, remote: RemoteAE, instance: str | os.PathLike[str]) -> StoreResult: ...
-    @overload
-    def store(self, remote: RemoteAE, instance: Dataset) -> StoreResult: ...
-    def store(self, remote: RemoteAE, instance: str | os.PathLike[str] | Dataset) -> StoreResult:
-        """Store one file, or one data set whose ``file_meta`` names its transfer syntax, on an association of its own.
-
-        Raises a refinement of AssociationFailure, or DicomFileError for a file that should not be sent.
-        """
-        request = _request_for_dataset(instance) if isinstance(instance, Dataset) else request_for_file(instance)
-        (result,) = self._store([request], remote)
-        return result
-
-    def store_many(
-        self, remote: RemoteAE, paths: Iterable[str | os.PathLike[str]], *, policy: ReadPolicy = STRICT
-    ) -> Iterator[StoreResult]:
-        """Store files and yield the result of each.
-
-        All headers are read first, to propose what the files need: one association, or several one after another
-        where they need more than 128 contexts. Raises as :meth:`store` does; what was not sent then has no result.
-        """
-        yield from self._store([request_for_file(path, policy=policy) for path in paths], remote)
-
-    def _store(self, requests: Sequence[StoreRequest], remote: RemoteAE) -> Iterator[StoreResult]:
-        pairs = dict.fromkeys((request.sop_class_uid, request.transfer_syntax_uid) for request in requests)
-        for proposals in plan_contexts(pairs):
-            covered = {(proposal.sop_class_uid, proposal.transfer_syntax_uid) for proposal in proposals}
-            with self.associate(remote, proposals) as association:
-                yield from association.store(
-                    request for request in requests if (request.sop_class_uid, request.transfer_syntax_uid) in covered
-                )
-
-
-def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = STRICT) -> StoreRequest:
-    """Read a Part 10 file's header into a request. Raises DicomFileError for one that should not be sent."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        part10 = read_part10(fd, wanted=frozenset(), policy=policy)
-        signature = FileSignature.of(os.fstat(fd))
-    finally:
-        os.close(fd)
-    return StoreRequest(
-        os.fspath(path),
-        part10.sop_class_uid,
-        part10.sop_instance_uid,
-        part10.transfer_syntax_uid,
-        part10.dataset_offset,
-        signature,
-    )
-
-
-def _request_for_dataset(dataset: Dataset) -> StoreRequest:
-    return StoreRequest(
-        "",
-        str(dataset.SOPClassUID),
-        str(dataset.SOPInstanceUID),
-        str(dataset.file_meta.TransferSyntaxUID),
-        dataset=dataset,
-    )
-
-
-def _verification() -> ContextProposal:
-    return ContextProposal(_VERIFICATION, _IMPLICIT_VR_LITTLE_ENDIAN)

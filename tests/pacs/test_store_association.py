@@ -140,9 +140,9 @@ def test_failures_keep_their_details_and_the_association(
 def test_message_ids_go_round(make_requests: MakeRequests) -> None:
     (request,) = make_requests(1)
     with FakePacs() as pacs, StoreScu().associate(pacs.remote(), CT_ONLY) as association:
-        association._preparation._message_id = 65533
+        association._message_id = 65533
         assert all(result.is_stored for result in association.store([request] * 5))
-        assert association._preparation._message_id == 3
+        assert association._message_id == 3
 
 
 # --- Failures ---------------------------------------------------------------------------------------------------------
@@ -446,7 +446,7 @@ def test_only_one_run_at_a_time(scu: StoreScu, make_requests: MakeRequests) -> N
     with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
         running = association.store(make_requests(3))
         next(running)
-        with pytest.raises(RuntimeError, match="already storing"):
+        with pytest.raises(RuntimeError, match="is busy"):
             next(association.store(make_requests(1)))
         assert len(list(running)) == 2
 

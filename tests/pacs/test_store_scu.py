@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gurney.dicom.errors import Part10Error
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     AssociationRejected,
+    AssociationTerms,
     ContextRefused,
     DicomEngine,
     DimsePriority,
@@ -96,7 +98,7 @@ def test_store_many_needs_several_associations_past_128_contexts(
     scu: StoreScu, monkeypatch: pytest.MonkeyPatch, make_requests: MakeRequests
 ) -> None:
     requests = {one.path: one for n in range(130) for one in make_requests(1, sop_class_uid=f"1.2.840.10008.5.1.{n}")}
-    monkeypatch.setattr("gurney.pacs.scu.request_for_file", lambda path, policy: requests[path])
+    monkeypatch.setattr("gurney.pacs.store_scu.request_for_file", lambda path, policy: requests[path])
     with FakePacs() as pacs:
         results = list(scu.store_many(pacs.remote(), requests))
     assert len(results) == 130
@@ -177,8 +179,8 @@ def test_after_connect_tells_of_a_refusal(scu: StoreScu) -> None:
 
 def test_proposals_may_be_changed(scu: StoreScu) -> None:
     @scu.events.before_associate_request
-    def add(event: BeforeAssociateRequest) -> list[ContextProposal]:
-        return [*event.proposals, ContextProposal(MR, EXPLICIT)]
+    def add(event: BeforeAssociateRequest) -> AssociationTerms:
+        return replace(event.terms, proposals=(*event.terms.proposals, ContextProposal(MR, EXPLICIT)))
 
     with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
         assert association.accepts(MR, EXPLICIT) == 3

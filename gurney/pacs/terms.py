@@ -1,0 +1,74 @@
+"""What an association is asked for: contexts, roles, extended negotiation, the user's identity (PS3.7 annex D.3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from gurney.dicom.presentation import ContextProposal
+
+__all__ = ["AssociationTerms", "Role", "UserIdentity", "UserIdentityKind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Which roles we take for a SOP class; without one we are its user only (PS3.7 D.3.3.4)."""
+
+    sop_class_uid: str
+    scu: bool = True
+    scp: bool = False
+
+
+class UserIdentityKind(IntEnum):
+    """How a user is identified (PS3.7 table D.3-14)."""
+
+    USERNAME = 1
+    PASSCODE = 2
+    KERBEROS = 3
+    SAML = 4
+    JWT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """Who asks: a name, a name with a passcode, or an opaque ticket, assertion or token (PS3.7 D.3.3.7).
+
+    With ``wants_response`` a peer that accepts the association says whether it took the identity. The fields are kept
+    out of representations: they are secrets, or name a person.
+    """
+
+    kind: UserIdentityKind
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(default=b"", repr=False)
+    wants_response: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.primary:
+            raise ValueError("a user identity needs its primary field")
+        if bool(self.secondary) != (self.kind is UserIdentityKind.PASSCODE):
+            raise ValueError("a passcode, and nothing else, goes into the secondary field")
+
+    @classmethod
+    def username(cls, name: str, passcode: str | None = None, *, wants_response: bool = False) -> UserIdentity:
+        """Identify a user by name, and by passcode where one is given; both go as UTF-8."""
+        if passcode is None:
+            return cls(UserIdentityKind.USERNAME, name.encode(), wants_response=wants_response)
+        return cls(UserIdentityKind.PASSCODE, name.encode(), passcode.encode(), wants_response)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationTerms:
+    """Everything that an association request proposes.
+
+    ``extended`` holds, by SOP class UID, the bytes of its Service-class-application-information (PS3.7 D.3.3.5).
+    """
+
+    proposals: tuple[ContextProposal, ...]
+    roles: tuple[Role, ...] = ()
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    user_identity: UserIdentity | None = None
+
+    def with_identity(self, user_identity: UserIdentity | None) -> AssociationTerms:
+        """Return the same terms for another user."""
+        return replace(self, user_identity=user_identity)
