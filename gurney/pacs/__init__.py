@@ -29,10 +29,26 @@ from gurney.pacs.errors import (
     ContextRefused,
     DimseTimeout,
     EngineError,
+    OperationFailed,
 )
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
+from gurney.pacs.keys import Range
+from gurney.pacs.matches import Match, Search
+from gurney.pacs.models import (
+    GENERAL_PURPOSE_WORKLIST,
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    PATIENT_STUDY_ONLY,
+    STUDY_ROOT,
+    UPS_PULL,
+    InformationModel,
+    Level,
+)
 from gurney.pacs.progress import Progress
+from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, Query, Queryable, key
+from gurney.pacs.query_association import QueryAssociation
+from gurney.pacs.query_scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
 from gurney.pacs.scu import Scu
@@ -41,6 +57,12 @@ from gurney.pacs.store_scu import StoreScu, request_for_file
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 
 __all__ = [
+    "GENERAL_PURPOSE_WORKLIST",
+    "MODALITY_WORKLIST",
+    "PATIENT_ROOT",
+    "PATIENT_STUDY_ONLY",
+    "STUDY_ROOT",
+    "UPS_PULL",
     "AcseTimeout",
     "Association",
     "AssociationAborted",
@@ -60,11 +82,23 @@ __all__ = [
     "EchoResult",
     "EngineError",
     "FileSignature",
+    "InformationModel",
+    "Level",
+    "Match",
+    "ModalityWorklistQuery",
     "NegotiatedContext",
+    "OperationFailed",
+    "PatientRootQuery",
     "Progress",
+    "Query",
+    "QueryAssociation",
+    "QueryRetrieveScu",
+    "Queryable",
+    "Range",
     "RemoteAE",
     "Role",
     "Scu",
+    "Search",
     "Skip",
     "StoreAssociation",
     "StoreChange",
@@ -74,5 +108,6 @@ __all__ = [
     "Timeouts",
     "UserIdentity",
     "UserIdentityKind",
+    "key",
     "request_for_file",
 ]

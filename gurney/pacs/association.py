@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -113,7 +113,9 @@ class Association:
             self._events.after_c_echo.tell(AfterCEcho(self.remote, response.status, seconds))
             return EchoResult(response.status, seconds)
 
-    def converse(self, request: M, sop_class_uid: str, patience: float, *, serve: Serve = serve_nothing) -> Iterator[M]:
+    def converse(
+        self, request: M, sop_class_uid: str, patience: float, *, serve: Serve = serve_nothing
+    ) -> Generator[M]:
         """Send a request in the context of its SOP class and yield its responses, the final one last.
 
         The request gets its Message ID here; ``patience`` is seconds without progress. ``serve`` answers what the peer

@@ -1,6 +1,7 @@
 """What can go wrong with an association, each with the event that decides what follows.
 
 GurneyError
+├── OperationFailed             the peer answered an operation with a failure
 ├── EngineError                 an SCU was used without an engine, or across a fork
 └── AssociationError            (gurney.errors)
     └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
@@ -18,6 +19,7 @@ GurneyError
 
 from __future__ import annotations
 
+from gurney.dicom.status import Service, describe
 from gurney.errors import AssociationError, GurneyError
 from gurney.transfer.outcomes import Event, EventKind
 
@@ -34,6 +36,7 @@ __all__ = [
     "ContextRefused",
     "DimseTimeout",
     "EngineError",
+    "OperationFailed",
 ]
 
 
@@ -41,6 +44,15 @@ class EngineError(GurneyError):
     """Report an SCU that was used outside its engine."""
 
     permanent = True
+
+
+class OperationFailed(GurneyError):
+    """Report an operation that the peer answered with a failure; the association goes on."""
+
+    def __init__(self, service: Service, status: int, comment: str = "") -> None:
+        said = f"; it says: {comment}" if comment else ""
+        super().__init__(f"{service} failed with {status:04X}: {describe(status, service)}{said}")
+        self.status = status
 
 
 class AssociationFailure(AssociationError):

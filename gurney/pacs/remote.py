@@ -16,12 +16,14 @@ class Timeouts:
     connect: for the TCP connection, over all addresses that the name resolves to.
     acse: for the answer to an association request, a release or a C-ECHO.
     store: for the peer to take the next bytes of an instance, and then for its C-STORE response.
+    find: for the next match of a query; the first may take an archive long.
     network: an association on which nothing happens is aborted after it.
     """
 
     connect: float = 10.0
     acse: float = 30.0
     store: float = 300.0
+    find: float = 120.0
     network: float = 60.0
 
     @property
@@ -33,7 +35,7 @@ class Timeouts:
         return max(self.connect + self.acse, self.store)
 
     def __post_init__(self) -> None:
-        for name in ("connect", "acse", "store", "network"):
+        for name in ("connect", "acse", "store", "find", "network"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
                 raise ValueError(f"timeout {name!r} must be a positive number of seconds, not {seconds!r}")

@@ -1,0 +1,95 @@
+"""Matches of a query, typed and raw, and what became of the search (PS3.4 C.4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Self, TypeVar
+
+from pydicom.dataset import Dataset
+
+from gurney.pacs.models import Level
+from gurney.pacs.queries import Queryable
+
+__all__ = ["Match", "Search", "Tally"]
+
+Q = TypeVar("Q", bound=Queryable)
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[Q]):
+    """One match: ``value`` is the query's class filled in, ``dataset`` is what came.
+
+    ``level`` is None for a worklist.
+    """
+
+    value: Q = field(repr=False)
+    dataset: Dataset = field(repr=False)
+    level: Level | None
+
+    @property
+    def availability(self) -> str:
+        """ONLINE, NEARLINE, OFFLINE or UNAVAILABLE, "" where it is not said (0008,0056)."""
+        return str(self.dataset.get("InstanceAvailability", "") or "")
+
+    @property
+    def retrieve_ae_titles(self) -> tuple[str, ...]:
+        """Whom to ask for it (0008,0054)."""
+        titles = self.dataset.get("RetrieveAETitle") or ()
+        return (titles,) if isinstance(titles, str) else tuple(map(str, titles))
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a search goes; ``status`` is there when it is over, and stays None where the association was cut."""
+
+    matches: int = 0
+    filtered: int = 0
+    status: int | None = None
+    is_cut_short: bool = False
+
+
+class Search(Generic[Q]):
+    """The matches of one query as they come; closing it, or leaving its ``with`` block, cancels the rest.
+
+    Whoever iterates over it and stops early should close it: the garbage collector does so only some day.
+    """
+
+    def __init__(self, matches: Generator[Match[Q]], tally: Tally) -> None:
+        self._matches, self._tally = matches, tally
+
+    def __iter__(self) -> Iterator[Match[Q]]:
+        return self._matches
+
+    def __next__(self) -> Match[Q]:
+        return next(self._matches)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the search: what the peer has yet to say is cancelled."""
+        self._matches.close()
+
+    @property
+    def count(self) -> int:
+        """How many matches there were so far."""
+        return self._tally.matches
+
+    @property
+    def filtered(self) -> int:
+        """How many answers were none to what was asked, and so are left out."""
+        return self._tally.filtered
+
+    @property
+    def status(self) -> int | None:
+        """The final status, None before the end."""
+        return self._tally.status
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether these are all matches that the peer has: it said success, and nobody stopped it."""
+        return self._tally.status == 0x0000 and not self._tally.is_cut_short

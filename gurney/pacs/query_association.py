@@ -1,0 +1,112 @@
+"""An association of a Query/Retrieve SCU (PS3.4 annex C)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from io import BytesIO
+from typing import TypeVar
+
+from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import C_FIND
+
+from gurney.dicom.status import Category, Service, categorise
+from gurney.pacs.association import Association
+from gurney.pacs.dataset import decode_dataset, encode_dataset
+from gurney.pacs.errors import BadResponse, OperationFailed
+from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.keys import answers
+from gurney.pacs.matches import Match, Search, Tally
+from gurney.pacs.models import Level
+from gurney.pacs.negotiation import Negotiated
+from gurney.pacs.progress import Progress
+from gurney.pacs.queries import Queryable
+from gurney.pacs.query_events import AfterCFind, BeforeCFind, FindChange, MatchFound, QueryEvents
+from gurney.pacs.remote import RemoteAE
+
+__all__ = ["QueryAssociation"]
+
+Q = TypeVar("Q", bound=Queryable)
+
+_RELATIONAL = 1
+
+
+class QueryAssociation(Association):
+    """An association that queries. Get one from :meth:`gurney.pacs.QueryRetrieveScu.associate`."""
+
+    _events: QueryEvents
+
+    def __init__(self, remote: RemoteAE, negotiated: Negotiated, events: QueryEvents, progress: Progress) -> None:
+        super().__init__(remote, negotiated, events, progress)
+
+    def is_relational(self, sop_class_uid: str) -> bool:
+        """Tell whether the peer agreed to relational queries in a model (PS3.4 C.5.1.1)."""
+        return self.extended.get(sop_class_uid, b"")[:1] == bytes([_RELATIONAL])
+
+    def find(
+        self, query: Q, *, template: Dataset | None = None, limit: int | None = None, tally: Tally | None = None
+    ) -> Search[Q]:
+        """Ask for what matches a query; nothing is sent before the first match is asked for (C-FIND, PS3.4 C.4.1).
+
+        The keys of ``template`` are asked for as well. After ``limit`` matches the rest is cancelled. ``tally`` is for
+        a caller who counts along.
+
+        The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
+        association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
+        """
+        identifier, tally = query.identifier(template), tally or Tally()
+        return Search(self._find(query, identifier, tally, limit), tally)
+
+    def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
+        asked = self._events.before_c_find.ask(BeforeCFind(self.remote, query.model.find, identifier), _changed)
+        context = self.context_for(asked.sop_class_uid)
+        request = C_FIND()
+        request.AffectedSOPClassUID = asked.sop_class_uid
+        request.Priority = int(asked.priority)
+        request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
+        responses = self.converse(request, asked.sop_class_uid, self.remote.timeouts.find)
+        tally.is_cut_short = True
+        try:
+            for response in responses:
+                status = response.Status or 0
+                if categorise(status) is not Category.PENDING:
+                    tally.status, tally.is_cut_short = status, False
+                    if categorise(status) in {Category.FAILURE, Category.UNKNOWN}:
+                        raise OperationFailed(Service.C_FIND, status, str(response.ErrorComment or ""))
+                    break
+                if response.Identifier is None:
+                    raise BadResponse("a match without an identifier")
+                found = decode_dataset(response.Identifier.getvalue(), context.transfer_syntax_uid)
+                if not answers(found, query.keys()):
+                    tally.filtered += 1
+                    continue
+                tally.matches += 1
+                match = Match(type(query).of(found, query.level), found, query.level)
+                yield match
+                if self._is_enough(match) or tally.matches == limit:
+                    break
+        finally:
+            responses.close()
+            self._events.after_c_find.tell(AfterCFind(self.remote, tally.status, tally.matches, tally.filtered))
+
+    def _is_enough(self, match: Match[Q]) -> bool:
+        """Tell everybody who listens of a match; one may have enough."""
+        at_level: dict[Level | None, BeforeHook[MatchFound, MatchFound]] = {
+            Level.PATIENT: self._events.match_patient,
+            Level.STUDY: self._events.match_study,
+            Level.SERIES: self._events.match_series,
+            Level.IMAGE: self._events.match_instance,
+        }
+        event = MatchFound(self.remote, match)
+        for hook in (self._events.match_found, at_level.get(match.level)):
+            if hook is not None:
+                event = hook.ask(event, lambda _, changed: changed)
+        return event.stop
+
+
+def _changed(event: BeforeCFind, change: FindChange) -> BeforeCFind:
+    if change.sop_class_uid is not None:
+        event = replace(event, sop_class_uid=change.sop_class_uid)
+    if change.identifier is not None:
+        event = replace(event, identifier=change.identifier)
+    return replace(event, priority=change.priority) if change.priority is not None else event

@@ -1,0 +1,72 @@
+"""What a Query/Retrieve SCU tells besides what every SCU tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from gurney.pacs.command import DimsePriority
+from gurney.pacs.events import Events
+from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.matches import Match
+from gurney.pacs.remote import RemoteAE
+
+__all__ = ["AfterCFind", "BeforeCFind", "FindChange", "MatchFound", "QueryEvents"]
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCFind:
+    """A C-FIND-RQ is about to be sent, in the context of this SOP class."""
+
+    remote: RemoteAE
+    sop_class_uid: str
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class FindChange:
+    """What a listener of ``before_c_find`` wants otherwise. Another SOP class must have an accepted context."""
+
+    sop_class_uid: str | None = None
+    identifier: Dataset | None = field(default=None, repr=False)
+    priority: DimsePriority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFound:
+    """A match has come. A listener that returns ``event.enough()`` ends the search."""
+
+    remote: RemoteAE
+    match: Match[Any] = field(repr=False)
+    stop: bool = False
+
+    def enough(self) -> MatchFound:
+        """Return the same event with the wish to stop."""
+        return replace(self, stop=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCFind:
+    """A search has ended: its status, None where it was cancelled by ending the association, and how many matched."""
+
+    remote: RemoteAE
+    status: int | None
+    matches: int
+    filtered: int
+
+
+class QueryEvents(Events):
+    """The hooks of a Query/Retrieve SCU. ``match_patient`` and its like hear of the matches at their level only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_c_find: BeforeHook[BeforeCFind, FindChange] = BeforeHook("before_c_find")
+        self.match_found: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_found")
+        self.match_patient: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_patient")
+        self.match_study: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_study")
+        self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
+        self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
+        self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")

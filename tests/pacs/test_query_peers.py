@@ -1,0 +1,204 @@
+"""Queries against archives that we did not write."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+from gurney.pacs import (
+    PATIENT_ROOT,
+    InformationModel,
+    Level,
+    PatientRootQuery,
+    Query,
+    Queryable,
+    QueryRetrieveScu,
+    Range,
+    RemoteAE,
+    StoreScu,
+    Timeouts,
+    key,
+)
+from gurney.pacs.keys import Wanted
+from gurney.pacs.query_events import AfterCFind, BeforeCFind, FindChange, MatchFound
+from tests.services.dcmtk import DcmQrScp
+from tests.services.orthanc import Orthanc
+
+pytestmark = pytest.mark.peer
+
+STUDIES = 4
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A peer that holds four studies of two patients, each of two series with two images."""
+
+    remote: RemoteAE
+    studies: list[str]
+
+
+@pytest.fixture(params=["orthanc", "dcmqrscp"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
+    peer: Orthanc | DcmQrScp = request.getfixturevalue(request.param)
+    remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port, Timeouts(connect=5, acse=10, store=20, find=20))
+    template = dcmread(str(get_testdata_file("CT_small.dcm")))
+    studies, paths = [generate_uid() for _ in range(STUDIES)], []
+    for number, study in enumerate(studies):
+        for modality in ("CT", "SR"):
+            series = generate_uid()
+            for image in (1, 2):
+                template.StudyInstanceUID, template.SeriesInstanceUID = study, series
+                template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+                template.PatientID = f"P{number % 2}"
+                template.PatientName = "Müller^Jürgen" if number % 2 else "Doe^Jane"
+                template.SpecificCharacterSet = "ISO_IR 100"
+                template.StudyDate = f"2024010{number + 1}"
+                template.AccessionNumber, template.StudyID = f"A{number}", str(number)
+                template.Modality, template.InstanceNumber = modality, image
+                paths.append(tmp_path / f"{number}-{modality}-{image}.dcm")
+                template.save_as(paths[-1])
+    assert all(result.is_stored for result in StoreScu("GURNEY").store_many(remote, paths))
+    return Archive(remote, studies)
+
+
+@pytest.fixture
+def scu() -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY")
+
+
+def found(scu: QueryRetrieveScu, archive: Archive, query: Query) -> set[str]:
+    return {str(match.value.study_instance_uid) for match in scu.find(archive.remote, query)}
+
+
+def test_studies_are_found_by_what_is_asked(scu: QueryRetrieveScu, archive: Archive) -> None:
+    studies = archive.studies
+    assert found(scu, archive, Query()) == set(studies)
+    assert found(scu, archive, Query(patient_id="P1")) == {studies[1], studies[3]}
+    assert found(scu, archive, Query(accession_number="A2")) == {studies[2]}
+    assert found(scu, archive, Query(patient_name="Doe*")) == {studies[0], studies[2]}
+    assert found(scu, archive, Query(study_date=Range("20240102", "20240103"))) == {studies[1], studies[2]}
+    assert found(scu, archive, Query(study_date=Range(last="20240102"))) == {studies[0], studies[1]}
+    assert found(scu, archive, Query(study_instance_uid=[studies[0], studies[3]])) == {studies[0], studies[3]}
+    assert found(scu, archive, Query(patient_id="nobody")) == set()
+
+
+def test_a_study_is_described(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.find(archive.remote, Query(study_instance_uid=archive.studies[1])) as search:
+        (match,) = search
+        assert search.is_complete
+    assert match.level is Level.STUDY
+    assert match.value.patient_name == "Müller^Jürgen"
+    assert (match.value.study_date, match.value.accession_number) == ("20240102", "A1")
+    assert match.dataset.StudyInstanceUID == archive.studies[1]
+    assert search.status == 0
+
+
+def test_series_and_images_are_found_below_their_study(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.associate_for(archive.remote) as association:
+        series = list(association.find(Query(level=Level.SERIES, study_instance_uid=archive.studies[0])))
+        assert {match.value.modality for match in series} == {"CT", "SR"}
+        images = Query(
+            level=Level.IMAGE,
+            study_instance_uid=archive.studies[0],
+            series_instance_uid=series[0].value.series_instance_uid,
+        )
+        assert {match.value.instance_number for match in association.find(images)} == {"1", "2"}
+        assert association.verify().is_success
+
+
+def test_patients_are_found_in_their_model(scu: QueryRetrieveScu, archive: Archive) -> None:
+    matches = list(scu.find(archive.remote, PatientRootQuery()))
+    assert {match.value.patient_id for match in matches} == {"P0", "P1"}
+    assert all(match.level is Level.PATIENT for match in matches)
+
+
+def test_a_name_beyond_ascii_is_asked_for_in_utf8(scu: QueryRetrieveScu, archive: Archive) -> None:
+    query = Query(patient_name="Müller*", patient_id="P1")
+    assert query.identifier().SpecificCharacterSet == "ISO_IR 192"
+    if archive.remote.ae_title == "ORTHANC":  # dcmqrscp compares bytes
+        assert found(scu, archive, query) == {archive.studies[1], archive.studies[3]}
+
+
+def test_a_limit_ends_the_search_and_the_association_goes_on(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.associate_for(archive.remote) as association:
+        with association.find(Query(), limit=2) as search:
+            assert len(list(search)) == 2
+        assert not search.is_complete
+        assert association.is_usable
+        assert len(list(association.find(Query()))) == STUDIES
+
+
+def test_a_listener_may_ask_another_model_and_end_the_search(scu: QueryRetrieveScu, archive: Archive) -> None:
+    ended: list[AfterCFind] = []
+    scu.events.after_c_find(ended.append)
+
+    @scu.events.before_c_find
+    def of_one_patient(event: BeforeCFind) -> FindChange:
+        identifier = event.identifier
+        identifier.PatientID = "P0"
+        return FindChange(sop_class_uid=PATIENT_ROOT.find, identifier=identifier)
+
+    @scu.events.match_study
+    def one_is_enough(event: MatchFound) -> MatchFound:
+        return event.enough()
+
+    with scu.associate_for(archive.remote, PATIENT_ROOT) as association:
+        (match,) = association.find(Query())
+    assert match.value.patient_id == "P0"
+    assert [event.matches for event in ended] == [1]
+
+
+def test_answers_to_another_question_are_left_out_and_counted(scu: QueryRetrieveScu, archive: Archive) -> None:
+    @scu.events.before_c_find
+    def ask_for_all(event: BeforeCFind) -> FindChange:
+        identifier = event.identifier
+        identifier.PatientID = ""
+        return FindChange(identifier=identifier)
+
+    with scu.find(archive.remote, Query(patient_id="P0")) as search:
+        assert len(list(search)) == 2
+    assert search.filtered == 2
+
+
+def test_users_write_their_own_queries(scu: QueryRetrieveScu, archive: Archive) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Birthday(Queryable):
+        model: ClassVar[InformationModel] = PATIENT_ROOT
+        level: Level = Level.PATIENT
+        patient_id: Wanted = key("PatientID")
+        birth_date: Wanted = key("PatientBirthDate")
+
+    matches = [match.value for match in scu.find(archive.remote, Birthday(patient_id="P1"))]
+    assert matches == [Birthday(patient_id="P1", birth_date=matches[0].birth_date)]
+
+
+def test_another_thread_may_cancel(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.associate_for(archive.remote) as association:
+        search = association.find(Query())
+        next(search)
+        canceller = threading.Thread(target=association.cancel)
+        canceller.start()
+        canceller.join()
+        rest = list(search)
+        assert len(rest) < STUDIES
+        assert search.status in {0x0000, 0xFE00, None}
+
+
+def test_relational_queries_are_proposed_and_the_answer_is_told(archive: Archive) -> None:
+    scu = QueryRetrieveScu("GURNEY", relational=True)
+    with scu.associate_for(archive.remote) as association:
+        assert association.is_relational(Query.model.find) in {True, False}
+        assert len(list(association.find(Query()))) == STUDIES
+
+
+def test_a_query_that_cant_be_asked_is_refused_before_anything_is_sent(scu: QueryRetrieveScu, archive: Archive) -> None:
+    nowhere = replace(archive.remote, port=1)
+    with pytest.raises(ValueError, match="one CS at a time"):
+        scu.find(nowhere, Query(modalities=["CT", "MR"]))
