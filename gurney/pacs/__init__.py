@@ -51,6 +51,7 @@ from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
+from gurney.pacs.retrieval import Retrieval, SubOperations
 from gurney.pacs.scu import Scu
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu, request_for_file
@@ -96,6 +97,7 @@ __all__ = [
     "Queryable",
     "Range",
     "RemoteAE",
+    "Retrieval",
     "Role",
     "Scu",
     "Search",
@@ -105,6 +107,7 @@ __all__ = [
     "StoreRequest",
     "StoreResult",
     "StoreScu",
+    "SubOperations",
     "Timeouts",
     "UserIdentity",
     "UserIdentityKind",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from typing import TypeVar
 
 from pydicom.dataset import Dataset
-from pynetdicom.dimse_primitives import C_FIND
+from pynetdicom.dimse_primitives import C_FIND, C_MOVE
 
+from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_dataset, encode_dataset
@@ -17,12 +19,22 @@ from gurney.pacs.errors import BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.keys import answers
 from gurney.pacs.matches import Match, Search, Tally
-from gurney.pacs.models import Level
+from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import Queryable
-from gurney.pacs.query_events import AfterCFind, BeforeCFind, FindChange, MatchFound, QueryEvents
+from gurney.pacs.query_events import (
+    AfterCFind,
+    AfterCMove,
+    BeforeCFind,
+    BeforeCMove,
+    FindChange,
+    MatchFound,
+    MoveChange,
+    QueryEvents,
+)
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.retrieval import Retrieval, SubOperations
 
 __all__ = ["QueryAssociation"]
 
@@ -56,6 +68,34 @@ class QueryAssociation(Association):
         """
         identifier, tally = query.identifier(template), tally or Tally()
         return Search(self._find(query, identifier, tally, limit), tally)
+
+    def move(
+        self, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
+    ) -> Generator[SubOperations]:
+        """Have the peer send instances to an AE title that it knows, and yield each of its reports (PS3.4 C.4.2).
+
+        Leaving the iteration cancels. A peer that says success has not proved that all arrived.
+
+        The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
+        association that ends. Raises ValueError for what can't be asked.
+        """
+        return self._move(what.identifier(model), check_ae_title(destination), model.move)
+
+    def _move(self, identifier: Dataset, destination: str, sop_class_uid: str) -> Generator[SubOperations]:
+        asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _moved_otherwise)
+        context = self.context_for(sop_class_uid)
+        request = C_MOVE()
+        request.AffectedSOPClassUID = sop_class_uid
+        request.MoveDestination = destination
+        request.Priority = int(asked.priority)
+        request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
+        with closing(self.converse(request, sop_class_uid, self.remote.timeouts.move)) as responses:
+            for response in responses:
+                progress = _sub_operations(response, context.transfer_syntax_uid)
+                self._events.after_c_move.tell(AfterCMove(self.remote, destination, progress))
+                yield progress
+                if categorise(progress.status) in {Category.FAILURE, Category.UNKNOWN}:
+                    raise OperationFailed(Service.C_MOVE, progress.status, str(response.ErrorComment or ""))
 
     def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
         asked = self._events.before_c_find.ask(BeforeCFind(self.remote, query.model.find, identifier), _changed)
@@ -102,6 +142,26 @@ class QueryAssociation(Association):
             if hook is not None:
                 event = hook.ask(event, lambda _, changed: changed)
         return event.stop
+
+
+def _sub_operations(response: C_MOVE, transfer_syntax_uid: str) -> SubOperations:
+    failed: Sequence[str] | str = ()
+    if response.Identifier is not None and (encoded := response.Identifier.getvalue()):
+        failed = decode_dataset(encoded, transfer_syntax_uid).get("FailedSOPInstanceUIDList") or ()
+    return SubOperations(
+        response.Status or 0,
+        response.NumberOfRemainingSuboperations,
+        response.NumberOfCompletedSuboperations,
+        response.NumberOfFailedSuboperations,
+        response.NumberOfWarningSuboperations,
+        (failed,) if isinstance(failed, str) else tuple(map(str, failed)),
+    )
+
+
+def _moved_otherwise(event: BeforeCMove, change: MoveChange) -> BeforeCMove:
+    if change.identifier is not None:
+        event = replace(event, identifier=change.identifier)
+    return replace(event, priority=change.priority) if change.priority is not None else event
 
 
 def _changed(event: BeforeCFind, change: FindChange) -> BeforeCFind:

@@ -12,8 +12,18 @@ from gurney.pacs.events import Events
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.matches import Match
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.retrieval import SubOperations
 
-__all__ = ["AfterCFind", "BeforeCFind", "FindChange", "MatchFound", "QueryEvents"]
+__all__ = [
+    "AfterCFind",
+    "AfterCMove",
+    "BeforeCFind",
+    "BeforeCMove",
+    "FindChange",
+    "MatchFound",
+    "MoveChange",
+    "QueryEvents",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,33 @@ class AfterCFind:
     filtered: int
 
 
+@dataclass(frozen=True, slots=True)
+class BeforeCMove:
+    """A C-MOVE-RQ is about to be sent."""
+
+    remote: RemoteAE
+    destination: str
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class MoveChange:
+    """What a listener of ``before_c_move`` wants otherwise."""
+
+    identifier: Dataset | None = field(default=None, repr=False)
+    priority: DimsePriority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCMove:
+    """A response to a C-MOVE-RQ has come; the final one says so."""
+
+    remote: RemoteAE
+    destination: str
+    progress: SubOperations
+
+
 class QueryEvents(Events):
     """The hooks of a Query/Retrieve SCU. ``match_patient`` and its like hear of the matches at their level only."""
 
@@ -70,3 +107,5 @@ class QueryEvents(Events):
         self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
         self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
         self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
+        self.before_c_move: BeforeHook[BeforeCMove, MoveChange] = BeforeHook("before_c_move")
+        self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import TypeVar
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
@@ -15,6 +17,7 @@ from gurney.pacs.queries import Queryable
 from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_events import QueryEvents
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.retrieval import Retrieval, SubOperations
 from gurney.pacs.scu import VERIFICATION, Scu
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
 
@@ -55,13 +58,14 @@ class QueryRetrieveScu(Scu):
         self._relational = relational
 
     def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
-        """Associate to query in these models, Study Root by default; any number of queries may follow.
+        """Associate to query and move in these models, Study Root by default, as often as one likes.
 
         Raises as :meth:`gurney.pacs.Scu.associate` does.
         """
-        classes = [model.find for model in models or (STUDY_ROOT,)]
+        asked = models or (STUDY_ROOT,)
+        classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
         proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
-        extended = dict.fromkeys(classes, _RELATIONAL) if self._relational else {}
+        extended = dict.fromkeys((model.find for model in asked), _RELATIONAL) if self._relational else {}
         return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))
 
     def associate(
@@ -80,6 +84,25 @@ class QueryRetrieveScu(Scu):
         tally = Tally()
         query.identifier(template)  # what can't be asked shall not wait for the first match to say so
         return Search(self._find(remote, query, template, limit, tally), tally)
+
+    def move(
+        self, remote: RemoteAE, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
+    ) -> Generator[SubOperations]:
+        """Have a remote AE send instances to an AE title that it knows, on an association of its own.
+
+        See :meth:`QueryAssociation.move`, which tells what is raised; so may the association's failures be.
+        """
+        what.identifier(model)  # what can't be asked shall not wait for the first report to say so
+        return self._move(remote, what, check_ae_title(destination), model)
+
+    def _move(
+        self, remote: RemoteAE, what: Retrieval, destination: str, model: InformationModel
+    ) -> Generator[SubOperations]:
+        with (
+            self.associate_for(remote, model) as association,
+            closing(association.move(what, destination, model=model)) as reports,
+        ):
+            yield from reports
 
     def _find(
         self, remote: RemoteAE, query: Q, template: Dataset | None, limit: int | None, tally: Tally

@@ -17,6 +17,7 @@ class Timeouts:
     acse: for the answer to an association request, a release or a C-ECHO.
     store: for the peer to take the next bytes of an instance, and then for its C-STORE response.
     find: for the next match of a query; the first may take an archive long.
+    move: for the next sign of life from a C-MOVE or C-GET: an archive may have to fetch from tape.
     network: an association on which nothing happens is aborted after it.
     """
 
@@ -24,6 +25,7 @@ class Timeouts:
     acse: float = 30.0
     store: float = 300.0
     find: float = 120.0
+    move: float = 600.0
     network: float = 60.0
 
     @property
@@ -35,7 +37,7 @@ class Timeouts:
         return max(self.connect + self.acse, self.store)
 
     def __post_init__(self) -> None:
-        for name in ("connect", "acse", "store", "find", "network"):
+        for name in ("connect", "acse", "store", "find", "move", "network"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
                 raise ValueError(f"timeout {name!r} must be a positive number of seconds, not {seconds!r}")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pydicom import dcmread
-from pydicom.data import get_testdata_file
-from pydicom.uid import generate_uid
 
 from gurney.pacs import (
     PATIENT_ROOT,
@@ -21,51 +19,19 @@ from gurney.pacs import (
     Queryable,
     QueryRetrieveScu,
     Range,
-    RemoteAE,
-    StoreScu,
-    Timeouts,
     key,
 )
 from gurney.pacs.keys import Wanted
 from gurney.pacs.query_events import AfterCFind, BeforeCFind, FindChange, MatchFound
-from tests.services.dcmtk import DcmQrScp
-from tests.services.orthanc import Orthanc
+from tests.pacs.archives import STUDIES, Archive, filled
 
 pytestmark = pytest.mark.peer
 
-STUDIES = 4
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A peer that holds four studies of two patients, each of two series with two images."""
-
-    remote: RemoteAE
-    studies: list[str]
-
 
 @pytest.fixture(params=["orthanc", "dcmqrscp"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
-    peer: Orthanc | DcmQrScp = request.getfixturevalue(request.param)
-    remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port, Timeouts(connect=5, acse=10, store=20, find=20))
-    template = dcmread(str(get_testdata_file("CT_small.dcm")))
-    studies, paths = [generate_uid() for _ in range(STUDIES)], []
-    for number, study in enumerate(studies):
-        for modality in ("CT", "SR"):
-            series = generate_uid()
-            for image in (1, 2):
-                template.StudyInstanceUID, template.SeriesInstanceUID = study, series
-                template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-                template.PatientID = f"P{number % 2}"
-                template.PatientName = "Müller^Jürgen" if number % 2 else "Doe^Jane"
-                template.SpecificCharacterSet = "ISO_IR 100"
-                template.StudyDate = f"2024010{number + 1}"
-                template.AccessionNumber, template.StudyID = f"A{number}", str(number)
-                template.Modality, template.InstanceNumber = modality, image
-                paths.append(tmp_path / f"{number}-{modality}-{image}.dcm")
-                template.save_as(paths[-1])
-    assert all(result.is_stored for result in StoreScu("GURNEY").store_many(remote, paths))
-    return Archive(remote, studies)
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
+    with filled(request.param, tmp_path, {}) as archive:
+        yield archive
 
 
 @pytest.fixture

@@ -1,0 +1,104 @@
+"""C-MOVE to a third party, from archives that we did not write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gurney.pacs import (
+    PATIENT_ROOT,
+    Level,
+    OperationFailed,
+    Query,
+    QueryRetrieveScu,
+    Retrieval,
+    SubOperations,
+)
+from gurney.pacs.query_events import AfterCMove
+from gurney.pacs.testing import FakePacs
+from tests.pacs.archives import Archive, filled
+
+pytestmark = pytest.mark.peer
+
+TO = "WORKSTATION"
+
+
+@pytest.fixture
+def workstation() -> Iterator[FakePacs]:
+    with FakePacs() as pacs:
+        yield pacs
+
+
+@pytest.fixture(params=["orthanc", "dcmqrscp"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path, workstation: FakePacs) -> Iterator[Archive]:
+    with filled(request.param, tmp_path, {TO: workstation.port}) as archive:
+        yield archive
+
+
+@pytest.fixture
+def scu() -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY")
+
+
+def arrived(workstation: FakePacs) -> set[str]:
+    return {stored.sop_instance_uid for stored in workstation.stored}
+
+
+def test_a_study_is_sent_to_whom_we_say(scu: QueryRetrieveScu, archive: Archive, workstation: FakePacs) -> None:
+    told: list[AfterCMove] = []
+    scu.events.after_c_move(told.append)
+    study = archive.studies[1]
+    reports = list(scu.move(archive.remote, Retrieval(study_instance_uid=study), TO))
+    assert arrived(workstation) == archive.instances[study]
+    assert [report.is_final for report in reports] == [False] * (len(reports) - 1) + [True]
+    last = reports[-1]
+    assert (last.status, last.completed, last.failed) == (0, 4, 0)
+    assert [event.progress for event in told] == reports
+
+
+def test_a_series_and_single_instances_are_as_well(
+    scu: QueryRetrieveScu, archive: Archive, workstation: FakePacs
+) -> None:
+    study = archive.studies[0]
+    with scu.associate_for(archive.remote) as association:
+        series, *_ = association.find(Query(level=Level.SERIES, study_instance_uid=study, modality="CT"))
+        uid = str(series.value.series_instance_uid)
+        images = Query(level=Level.IMAGE, study_instance_uid=study, series_instance_uid=uid)
+        uids = [str(image.value.sop_instance_uid) for image in association.find(images)]
+        one = Retrieval(study_instance_uid=study, series_instance_uid=uid, sop_instance_uid=uids[0])
+        list(association.move(one, TO))
+        assert arrived(workstation) == {uids[0]}
+        list(association.move(Retrieval(study_instance_uid=study, series_instance_uid=uid), TO))
+    assert arrived(workstation) == set(uids)
+
+
+def test_a_patient_is_moved_in_the_patient_root_model(
+    scu: QueryRetrieveScu, archive: Archive, workstation: FakePacs
+) -> None:
+    list(scu.move(archive.remote, Retrieval(patient_id="P1"), TO, model=PATIENT_ROOT))
+    assert arrived(workstation) == archive.instances[archive.studies[1]] | archive.instances[archive.studies[3]]
+
+
+def test_an_unknown_destination_is_the_peers_refusal(scu: QueryRetrieveScu, archive: Archive) -> None:
+    reports: list[SubOperations] = []
+    with pytest.raises(OperationFailed) as failed:
+        reports.extend(scu.move(archive.remote, Retrieval(study_instance_uid=archive.studies[0]), "NOBODY"))
+    assert failed.value.status in {0xA801, 0xC000}
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (Retrieval(), "nothing to retrieve"),
+        (Retrieval(patient_id="P1"), "retrieves no patient"),
+        (Retrieval(series_instance_uid="1.2"), "StudyInstanceUID must be named"),
+        (Retrieval(study_instance_uid=["1.2", "1.3"], series_instance_uid="1.4"), "only one of them"),
+    ],
+)
+def test_what_a_peer_would_refuse_is_not_asked(
+    scu: QueryRetrieveScu, workstation: FakePacs, what: Retrieval, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        scu.move(workstation.remote(), what, TO)
