@@ -65,9 +65,10 @@ def sync(tx: Transaction, specs: Iterable[DestinationSpec], actor: str) -> None:
             trail.record(tx, actor, "destination.retired", destination_id=row.id, destination=name)
 
 
-# SQLite's dialect leaves FOR UPDATE out: its writer has the whole file.
-_BY_NAME = select(Destination.__table__).where(Destination.name == bindparam("name")).with_for_update()
-_BY_ID = select(Destination.__table__).where(Destination.id == bindparam("id")).with_for_update()
+# SQLite's dialect leaves FOR UPDATE out: its writer has the whole file. FOR NO KEY UPDATE keeps out whoever locks the
+# same way, not those who insert items: their foreign key only asks that the row stays (FOR KEY SHARE).
+_BY_NAME = select(Destination.__table__).where(Destination.name == bindparam("name")).with_for_update(key_share=True)
+_BY_ID = select(Destination.__table__).where(Destination.id == bindparam("id")).with_for_update(key_share=True)
 
 
 def lock(tx: Transaction, name: str) -> AnyRow | None:

@@ -57,7 +57,7 @@ class LeaseTicket:
     destination_id: int
 
 
-_LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update()
+_LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update(key_share=True)
 _LOOK = (
     select(Lease.state, Lease.fence, Lease.until, Lease.transfer_id, Transfer.first_stored_at)
     .outerjoin(Transfer, Transfer.id == Lease.transfer_id)
