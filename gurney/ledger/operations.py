@@ -10,16 +10,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 
 from gurney.ledger import bells, sendable, trail
 from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.forwarding import FORWARD, Bell
 from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Destination, Instance, Item, Lease, Study, Transfer
+from gurney.ledger.models.predicates import item_is
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import Tally
-from gurney.transfer.states import ItemState, Priority
+from gurney.transfer.states import ItemState, Priority, Routing
 
 __all__ = ["CANCELLABLE", "RETRYABLE", "Resent", "cancel", "release_held", "resend", "retry"]
 
@@ -122,6 +123,7 @@ def _change_some(
         # What has come to rest is under way again.
         restless = update(Transfer).where(Transfer.id.in_({row.transfer_id for row in rows}))
         tx.conn.execute(restless.where(Transfer.quiet_since.is_not(None)).values(quiet_since=None))
+    _conclude_routing(tx, {row.instance_id for row in rows if row.state == ItemState.HELD})
     recalled = {row.lease_id for row in rows if row.lease_id is not None}
     if recalled:
         tx.conn.execute(update(Lease).where(Lease.id.in_(recalled)).values(recalled=True))
@@ -140,6 +142,20 @@ def _change_some(
             transfer=selection.transfer_id,
         )
     return len(rows), _bells(tx, rows) if new is ItemState.READY else []
+
+
+def _conclude_routing(tx: Transaction, instance_ids: set[int]) -> None:
+    """Note as routed the instances that were held and of which no item waits any more: somebody has decided.
+
+    Their rows are locked before anybody looks: of two who let go at two destinations, the second sees both.
+    """
+    held = select(Instance.id).where(Instance.id.in_(instance_ids), Instance.routing == int(Routing.HELD))
+    locked = tx.conn.scalars(held.order_by(Instance.id).with_for_update(key_share=True)).all() if instance_ids else []
+    if not locked:
+        return
+    waiting = exists().where(Item.instance_id == Instance.id, item_is(ItemState.HELD))
+    decided = update(Instance).where(Instance.id.in_(locked), ~waiting)
+    tx.conn.execute(decided.values(routing=int(Routing.ROUTED), routing_detail=""))
 
 
 def _with_file(tx: Transaction, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
