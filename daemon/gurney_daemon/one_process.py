@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from importlib import import_module
 
 from gurney.jobs import Lane, PoolKind
@@ -22,8 +24,16 @@ IN_PROCESS = "memory://"
 log = get_logger(__name__)
 
 
-def run_in_one_process(settings: Settings, drain_seconds: float = 60.0) -> None:
-    """Run the daemon, with the worker in a thread beside it, until SIGTERM; slots have so long to end."""
+def run_in_one_process(
+    settings: Settings,
+    drain_seconds: float = 60.0,
+    *,
+    answer: Callable[[int, str], object] = lambda _begun, _refused: None,
+) -> None:
+    """Run the daemon, with the worker in a thread beside it, until SIGTERM; slots have so long to end.
+
+    ``answer`` is told when a reload was asked for (nanoseconds of the monotonic clock), and that it takes a restart.
+    """
     # The two homes know nothing of each other; only this makeshift puts them together.
     worker = import_module("gurney_workers.worker")
     slots = threading.Thread(
@@ -33,9 +43,15 @@ def run_in_one_process(settings: Settings, drain_seconds: float = 60.0) -> None:
         name="worker",
         daemon=True,
     )
+
+    def refuse_reload() -> None:
+        reason = "everything runs in one process, without a broker server: restart `gurney up`"
+        log.error("reload_refused", reason=reason)
+        answer(time.monotonic_ns(), reason)
+
     slots.start()
     try:
-        run_daemon(settings, IN_PROCESS)
+        run_daemon(settings, IN_PROCESS, on_reload=refuse_reload)
     finally:
         worker.stop_worker()
         slots.join(drain_seconds)

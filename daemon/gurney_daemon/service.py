@@ -39,8 +39,19 @@ _RETENTION_SECONDS = 600.0
 log = get_logger(__name__)
 
 
-def run_daemon(settings: Settings, broker_url: str = "") -> None:
-    """Run the daemon in this process until SIGTERM or SIGINT. SIGHUP does nothing: a supervisor restarts it to reload.
+def _ignore_reload() -> None:
+    log.warning("reload_ignored", reason="restart this process to reload")
+
+
+def run_daemon(
+    settings: Settings,
+    broker_url: str = "",
+    *,
+    on_reload: Callable[[], object] = _ignore_reload,
+) -> None:
+    """Run the daemon in this process until SIGTERM or SIGINT.
+
+    SIGHUP applies nothing (a supervisor restarts the daemon to reload), but has ``on_reload`` say so.
 
     Raises LedgerError when the ledger can't be used, BrokerError when there is no broker to ring by.
     """
@@ -48,7 +59,7 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     # Its default action would end the process undrained.
-    signal.signal(signal.SIGHUP, lambda *_: log.warning("reload_ignored", reason="restart this process to reload"))
+    signal.signal(signal.SIGHUP, lambda *_: on_reload())
     url = broker_url or settings.broker.url or embedded_url(settings.node.data_dir)
     if url is None:
         raise BrokerError("no broker serves this data folder: start `gurney up`, or give [broker] a url")
