@@ -10,12 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 
 from gurney.jobs import Lane, PoolKind
 from gurney.observability import get_logger
 from gurney.settings import Settings
-from gurney_daemon.service import run_daemon
+from gurney_daemon.service import DRAIN_SECONDS, run_daemon
 
 __all__ = ["run_in_one_process"]
 
@@ -49,12 +50,23 @@ def run_in_one_process(
         log.error("reload_refused", reason=reason)
         answer(time.monotonic_ns(), reason)
 
-    slots.start()
-    try:
-        run_daemon(settings, IN_PROCESS, on_reload=refuse_reload)
-    finally:
+    @cache
+    def end_slots() -> None:
         worker.stop_worker()
         slots.join(drain_seconds)
+
+    slots.start()
+    try:
+        run_daemon(
+            settings,
+            IN_PROCESS,
+            on_reload=refuse_reload,
+            # The daemon may hang in a share, and then this process ends with it.
+            on_stop=end_slots,
+            drain_seconds=min(drain_seconds, DRAIN_SECONDS),
+        )
+    finally:
+        end_slots()  # once; here where the daemon could not even start
         if slots.is_alive():
             # Python would wait at its end for every thread of the pool, and one that hangs in a file never ends.
             log.critical("slots_abandoned", reason="they did not drain in time; their leases will run out")
