@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
-from gurney.settings import Settings, Watch
+from gurney.settings import Remote, Settings, Watch
 from gurney.transfer.routing import RouteTable
 from gurney.transfer.states import Priority
 from gurney_daemon.ingest.patrol import WatchedFolder
 from gurney_daemon.ingest.routes import DoorRoutes
 from gurney_daemon.ingest.spool import Spool, open_spool
 
-__all__ = ["destination_specs", "door_routes", "spool_of", "watched_folder"]
+__all__ = ["destination_spec", "destination_specs", "door_routes", "spool_of", "watched_folder"]
 
 
 def destination_specs(settings: Settings) -> list[DestinationSpec]:
     """Return what the ledger keeps of each remote."""
-    return [
-        DestinationSpec(
-            name=remote.name,
-            ae_title=remote.ae_title,
-            calling_ae_title=settings.calling_ae_title(remote),
-            max_associations=remote.max_associations,
-            association=remote.association,
-            duplicate_ok=remote.duplicate == "ok",
-        )
-        for remote in settings.remote
-    ]
+    return [destination_spec(settings, remote) for remote in settings.remote]
+
+
+def destination_spec(settings: Settings, remote: Remote) -> DestinationSpec:
+    """Return what the ledger keeps of one remote."""
+    return DestinationSpec(
+        name=remote.name,
+        ae_title=remote.ae_title,
+        calling_ae_title=settings.calling_ae_title(remote),
+        max_associations=remote.max_associations,
+        association=remote.association,
+        duplicate_ok=remote.duplicate == "ok",
+    )
 
 
 def spool_of(settings: Settings, ledger: Ledger) -> Spool:

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 from gurney.errors import BrokerError, GurneyError
 from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.jobs.tether import SUPERVISOR
-from gurney.ledger import destinations, workers
+from gurney.ledger import destinations, roles, workers
 from gurney.ledger.database import Ledger
 from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import check_schema
@@ -28,19 +29,39 @@ from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
 from gurney_daemon.rounds import Chore, Rounds
 
-__all__ = ["Daemon", "run_daemon"]
+__all__ = ["DRAIN_SECONDS", "Daemon", "run_daemon"]
+
+DRAIN_SECONDS = 30.0
+"""How long threads may take to end: nothing of ours takes so long, but a share whose server has gone takes for ever."""
 
 _ANNOUNCE_EVERY = 15.0
 _NEWS_EVERY = 0.5
 _RETENTION_EVERY = 30.0
 # A step reads up to a gibibyte, perhaps from a slow share.
 _RETENTION_SECONDS = 600.0
+_RESIGN_SECONDS = 5.0
 
 log = get_logger(__name__)
 
 
-def run_daemon(settings: Settings, broker_url: str = "") -> None:
-    """Run the daemon in this process until SIGTERM or SIGINT. SIGHUP does nothing: a supervisor restarts it to reload.
+def _ignore_reload() -> None:
+    log.warning("reload_ignored", reason="restart this process to reload")
+
+
+def run_daemon(
+    settings: Settings,
+    broker_url: str = "",
+    *,
+    on_reload: Callable[[], object] = _ignore_reload,
+    on_stop: Callable[[], object] = lambda: None,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """Run the daemon in this process until SIGTERM or SIGINT.
+
+    ``on_stop`` ends what else runs in this process, before the daemon's own threads. These have ``drain_seconds``; if
+    one hangs for longer, in a share whose server has gone, this ends the process instead of returning.
+
+    SIGHUP applies nothing (a supervisor restarts the daemon to reload), but has ``on_reload`` say so.
 
     Raises LedgerError when the ledger can't be used, BrokerError when there is no broker to ring by.
     """
@@ -48,7 +69,7 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     # Its default action would end the process undrained.
-    signal.signal(signal.SIGHUP, lambda *_: log.warning("reload_ignored", reason="restart this process to reload"))
+    signal.signal(signal.SIGHUP, lambda *_: on_reload())
     url = broker_url or settings.broker.url or embedded_url(settings.node.data_dir)
     if url is None:
         raise BrokerError("no broker serves this data folder: start `gurney up`, or give [broker] a url")
@@ -56,8 +77,11 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
     doorbell = Doorbell(make_app(url))
     try:
         check_schema(ledger)
-        with Daemon(settings, ledger, doorbell, on_failure=stop.set) as daemon:
+        with Daemon(settings, ledger, doorbell, on_failure=stop.set, drain_seconds=drain_seconds) as daemon:
             stop.wait()
+            on_stop()
+        if daemon.hanging:
+            _quit(daemon)
         if daemon.failed:
             raise GurneyError(f"the thread {daemon.failed!r} of the daemon has failed; its log says why")
     finally:
@@ -65,23 +89,45 @@ def run_daemon(settings: Settings, broker_url: str = "") -> None:
         ledger.dispose()
 
 
+def _quit(daemon: Daemon) -> NoReturn:
+    """End this process with no goodbye but to the ledger: Python would wait at its end for a thread that hangs."""
+    # The ledger may hang as well.
+    goodbye = threading.Thread(target=daemon.resign, name="goodbye", daemon=True)
+    goodbye.start()
+    goodbye.join(_RESIGN_SECONDS)
+    log.critical(
+        "threads_abandoned",
+        threads=daemon.hanging,
+        reason="they hang and did not drain in time; look at the disk or share. What they were at begins anew",
+    )
+    os._exit(os.EX_IOERR)
+
+
 class Daemon:
     """The daemon's threads, for the length of a ``with`` block."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, doorbell: Doorbell, on_failure: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        doorbell: Doorbell,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+        drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         """Copy the configuration's remotes into the ledger, open the spool, compile the rules.
 
-        ``on_failure`` is called when a thread ends by a mistake of ours: better a restart than half a daemon.
+        ``on_failure`` is called when a thread ends by a mistake of ours: better a restart than half a daemon. Threads
+        that have not ended ``drain_seconds`` after the block are left behind, and named in ``hanging``.
         """
         self.failed = ""
-        self._on_failure = on_failure
+        self.hanging: list[str] = []
+        self._on_failure, self._drain_seconds = on_failure, drain_seconds
         self._settings, self._ledger = settings, ledger
         self._host = socket.gethostname()
         self._name = str(ProcessName.of_this_process("daemon"))
         # A supervisor runs one daemon at a time: the next one takes up the roles of one that died, without a wait.
-        holder = f"{self._host}:{os.environ.get(SUPERVISOR, os.getpid())}:daemon"
+        self._holder = holder = f"{self._host}:{os.environ.get(SUPERVISOR, os.getpid())}:daemon"
         self._stop = threading.Event()
         ledger.transact(destinations.sync, destination_specs(settings), "configuration")
         ring = Ringer(ledger, doorbell)
@@ -119,11 +165,21 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop, and wait for what is being taken in."""
+        """Stop, and wait for what is being taken in, as long as that may take."""
         self._stop.set()
+        deadline = time.monotonic() + self._drain_seconds
         for thread in self._threads:
-            thread.join()
-        log.info("daemon_stopped")
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self.hanging = [thread.name for thread in self._threads if thread.is_alive()]
+        if not self.hanging:
+            log.info("daemon_stopped")
+
+    def resign(self) -> None:
+        """Give back every role, also those whose threads hang: the next daemon need not wait until they run out."""
+        try:
+            self._ledger.transact(roles.resign_all, self._holder)
+        except GurneyError as error:
+            log.warning("roles_not_resigned", reason=str(error))
 
     def _thread(self, name: str, work: Callable[[threading.Event], None]) -> threading.Thread:
         def run() -> None:

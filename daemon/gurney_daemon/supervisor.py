@@ -45,7 +45,10 @@ class Child:
 
 
 class Supervisor:
-    """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` which to run from then on; None leaves all as it is.
+    """Run children until SIGTERM or SIGINT. SIGHUP asks ``reload`` which to run from then on.
+
+    Where ``reload`` raises a GurneyError, all stays as it is. ``answer`` is told of each reload when it began
+    (nanoseconds of the monotonic clock) and why it was refused; "" where all that was asked for has been started.
 
     ``tick`` is called every fraction of a second, for what the supervisor's own process keeps alive; what it can't mend
     (a GurneyError) ends nothing and is tried again.
@@ -56,13 +59,14 @@ class Supervisor:
         children: Sequence[Child],
         *,
         drain_seconds: float = 60.0,
-        reload: Callable[[], Sequence[Child] | None] = lambda: None,
+        reload: Callable[[], Sequence[Child]] | None = None,
+        answer: Callable[[int, str], object] = lambda _begun, _refused: None,
         tick: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing is started yet."""
         self._children = list(children)
         self._drain_seconds = drain_seconds
-        self._reload, self._tick = reload, tick
+        self._reload, self._answer, self._tick = reload, answer, tick
         self._tick_at = 0.0
         self._ending = self._reloading = False
 
@@ -136,10 +140,21 @@ class Supervisor:
         log.info("child_started", child=child.name, child_pid=child.process.pid)
 
     def _restart_all(self) -> None:
-        children = self._reload()
-        if children is not None:
-            self._end_all()
-            self._children = list(children)
+        begun = time.monotonic_ns()
+        try:
+            children = self._reload() if self._reload is not None else self._children
+        except GurneyError as error:
+            log.error("reload_refused", reason=str(error))
+            self._answer(begun, str(error))
+            return
+        self._end_all()
+        self._children = list(children)
+        if self._ending:
+            return
+        for child in self._children:
+            self._start(child)
+        missing = [child.name for child in self._children if child.process is None]
+        self._answer(begun, f"{', '.join(missing)} can't be started, and is tried again" if missing else "")
 
     def _end_all(self) -> None:
         deadline = time.monotonic() + self._drain_seconds

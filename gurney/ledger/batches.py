@@ -14,7 +14,7 @@ from functools import cache
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 from sqlalchemy.orm import aliased
 
-from gurney.ledger import refusals
+from gurney.ledger import refusals, trail
 from gurney.ledger.database import AnyRow, AnySelect, Transaction
 from gurney.ledger.leases import ALONE_AFTER
 from gurney.ledger.models import File, Instance, Item, Transfer
@@ -265,3 +265,12 @@ def _fail_refused(
         _REFUSE, [{"item": item.item_id, "now": tx.now, "words": _refusal(refused, item)} for item in items]
     )
     tally.write(tx)
+    # No attempt says so: none was made.
+    trail.record(
+        tx,
+        "ledger",
+        "items.refused",
+        destination_id=destination_id,
+        items=[item.item_id for item in items],
+        sop_classes=sorted({item.sop_class_uid for item in items}),
+    )

@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, Row, Select, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -36,6 +37,13 @@ T = TypeVar("T")
 _TRIES = 6
 # PostgreSQL: serialization_failure, deadlock_detected, lock_not_available.
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
+_READ_ONLY = "25006"
+# PostgreSQL's states and classes of what may pass, some of which its driver counts among mistakes of ours:
+# read_only_sql_transaction (a standby, an administrator's answer to a full disk), idle_in_transaction_session_timeout,
+# insufficient_resources, operator_intervention, system_error, internal_error.
+_MAY_PASS = (_READ_ONLY, "25P03", "53", "57P", "58", "XX000")
+# data_corrupted, index_corrupted.
+_DAMAGE = ("XX001", "XX002")
 
 
 @dataclass(slots=True)
@@ -156,8 +164,7 @@ class Ledger:
 def _worth_repeating(cause: BaseException | None) -> bool:
     if not isinstance(cause, DBAPIError):
         return False
-    state = getattr(cause.orig, "sqlstate", None)
-    return state in _RETRYABLE_STATES or "database is locked" in str(cause.orig)
+    return _state(cause) in _RETRYABLE_STATES or "database is locked" in str(cause.orig)
 
 
 @contextmanager
@@ -169,6 +176,14 @@ def _in_our_words(dialect: str) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise LedgerUnavailable(f"the ledger ({dialect}) can't be reached or is busy: {_first_line(error)}") from error
     except DBAPIError as error:
+        state = _state(error)
+        if state.startswith(_MAY_PASS):
+            raise LedgerUnavailable(f"the ledger ({dialect}) takes nothing for now: {_first_line(error)}") from error
+        if state in _DAMAGE:
+            raise LedgerCorrupt(
+                f"the ledger's database is damaged ({_first_line(error)}). Stop Gurney and have PostgreSQL's own "
+                "checks look at it; restore a backup if they find no other way"
+            ) from error
         if "malformed" in str(error.orig) or "not a database" in str(error.orig):
             raise LedgerCorrupt(
                 f"the ledger's database file is damaged ({_first_line(error)}). Stop Gurney, keep the file, and "
@@ -177,6 +192,11 @@ def _in_our_words(dialect: str) -> Iterator[None]:
         if error.connection_invalidated:
             raise LedgerUnavailable(f"the ledger ({dialect}) closed the connection: {_first_line(error)}") from error
         raise
+
+
+def _state(error: DBAPIError) -> str:
+    """Return PostgreSQL's SQLSTATE; SQLite has none."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _first_line(error: DBAPIError) -> str:
@@ -223,7 +243,7 @@ def _sqlite_engine(url: str, *, read_only: bool) -> Engine:
 
 
 def _postgresql_engine(url: str, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=pool_size,
@@ -243,3 +263,12 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
             "options": "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c statement_timeout=120s",
         },
     )
+
+    @event.listens_for(engine, "handle_error")
+    def _leave_what_is_read_only(context: ExceptionContext) -> None:
+        # Another connection may find the server that took over, or settings that have been put right: these keep to
+        # what was when they were made.
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
+    return engine

@@ -15,7 +15,18 @@ from gurney.ledger.models import Destination
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Breaker, Gate
 
-__all__ = ["DestinationSpec", "gate_of", "lock", "lock_by_id", "pause", "probe_now", "resume", "store_gate", "sync"]
+__all__ = [
+    "DestinationSpec",
+    "gate_of",
+    "introduce",
+    "lock",
+    "lock_by_id",
+    "pause",
+    "probe_now",
+    "resume",
+    "store_gate",
+    "sync",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +49,45 @@ def sync(tx: Transaction, specs: Iterable[DestinationSpec], actor: str) -> None:
     known = {row.name: row for row in tx.conn.execute(select(Destination).order_by(Destination.id))}
     wanted = {spec.name: spec for spec in specs}
     for name, spec in wanted.items():
-        values = {
-            "ae_title": spec.ae_title,
-            "calling_ae_title": spec.calling_ae_title,
-            "max_associations": spec.max_associations,
-            "association": spec.association,
-            "duplicate_ok": spec.duplicate_ok,
-            "retired": False,
-        }
-        row = known.get(name)
-        if row is None:
-            tx.conn.execute(
-                insert(Destination).values(name=name, effective_concurrency=spec.max_associations, **values)
-            )
-            trail.record(tx, actor, "destination.added", destination=name)
-            continue
-        if row.max_associations != spec.max_associations:
-            values["effective_concurrency"] = spec.max_associations
-        if any(getattr(row, column) != value for column, value in values.items()):
-            tx.conn.execute(update(Destination).where(Destination.id == row.id).values(**values))
-            trail.record(tx, actor, "destination.changed", destination_id=row.id, destination=name)
-        refusals.clear(tx, row.id)
+        _put(tx, known.get(name), spec, actor)
     for name, row in known.items():
         if name not in wanted and not row.retired:
             tx.conn.execute(update(Destination).where(Destination.id == row.id).values(retired=True))
             trail.record(tx, actor, "destination.retired", destination_id=row.id, destination=name)
 
 
-# SQLite's dialect leaves FOR UPDATE out: its writer has the whole file.
-_BY_NAME = select(Destination.__table__).where(Destination.name == bindparam("name")).with_for_update()
-_BY_ID = select(Destination.__table__).where(Destination.id == bindparam("id")).with_for_update()
+def introduce(tx: Transaction, spec: DestinationSpec, actor: str) -> None:
+    """Copy one remote into the ledger, a new one or one that comes back; nothing is said of the others."""
+    _put(tx, lock(tx, spec.name), spec, actor)
+
+
+def _put(tx: Transaction, row: AnyRow | None, spec: DestinationSpec, actor: str) -> None:
+    values = {
+        "ae_title": spec.ae_title,
+        "calling_ae_title": spec.calling_ae_title,
+        "max_associations": spec.max_associations,
+        "association": spec.association,
+        "duplicate_ok": spec.duplicate_ok,
+        "retired": False,
+    }
+    if row is None:
+        tx.conn.execute(
+            insert(Destination).values(name=spec.name, effective_concurrency=spec.max_associations, **values)
+        )
+        trail.record(tx, actor, "destination.added", destination=spec.name)
+        return
+    if row.max_associations != spec.max_associations:
+        values["effective_concurrency"] = spec.max_associations
+    if any(getattr(row, column) != value for column, value in values.items()):
+        tx.conn.execute(update(Destination).where(Destination.id == row.id).values(**values))
+        trail.record(tx, actor, "destination.changed", destination_id=row.id, destination=spec.name)
+    refusals.clear(tx, row.id)
+
+
+# SQLite's dialect leaves FOR UPDATE out: its writer has the whole file. FOR NO KEY UPDATE keeps out whoever locks the
+# same way, not those who insert items: their foreign key only asks that the row stays (FOR KEY SHARE).
+_BY_NAME = select(Destination.__table__).where(Destination.name == bindparam("name")).with_for_update(key_share=True)
+_BY_ID = select(Destination.__table__).where(Destination.id == bindparam("id")).with_for_update(key_share=True)
 
 
 def lock(tx: Transaction, name: str) -> AnyRow | None:

@@ -12,6 +12,7 @@ from gurney.ledger.database import Transaction
 from gurney.ledger.models import (
     Completion,
     Destination,
+    File,
     Instance,
     Item,
     Series,
@@ -23,13 +24,14 @@ from gurney.ledger.tally import Tally
 from gurney.transfer.routing import RoutingDecision, Send
 from gurney.transfer.states import ItemState, Priority, Routing
 
-__all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "words"]
+__all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "let_through", "words"]
 
 # The origin of everything that is passed on because it arrived: watch folders, rules and `send` share it, so that an
 # instance that two of them want at one destination is sent once.
 FORWARD = "forward"
 # Modalities of what is said about a study: reports, key object selections, presentation states (PS3.3 C.7.3.1.1.1).
 FOLLOWERS = ("SR", "KO", "PR")
+_NOWHERE = (int(Routing.PENDING), int(Routing.NO_ROUTE), int(Routing.FILTERED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,24 @@ def words(decision: RoutingDecision) -> str:
         return ""
     said = [f"{told.rule}: {told.why}" for told in decision.explanations if told.verdict in {"error", "matched"}]
     return "; ".join(said)[:400]
+
+
+def let_through(tx: Transaction, instance_id: int, decision: RoutingDecision, source: str) -> None:
+    """Note of an instance that was sent nowhere that a file from ``source`` has brought it a way.
+
+    Files of other doors stay where they lie, as they do when they come second. ERROR stays as well: until its own rules
+    are asked again, nobody knows where else it was to go.
+    """
+    if not decision.sends:
+        return
+    changed = (
+        update(Instance)
+        .where(Instance.id == instance_id, Instance.routing.in_(_NOWHERE))
+        .values(routing=int(decision.state), routing_detail=words(decision))
+        .returning(Instance.id)
+    )
+    if tx.conn.scalar(changed) is not None:
+        tx.conn.execute(update(File).where(File.instance_id == instance_id, File.source != source).values(after="keep"))
 
 
 class Forwarding:

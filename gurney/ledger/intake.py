@@ -99,6 +99,7 @@ class _Group:
                 fresh.append(arrival)
             elif arrival.same:
                 self.matches.note(newest.study_id, arrival.decision, arrival.study_matched)
+                forwarding.let_through(self.tx, newest.id, arrival.decision, self.source)
                 self._accept(_kept_unless_routed(arrival), newest.id, newest.study_id, newest.series_id, "duplicate")
             elif before is not None and before.instance_id == newest.id and self._untouched(newest.id):
                 self._rewrite(arrival, newest)

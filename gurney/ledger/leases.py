@@ -31,6 +31,7 @@ __all__ = [
     "expire",
     "is_dead",
     "lock_destination",
+    "postpone",
     "release",
     "renew",
     "take_back",
@@ -57,7 +58,7 @@ class LeaseTicket:
     destination_id: int
 
 
-_LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update()
+_LOCK = select(Destination.id).where(Destination.id == bindparam("id")).with_for_update(key_share=True)
 _LOOK = (
     select(Lease.state, Lease.fence, Lease.until, Lease.transfer_id, Transfer.first_stored_at)
     .outerjoin(Transfer, Transfer.id == Lease.transfer_id)
@@ -145,6 +146,36 @@ def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "don
         reason=reason,
     )
     return returned
+
+
+def postpone(tx: Transaction, ticket: LeaseTicket, item_ids: Sequence[int], delay: float, actor: str, why: str) -> int:
+    """Give some items of a live lease back for later, uncharged and untried; return how many.
+
+    For what can't be sent yet through no fault of its own: what waits stands behind what can go. Raises
+    :class:`LeaseLost`.
+    """
+    lock_destination(tx, ticket.destination_id)
+    assert_live(tx, ticket)
+    rows = tx.conn.execute(
+        update(Item)
+        .where(Item.id.in_(item_ids), Item.lease_id == ticket.id, item_is(ItemState.RUNNING))
+        .values(state=int(ItemState.RETRY), lease_id=None, due_at=tx.now + delay, last_words=why)
+        .returning(Item.transfer_id)
+    ).all()
+    tally = Tally()
+    for transfer_id, n in Counter(row.transfer_id for row in rows).items():
+        tally.move(ticket.destination_id, transfer_id, ItemState.RUNNING, ItemState.RETRY, n)
+    tally.write(tx)
+    trail.record(
+        tx,
+        actor,
+        "items.postponed",
+        destination_id=ticket.destination_id,
+        lease=ticket.id,
+        items=len(rows),
+        reason=why,
+    )
+    return len(rows)
 
 
 def _return_items(tx: Transaction, lease_id: int, destination_id: int) -> int:

@@ -6,20 +6,21 @@ generation of the transfer.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 
 from gurney.ledger import bells, sendable, trail
+from gurney.ledger.changes import change
 from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.forwarding import FORWARD, Bell
 from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Destination, Instance, Item, Lease, Study, Transfer
+from gurney.ledger.models.predicates import item_is
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import Tally
-from gurney.transfer.states import ItemState, Priority
+from gurney.transfer.states import ItemState, Priority, Routing
 
 __all__ = ["CANCELLABLE", "RETRYABLE", "Resent", "cancel", "release_held", "resend", "retry"]
 
@@ -34,7 +35,6 @@ _ROWS = (
     .order_by(Item.id)
 )
 _FRESH: dict[str, object] = {
-    "state": int(ItemState.READY),
     "held_for": "",
     "due_at": None,
     "lease_id": None,
@@ -53,32 +53,30 @@ def retry(ledger: Ledger, selection: Selection, actor: str) -> tuple[int, list[B
 
     What has lost its last file stays as it is, and says so.
     """
-    return _change(ledger, selection, RETRYABLE, _FRESH, actor, "items.retried")
+    return _change(ledger, selection, RETRYABLE, ItemState.READY, _FRESH, actor, "items.retried")
 
 
 def release_held(ledger: Ledger, selection: Selection, actor: str) -> tuple[int, list[Bell]]:
     """Let held items go; return how many, and whom to ring."""
-    return _change(
-        ledger, selection, (ItemState.HELD,), {"state": int(ItemState.READY), "held_for": ""}, actor, "items.released"
-    )
+    return _change(ledger, selection, (ItemState.HELD,), ItemState.READY, {"held_for": ""}, actor, "items.released")
 
 
 def cancel(ledger: Ledger, selection: Selection, actor: str) -> int:
     """Cancel what is open; return how many. What is on the wire ends as the peer answers: stored is stored."""
     values: dict[str, object] = {
-        "state": int(ItemState.CANCELLED),
         "held_for": "",
         "due_at": None,
         "lease_id": None,
         "last_words": f"cancelled by {actor}"[:400],
     }
-    return _change(ledger, selection, CANCELLABLE, values, actor, "items.cancelled")[0]
+    return _change(ledger, selection, CANCELLABLE, ItemState.CANCELLED, values, actor, "items.cancelled")[0]
 
 
 def _change(
     ledger: Ledger,
     selection: Selection,
     states: tuple[ItemState, ...],
+    new: ItemState,
     values: dict[str, object],
     actor: str,
     action: str,
@@ -94,7 +92,7 @@ def _change(
         if not found:
             return total, list(wanted)
         after = found[-1].id
-        changed, rung = ledger.transact(_change_some, found, selection, states, values, actor, action)
+        changed, rung = ledger.transact(_change_some, found, selection, states, new, values, actor, action)
         total += changed
         wanted |= dict.fromkeys(rung)
 
@@ -104,6 +102,7 @@ def _change_some(
     found: Sequence[AnyRow],
     selection: Selection,
     states: tuple[ItemState, ...],
+    new: ItemState,
     values: dict[str, object],
     actor: str,
     action: str,
@@ -116,30 +115,35 @@ def _change_some(
         rows = _with_file(tx, rows)
     if not rows:
         return 0, []
-    new = ItemState(int(str(values["state"])))
-    tx.conn.execute(update(Item).where(Item.id.in_([row.id for row in rows])).values(**values))
-    if new is ItemState.READY:
-        # What has come to rest is under way again.
-        restless = update(Transfer).where(Transfer.id.in_({row.transfer_id for row in rows}))
-        tx.conn.execute(restless.where(Transfer.quiet_since.is_not(None)).values(quiet_since=None))
+    change(
+        tx,
+        rows,
+        new,
+        values,
+        actor,
+        action,
+        study_instance_uid=selection.study_instance_uid,
+        transfer=selection.transfer_id,
+    )
+    _conclude_routing(tx, {row.instance_id for row in rows if row.state == ItemState.HELD})
     recalled = {row.lease_id for row in rows if row.lease_id is not None}
     if recalled:
         tx.conn.execute(update(Lease).where(Lease.id.in_(recalled)).values(recalled=True))
-    tally = Tally()
-    for row in rows:
-        tally.move(row.destination_id, row.transfer_id, ItemState(row.state), new)
-    tally.write(tx)
-    for destination_id, n in Counter(row.destination_id for row in rows).items():
-        trail.record(
-            tx,
-            actor,
-            action,
-            study_instance_uid=selection.study_instance_uid,
-            destination_id=destination_id,
-            items=n,
-            transfer=selection.transfer_id,
-        )
     return len(rows), _bells(tx, rows) if new is ItemState.READY else []
+
+
+def _conclude_routing(tx: Transaction, instance_ids: set[int]) -> None:
+    """Note as routed the instances that were held and of which no item waits any more: somebody has decided.
+
+    Their rows are locked before anybody looks: of two who let go at two destinations, the second sees both.
+    """
+    held = select(Instance.id).where(Instance.id.in_(instance_ids), Instance.routing == int(Routing.HELD))
+    locked = tx.conn.scalars(held.order_by(Instance.id).with_for_update(key_share=True)).all() if instance_ids else []
+    if not locked:
+        return
+    waiting = exists().where(Item.instance_id == Instance.id, item_is(ItemState.HELD))
+    decided = update(Instance).where(Instance.id.in_(locked), ~waiting)
+    tx.conn.execute(decided.values(routing=int(Routing.ROUTED), routing_detail=""))
 
 
 def _with_file(tx: Transaction, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:

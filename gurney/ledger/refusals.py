@@ -5,15 +5,13 @@ When a refusal runs out, or somebody says that the peer has been taught, the ite
 
 from __future__ import annotations
 
-from collections import Counter
-
 from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
 
+from gurney.ledger.changes import change
 from gurney.ledger.database import AnyRow, Ledger, Transaction
 from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Instance, Item, Refusal
 from gurney.ledger.models.predicates import is_refused, item_is
-from gurney.ledger.tally import Tally
 from gurney.transfer.outcomes import RefusalScope
 from gurney.transfer.states import ItemState
 
@@ -22,6 +20,8 @@ __all__ = ["REMEMBERED", "active", "clear", "expire", "remember"]
 REMEMBERED = 24 * 3600.0
 # Items that one transaction changes at most.
 _AT_ONCE = 200
+# So many of them may one call take: the bells of the same daemon wait for it.
+_GROUPS = 5
 
 _ACTIVE = select(Refusal.sop_class_uid, Refusal.transfer_syntax_uid, Refusal.words).where(
     Refusal.destination_id == bindparam("destination"), Refusal.until > bindparam("now")
@@ -62,18 +62,22 @@ def clear(tx: Transaction, destination_id: int) -> None:
 
 
 def expire(ledger: Ledger) -> int:
-    """Run again what refusals that have run out had failed, in groups; return how many items that is.
+    """Run again some of what refusals that have run out had failed; return how many items that is.
 
-    A refusal that has run out is in force no more, and its row stays until its last item is READY: whatever is broken
-    off goes on from there. What the peer refuses anew meanwhile is remembered in that row, and its items stay.
+    A refusal that has run out is in force no more, and its row stays until its last item is READY: the next call goes
+    on from there, whoever makes it. What the peer refuses anew meanwhile is remembered in that row, and its items stay.
     """
     now = ledger.now()
     with ledger.read() as conn:
-        past = conn.execute(select(Refusal.__table__).where(Refusal.until <= now)).all()
-    again = 0
+        past = conn.execute(select(Refusal.__table__).where(Refusal.until <= now).order_by(Refusal.until)).all()
+    again = groups = 0
     for refusal in past:
-        while moved := ledger.transact(_run_again, refusal):
+        while groups < _GROUPS:
+            groups += 1
+            moved = ledger.transact(_run_again, refusal)
             again += moved
+            if not moved:
+                break
     return again
 
 
@@ -89,7 +93,7 @@ def _run_again(tx: Transaction, refusal: AnyRow) -> int:
     if tx.conn.execute(select(Refusal.destination_id).where(*key)).one_or_none() is None:
         return 0
     failed = (
-        select(Item.id)
+        select(Item.id, Item.state, Item.transfer_id, Item.destination_id)
         .join(Instance, Instance.id == Item.instance_id)
         .where(Item.destination_id == refusal.destination_id, item_is(ItemState.FAILED), is_refused())
         .where(Instance.sop_class_uid == refusal.sop_class_uid, ~_still_refused(tx))
@@ -97,18 +101,20 @@ def _run_again(tx: Transaction, refusal: AnyRow) -> int:
     )
     if refusal.transfer_syntax_uid:
         failed = failed.where(Instance.transfer_syntax_uid == refusal.transfer_syntax_uid)
-    rows = tx.conn.execute(
-        update(Item)
-        .where(Item.id.in_(tx.conn.scalars(failed).all()))
-        .values(state=int(ItemState.READY), refused=False, settled_at=None, context_retries=0)
-        .returning(Item.transfer_id)
-    ).all()
+    rows = tx.conn.execute(failed).all()
     if not rows:
         tx.conn.execute(delete(Refusal).where(*key))
-    tally = Tally()
-    for transfer_id, n in Counter(row.transfer_id for row in rows).items():
-        tally.move(refusal.destination_id, transfer_id, ItemState.FAILED, ItemState.READY, n)
-    tally.write(tx)
+        return 0
+    change(
+        tx,
+        rows,
+        ItemState.READY,
+        {"refused": False, "settled_at": None, "context_retries": 0},
+        "ledger",
+        "refusal.ended",
+        sop_class_uid=refusal.sop_class_uid,
+        transfer_syntax_uid=refusal.transfer_syntax_uid,
+    )
     return len(rows)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Role
 
-__all__ = ["RoleTicket", "assume", "keep", "resign"]
+__all__ = ["RoleTicket", "assume", "keep", "resign", "resign_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,8 @@ def keep(tx: Transaction, ticket: RoleTicket, ttl: float = 30.0) -> bool:
 def resign(tx: Transaction, ticket: RoleTicket) -> None:
     """Give a role back at once, so that the next holder need not wait."""
     tx.conn.execute(update(Role).where(Role.name == ticket.name, Role.fence == ticket.fence).values(until=tx.now))
+
+
+def resign_all(tx: Transaction, holder: str) -> None:
+    """Give back all roles of a holder that is about to end, whatever its threads are at."""
+    tx.conn.execute(update(Role).where(Role.holder == holder, Role.until > tx.now).values(until=tx.now))

@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Audit
 
-__all__ = ["record"]
+__all__ = ["Fact", "record"]
 
 _INSERT = insert(Audit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pydicom.dataset import Dataset
 from gurney.dicom.encodings import is_deflated
 from gurney.dicom.status import is_stored
 from gurney.pacs.command import DimsePriority
-from gurney.transfer.outcomes import Event
+from gurney.transfer.outcomes import Event, EventKind
 
 __all__ = [
     "EncodedDataset",
@@ -26,6 +27,12 @@ __all__ = [
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """Never through a symbolic link that someone slipped in, never waiting for a writer of a FIFO, never into a child."""
+_THE_FILES_OWN = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+)
+"""What the system says of a file that is not there, not ours to read, or no file."""
+_THE_PROCESSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What the system says when this process, or this host, has no more of something."""
 
 
 class FileSignature(NamedTuple):
@@ -104,7 +111,23 @@ class StoreResult(NamedTuple):
 
 
 class UnusableFileError(Exception):
-    """Report a file that is missing, changed, or no plain file. The words carry no path."""
+    """Report a file that can't be sent. The words carry no path.
+
+    ``event`` says whose fault that is: the file's own (FILE_MISSING: missing, forbidden, changed, no plain file), our
+    own for want of something (LOCAL), or, not to be told apart, the file's or its disk's or share's (UNREADABLE).
+    """
+
+    def __init__(self, detail: str, kind: EventKind = EventKind.FILE_MISSING) -> None:
+        super().__init__(detail)
+        self.event = Event(kind, detail=detail)
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """Read what the system said."""
+        words = error.strerror or "unreadable"
+        if error.errno in _THE_FILES_OWN:
+            return cls(words)
+        return cls(words, EventKind.LOCAL if error.errno in _THE_PROCESSES else EventKind.UNREADABLE)
 
 
 class Payload(Protocol):
@@ -130,10 +153,12 @@ class InstanceFile:
     def __init__(self, request: StoreRequest) -> None:
         try:
             self._fd = os.open(request.path, _OPEN_FLAGS)
-        except (OSError, ValueError) as error:
-            raise UnusableFileError(getattr(error, "strerror", None) or "not a file name") from error
+        except OSError as error:
+            raise UnusableFileError.of(error) from error
+        except ValueError as error:
+            raise UnusableFileError("not a file name") from error
         try:
-            self._status = os.fstat(self._fd)
+            self._status = self._look()
             self._offset = request.dataset_offset
             self._in_file = self._status.st_size - self._offset
             # A deflated data set must be even; fragments on the wire must be, so the missing NUL is added (PS3.5 A.5).
@@ -155,7 +180,7 @@ class InstanceFile:
         try:
             got = os.preadv(self._fd, gaps, self._offset + position)
         except OSError as error:
-            raise UnusableFileError(error.strerror or "unreadable") from error
+            raise UnusableFileError.of(error) from error
         if position + wanted == self.size:
             if self._pad:
                 gaps[-1][-1] = 0
@@ -180,9 +205,15 @@ class InstanceFile:
 
     def _check_unchanged(self) -> None:
         """Compare once more behind the last byte, so that no mixture of two versions is ever completed."""
-        now = os.fstat(self._fd)
+        now = self._look()
         if now.st_mtime_ns != self._status.st_mtime_ns or now.st_size != self._status.st_size:
             raise UnusableFileError("changed while it was read")
+
+    def _look(self) -> os.stat_result:
+        try:
+            return os.fstat(self._fd)
+        except OSError as error:
+            raise UnusableFileError.of(error) from error
 
 
 class EncodedDataset:

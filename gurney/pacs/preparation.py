@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 from pydicom.dataset import Dataset
 
@@ -22,9 +23,14 @@ __all__ = ["Preparation", "RefusedRequestError"]
 class RefusedRequestError(Exception):
     """Report a request that fails by itself, with the event that says why."""
 
-    def __init__(self, kind: EventKind, detail: str, *, result: int | None = None) -> None:
-        super().__init__(detail)
-        self.event = Event(kind, result=result, detail=detail)
+    def __init__(self, event: Event) -> None:
+        super().__init__(event.detail)
+        self.event = event
+
+    @classmethod
+    def of(cls, kind: EventKind, detail: str, *, result: int | None = None) -> Self:
+        """Make the event."""
+        return cls(Event(kind, result=result, detail=detail))
 
 
 class Preparation:
@@ -64,9 +70,9 @@ class Preparation:
     def _context(self, request: StoreRequest) -> NegotiatedContext:
         context = self._contexts.find(request.sop_class_uid, request.transfer_syntax_uid)
         if context is None:
-            raise RefusedRequestError(EventKind.NO_CONTEXT, "its presentation context was never proposed")
+            raise RefusedRequestError.of(EventKind.NO_CONTEXT, "its presentation context was never proposed")
         if not context.is_accepted:
-            raise RefusedRequestError(EventKind.NO_CONTEXT, context.result.words, result=int(context.result))
+            raise RefusedRequestError.of(EventKind.NO_CONTEXT, context.result.words, result=int(context.result))
         return context
 
     def _ask(self, request: StoreRequest, command: StoreCommand, payload: Payload) -> tuple[StoreCommand, Payload]:
@@ -83,10 +89,10 @@ class Preparation:
             changed = _encode(event.dataset, request) if event.dataset is not None else None
         except Exception as error:  # a listener's failure, of whatever kind, is this item's
             # Only its type: a message may quote the data set.
-            raise RefusedRequestError(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error
+            raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error
         if event.skip is not Skip.NOTHING:
             self.is_stopped = event.skip is Skip.ALL
-            raise RefusedRequestError(EventKind.VETOED, "skipped by a listener")
+            raise RefusedRequestError.of(EventKind.VETOED, "skipped by a listener")
         command = command._replace(priority=event.priority)
         if changed is None or event.dataset is None:
             return command, payload
@@ -99,11 +105,11 @@ def _open(request: StoreRequest) -> Payload:
         try:
             return InstanceFile(request)
         except UnusableFileError as error:
-            raise RefusedRequestError(EventKind.FILE_MISSING, str(error)) from error
+            raise RefusedRequestError(error.event) from error
     try:
         return _encode(request.dataset, request)
     except ValueError as error:
-        raise RefusedRequestError(EventKind.VETOED, str(error)) from error
+        raise RefusedRequestError.of(EventKind.VETOED, str(error)) from error
 
 
 def _encode(dataset: Dataset, request: StoreRequest) -> EncodedDataset:

@@ -125,7 +125,7 @@ class StoreAssociation(Association):
             return _Ready(request, command.sop_instance_uid, carrier.prepare(command, payload))
         except UnusableFileError as error:
             payload.close()
-            return StoreResult(request, Event(EventKind.FILE_MISSING, detail=str(error)), command.sop_instance_uid)
+            return StoreResult(request, error.event, command.sop_instance_uid)
 
     def _exchange(
         self, carrier: Carrier, current: _Ready, requests: Iterator[StoreRequest]
@@ -151,8 +151,7 @@ class StoreAssociation(Association):
         except UnusableFileError as error:
             ended = AssociationEnded("a file failed while it was sent, and a message begun can only be aborted")
             self._end(ended)
-            event = Event(EventKind.FILE_MISSING, detail=str(error))
-            return current.result(event, time.monotonic() - begun), following, ended
+            return current.result(error.event, time.monotonic() - begun), following, ended
         finally:
             current.prepared.payload.close()
             if not is_answered:

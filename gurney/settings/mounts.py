@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["MOUNTINFO", "mount_of", "network_filesystem", "real_path"]
+__all__ = ["MOUNTINFO", "is_mounted", "mount_of", "network_filesystem", "real_path"]
 
 MOUNTINFO = "/proc/self/mountinfo"
 
@@ -34,6 +34,18 @@ def mount_of(path: str, mountinfo: str = MOUNTINFO) -> tuple[str, str]:
         if inside and len(mount_point) >= len(best):
             best, kind = mount_point, filesystem
     return best, kind
+
+
+def is_mounted(path: str, mountinfo: str = MOUNTINFO) -> bool:
+    """Tell whether a folder is a mount point or lies on a share, and not merely where one should be mounted.
+
+    An automounter's own mount does not count: it is there before the share is.
+    """
+    folder = os.path.normpath(path)
+    mount_point, kind = mount_of(folder, mountinfo)
+    if kind == "autofs":
+        return False
+    return mount_point == folder or network_filesystem(folder, mountinfo) is not None
 
 
 def real_path(path: str, mountinfo: str = MOUNTINFO) -> str:

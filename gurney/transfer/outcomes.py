@@ -28,9 +28,10 @@ class EventKind(StrEnum):
     RESET = "reset"  # TCP reset, or the peer closed without release
     ACSE_TIMEOUT = "acse_timeout"
     DIMSE_TIMEOUT = "dimse_timeout"
-    FILE_MISSING = "file_missing"  # gone, unreadable or changed since it was accepted, its spool online
+    FILE_MISSING = "file_missing"  # gone, forbidden or changed since it was accepted, its spool online
+    UNREADABLE = "unreadable"  # an error of the disk or share, or of this one file: EIO, ESTALE
     SPOOL_OFFLINE = "spool_offline"
-    LOCAL = "local"  # our disk full, the ledger unreachable
+    LOCAL = "local"  # our own want: no more files or memory, a full disk, the ledger unreachable
     NEIGHBOUR = "neighbour"  # was not on the wire when its association ended
     VETOED = "vetoed"  # a before_c_store hook refused the item
     CANCELLED = "cancelled"  # cancelled, paused or pre-empted by us

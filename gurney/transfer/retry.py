@@ -183,7 +183,19 @@ def _association_lost(case: _Case, words: str, *, on_wire: bool) -> Decision:
 
 
 def _file_missing(_: _Case) -> Decision:
-    return _failed("the file is gone, unreadable or changed since it was accepted", alert=True)
+    return _failed("the file is gone, not ours to read, or changed since it was accepted", alert=True)
+
+
+def _unreadable(case: _Case) -> Decision:
+    """Wait for a disk or share as long as for a peer; what the peer stores meanwhile says nothing of either."""
+    words = _with_detail("the file can't be read", case.event)
+    attempts = case.item.attempts + 1
+    first_failed_at = case.item.first_failed_at
+    waited = 0.0 if first_failed_at is None else case.now - first_failed_at
+    if attempts >= ATTEMPT_BUDGET and waited >= PATIENCE_WITHOUT_EVIDENCE:
+        return _failed(f"{words}; given up after {attempts} attempts", alert=True)
+    delay = ITEM.delay(attempts, case.uniform)
+    return Decision(Outcome.TRANSIENT, ItemState.RETRY, words, delay=delay, charge=True, alert=True)
 
 
 def _given_back(words: str, *, alert: bool = False) -> Callable[[_Case], Decision]:
@@ -316,8 +328,9 @@ _HANDLERS: Mapping[EventKind, Callable[[_Case], Decision]] = {
     EventKind.ACSE_TIMEOUT: _lost("no answer to an association message in time"),
     EventKind.DIMSE_TIMEOUT: _lost("no response in time"),
     EventKind.FILE_MISSING: _file_missing,
+    EventKind.UNREADABLE: _unreadable,
     EventKind.SPOOL_OFFLINE: _given_back("the spool is offline", alert=True),
-    EventKind.LOCAL: _given_back("our own disk or ledger failed", alert=True),
+    EventKind.LOCAL: _given_back("this host wants something: files, memory, disk or the ledger", alert=True),
     EventKind.NEIGHBOUR: _given_back("not on the wire when its association ended"),
     EventKind.VETOED: _vetoed,
     EventKind.CANCELLED: _given_back("cancelled, paused or pre-empted by us"),

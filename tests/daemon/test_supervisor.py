@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gurney.errors import BrokerError
+from gurney.errors import BrokerError, GurneyError
 from gurney_daemon.supervisor import Child, Supervisor
 from tests.services import wait_until
 
@@ -99,19 +99,71 @@ def test_a_reload_ends_everything_and_runs_what_is_configured_now(tmp_path: Path
 @pytest.mark.usefixtures("keep_signals")
 def test_a_refused_reload_leaves_everything_as_it_is(tmp_path: Path) -> None:
     child = Child("a", [sys.executable, "-c", CHILD, "a", str(tmp_path)])
-    supervisor = Supervisor([child], reload=lambda: None)
+    answers: list[str] = []
+
+    def refuse() -> list[Child]:
+        raise GurneyError("it is wrong")
+
+    supervisor = Supervisor([child], reload=refuse, answer=lambda _begun, refused: answers.append(refused))
 
     def script() -> None:
         wait_until(lambda: pids(tmp_path, "a"), what="the child")
         os.kill(os.getpid(), signal.SIGHUP)
-        time.sleep(1.0)  # the refusal shows in what does not happen
+        wait_until(lambda: answers, what="the answer")
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=script)
     thread.start()
     supervisor.run()
     thread.join()
+    assert answers == ["it is wrong"]
     assert len(pids(tmp_path, "a")) == 1
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_a_reload_is_answered_when_everything_runs_again(tmp_path: Path) -> None:
+    def child(name: str) -> Child:
+        return Child(name, [sys.executable, "-c", CHILD, name, str(tmp_path)])
+
+    after = [child("after")]
+    answers: list[tuple[int, str, bool]] = []
+
+    def answer(begun: int, refused: str) -> None:
+        answers.append((begun, refused, after[0].process is not None))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def script() -> None:
+        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    asked = time.monotonic_ns()
+    Supervisor([child("a")], reload=lambda: after, answer=answer).run()
+    thread.join()
+    ((begun, refused, runs),) = answers
+    assert begun > asked
+    assert (refused, runs) == ("", True)
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_a_reload_that_cannot_start_a_child_says_so(tmp_path: Path) -> None:
+    child = Child("a", [sys.executable, "-c", CHILD, "a", str(tmp_path)])
+    answers: list[str] = []
+
+    def answer(_begun: int, refused: str) -> None:
+        answers.append(refused)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def script() -> None:
+        wait_until(lambda: pids(tmp_path, "a"), what="the child")
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    Supervisor([child], reload=lambda: [Child("b", [str(tmp_path / "missing")])], answer=answer).run()
+    thread.join()
+    assert answers == ["b can't be started, and is tried again"]
 
 
 @pytest.mark.usefixtures("keep_signals")

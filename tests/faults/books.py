@@ -226,6 +226,12 @@ class Books:
                 for column in columns:
                     tx.conn.execute(update(model).where(column.is_not(None)).values({column.key: column - seconds}))
 
+    def roles_held(self) -> list[str]:
+        """Tell which roles somebody holds now."""
+        now = self.ledger.now()
+        with self.ledger.read() as conn:
+            return list(conn.scalars(select(Role.name).where(Role.until > now)))
+
     def let_roles_run_out(self) -> None:
         """Let the leases pass by which daemons share their roles; those who live renew theirs."""
         with self.ledger.write() as tx:

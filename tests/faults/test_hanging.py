@@ -99,3 +99,44 @@ def test_in_one_process_the_slot_is_lost_aloud_and_the_others_go_on(
         gurney.terminate()
         gurney.wait_for("slots_abandoned")
         wait_until(lambda: not gurney.is_running, 30, "the process to end though a thread of it hangs")
+
+
+# As `gurney daemon`, but less patient.
+DAEMON = """
+import sys
+from gurney.ledger.schema import migrate
+from gurney.observability import configure_logging
+from gurney.settings import load
+from gurney_daemon.service import run_daemon
+settings = load(sys.argv[1])
+configure_logging(settings.log.format, settings.log.level)
+migrate(settings.ledger_url)
+run_daemon(settings, "memory://", drain_seconds=1)
+"""
+
+
+@pytest.mark.parametrize("program", [DAEMON, IN_ONE_PROCESS])
+def test_a_daemon_whose_share_hangs_ends_all_the_same_and_leaves_its_roles(
+    make_site: MakeSite, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    site = make_site(remote(pacs))
+    study = make_study(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(site, "command_line", lambda *_: [sys.executable, "-c", program, str(site.config)])
+        gurney = site.start()
+    gurney.wait_for("daemon_started")
+    path = site.folder / study[0].file_name
+    path.write_bytes(study[0].part10)
+    with hanging_file(path) as hanging:
+        path.rename(site.inbox / path.name)
+        hanging.wait_until_read()
+        gurney.terminate()
+        gurney.wait_for("threads_abandoned")
+        wait_until(lambda: not gurney.is_running, 30, "the process to end though a thread of it hangs")
+    (abandoned,) = gurney.events("threads_abandoned")
+    assert abandoned["threads"] == ["watch:inbox"]
+    assert site.books.roles_held() == []
+    site.start()
+    site.books.wait_until_stored(1)
+    site.books.wait_until_complete()
+    check(site.books, study, account_of(pacs))

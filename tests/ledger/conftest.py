@@ -57,7 +57,18 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def world(fresh_url: str) -> Iterator[World]:
     """A ledger to act in; at the end its counts must equal the truth, whatever the test did."""
-    ledger = Ledger(fresh_url, clock=ManualClock())
+    yield from _world(fresh_url)
+
+
+@pytest.fixture
+def postgresql_world(migrated_postgresql: str) -> Iterator[World]:
+    """A ledger for what SQLite, with its one writer, can't show."""
+    empty_postgresql(migrated_postgresql)
+    yield from _world(migrated_postgresql)
+
+
+def _world(url: str) -> Iterator[World]:
+    ledger = Ledger(url, clock=ManualClock())
     world = World(ledger)
     try:
         yield world

@@ -60,6 +60,7 @@ EVENTS: tuple[Event, ...] = (
     happened(EventKind.NEIGHBOUR),
     happened(EventKind.CONNECT_FAILED),
     happened(EventKind.FILE_MISSING),
+    happened(EventKind.UNREADABLE),
     happened(EventKind.NO_CONTEXT, result=2),
 )
 

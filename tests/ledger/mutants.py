@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, insert, update
 
-from gurney.ledger import batches, claims, leases, operations, refusals, settlement
+from gurney.ledger import batches, changes, claims, leases, operations, settlement
 from gurney.ledger.database import Transaction
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.models import Attempt, Item, Lease
@@ -177,8 +177,8 @@ def lose_a_lease_and_its_items(patch: Patch) -> None:
     patch.setattr(leases, "_expire_items", lambda tx, lease_id, destination_id: 0)
 
 
-def cancel_without_counting(patch: Patch) -> None:
-    patch.setattr(operations, "Tally", _Forgetful)
+def change_without_counting(patch: Patch) -> None:
+    patch.setattr(changes, "Tally", _Forgetful)
 
 
 def retry_what_is_done(patch: Patch) -> None:
@@ -187,10 +187,6 @@ def retry_what_is_done(patch: Patch) -> None:
 
 def retry_what_is_on_the_wire(patch: Patch) -> None:
     patch.setattr(operations, "RETRYABLE", (*operations.RETRYABLE, ItemState.RUNNING))
-
-
-def clear_refusals_without_counting(patch: Patch) -> None:
-    patch.setattr(refusals, "Tally", _Forgetful)
 
 
 class _Forgetful(Tally):
@@ -237,8 +233,7 @@ MUTANTS: tuple[Mutant, ...] = (
     lose_a_lease_and_charge_for_it,
     lose_a_lease_and_keep_its_row_alive,
     lose_a_lease_and_its_items,
-    cancel_without_counting,
+    change_without_counting,
     retry_what_is_done,
     retry_what_is_on_the_wire,
-    clear_refusals_without_counting,
 )

@@ -120,6 +120,43 @@ def test_a_server_that_crashed_is_reached_again(postgres: PostgreSql, postgres_u
     ledger.dispose()
 
 
+def test_a_server_that_takes_no_writes_is_waited_for(postgres: PostgreSql, postgres_url: str) -> None:
+    migrate(postgres_url)
+    ledger, administrator = Ledger(postgres_url), Ledger(postgres.url())
+    name = postgres_url.rpartition("/")[2]
+
+    def write(tx: Transaction) -> None:
+        tx.conn.execute(insert(Spool).values(name="main", path="/main", marker="x"))
+
+    def make_read_only(be: str) -> None:
+        with administrator.write() as tx:
+            tx.conn.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = {be}"))
+
+    make_read_only("on")  # for whoever connects from now on
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="read-only"):
+            ledger.transact(write)
+    assert ledger.now() > 0, "it can still be read"
+    make_read_only("off")
+    with pytest.raises(LedgerUnavailable, match="read-only"):
+        ledger.transact(write)
+    ledger.transact(write)  # over another connection
+    ledger.dispose()
+    administrator.dispose()
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("XX000", LedgerUnavailable), ("57P04", LedgerUnavailable), ("XX001", LedgerCorrupt)]
+)
+def test_what_a_server_says_of_itself_is_no_mistake_of_ours(
+    postgres_url: str, state: str, error: type[Exception]
+) -> None:
+    ledger = Ledger(postgres_url)
+    with pytest.raises(error), ledger.write() as tx:
+        tx.conn.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'trouble' USING ERRCODE = '{state}'; END $$"))
+    ledger.dispose()
+
+
 def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     path.write_bytes(b"this is no database" * 500)

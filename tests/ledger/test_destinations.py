@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from gurney.ledger import destinations, refusals
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from gurney.ledger import destinations, leases, refusals
+from gurney.ledger.database import Transaction
 from gurney.ledger.destinations import DestinationSpec
+from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.models import Destination
 from gurney.transfer.states import ItemState
 from tests.ledger.world import MR, World, answered
@@ -87,3 +94,29 @@ def test_pause_and_resume_tell_whether_there_is_such_a_destination(world: World)
     assert not world.ledger.transact(destinations.pause, "nowhere", "somebody")
     assert not world.ledger.transact(destinations.resume, "nowhere", "somebody")
     assert world.audited("destination.state") == 2
+
+
+LOCKS = [
+    lambda tx: destinations.lock(tx, "archive"),
+    lambda tx: destinations.lock_by_id(tx, 1),
+    lambda tx: leases.lock_destination(tx, 1),
+]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=["lock", "lock_by_id", "lock_destination"])
+def test_while_somebody_claims_or_settles_items_are_added_and_nobody_else_does(
+    postgresql_world: World, lock: Callable[[Transaction], object]
+) -> None:
+    world = postgresql_world
+    assert (world.destination(), world.spool()) == (1, 1)
+
+    def impatiently(tx: Transaction, work: Callable[[Transaction], object]) -> None:
+        tx.conn.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        work(tx)
+
+    with world.ledger.write() as tx:
+        lock(tx)
+        world.items(1)  # would wait for as long as we do, and then fail
+        for other in LOCKS:
+            with pytest.raises(LedgerUnavailable, match="lock timeout"), world.ledger.write() as second:
+                impatiently(second, other)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from sqlalchemy import func, select
 
 from gurney.ledger import destinations, refusals
-from gurney.ledger.models import Refusal
+from gurney.ledger.models import Audit, Refusal, Transfer
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState
 from tests.ledger.world import JPEG, MR, World, answered, happened
@@ -28,6 +31,12 @@ def refused(world: World, n: int) -> list[int]:
 def remembered(world: World) -> int:
     with world.ledger.read() as conn:
         return conn.scalar(select(func.count()).select_from(Refusal)) or 0
+
+
+def trail_of(world: World, action: str) -> list[tuple[int, dict[str, Any]]]:
+    with world.ledger.read() as conn:
+        rows = conn.execute(select(Audit.destination_id, Audit.detail).where(Audit.action == action).order_by(Audit.id))
+        return [(row.destination_id, json.loads(row.detail)) for row in rows]
 
 
 def test_to_forget_a_refusal_changes_no_item_at_once(world: World) -> None:
@@ -82,3 +91,34 @@ def test_one_refusal_that_runs_out_lets_nothing_go_that_another_covers(world: Wo
     assert world.states(jpeg + all_of_it) == [S.FAILED] * 3
     world.clock.pass_by(3_600)
     assert (refusals.expire(world.ledger), remembered(world)) == (3, 0)
+
+
+def test_one_call_takes_a_few_groups_and_the_next_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = refused(world, 13)
+    monkeypatch.setattr(refusals, "_AT_ONCE", 2)
+    world.ledger.transact(refusals.clear, world.destination())
+    assert [refusals.expire(world.ledger) for _ in range(3)] == [10, 3, 0]
+    assert (world.states(ids), remembered(world)) == ([S.READY] * 13, 0)
+
+
+def test_what_a_refusal_fails_and_lets_go_is_in_the_trail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = refused(world, 5)
+    ((_, failed),) = trail_of(world, "items.refused")
+    assert failed == {"items": ids[1:], "sop_classes": [MR]}
+    monkeypatch.setattr(refusals, "_AT_ONCE", 3)
+    world.ledger.transact(refusals.clear, world.destination())
+    refusals.expire(world.ledger)
+    told = {"sop_class_uid": MR, "transfer_syntax_uid": ""}
+    assert trail_of(world, "refusal.ended") == [
+        (world.destination(), {"items": 3, **told}),
+        (world.destination(), {"items": 2, **told}),
+    ]
+
+
+def test_a_study_that_rested_is_under_way_again(world: World) -> None:
+    refused(world, 2)
+    world.change(Transfer, 1, quiet_since=world.clock.time)
+    world.ledger.transact(refusals.clear, world.destination())
+    refusals.expire(world.ledger)
+    with world.ledger.read() as conn:
+        assert conn.scalars(select(Transfer.quiet_since)).all() == [None]

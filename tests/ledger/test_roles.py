@@ -47,6 +47,17 @@ def test_a_role_given_back_is_free_at_once(world: World) -> None:
     assert world.ledger.transact(roles.keep, second, 30.0), "only its holder gives it back"
 
 
+def test_a_holder_that_ends_gives_back_what_is_its_own_and_nothing_else(world: World) -> None:
+    first = assume(world)
+    other = world.ledger.transact(roles.assume, "pruner", "b", 30.0)
+    assert first is not None
+    assert other is not None
+    world.ledger.transact(roles.resign_all, "a")
+    assert not world.ledger.transact(roles.keep, first, 30.0)
+    assert world.ledger.transact(roles.keep, other, 30.0)
+    assert assume(world, "b") is not None
+
+
 def test_roles_are_apart(world: World) -> None:
     assert assume(world) is not None
     assert world.ledger.transact(roles.assume, "pruner", "b", 30.0) is not None

@@ -104,7 +104,7 @@ def test_what_is_retried_first_keeps_its_file(world: World) -> None:
         found = conn.execute(select(Item.id, Item.destination_id).where(*selection.conditions(*states))).all()
     meanwhile(
         world,
-        lambda tx: operations._change_some(tx, found, selection, states, fresh, "somebody", "items.retried"),
+        lambda tx: operations._change_some(tx, found, selection, states, S.READY, fresh, "somebody", "items.retried"),
         lambda: world.ledger.transact(empty_spool),
     )
     assert agreed == []

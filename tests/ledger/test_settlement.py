@@ -41,6 +41,7 @@ ENDINGS: list[tuple[Event, ItemState, Outcome, int, int]] = [
     (happened(EventKind.RESET), S.READY, O.DEST_DOWN, 0, 1),
     (happened(EventKind.DIMSE_TIMEOUT, in_flight=True), S.RETRY, O.TRANSIENT, 1, 1),
     (happened(EventKind.FILE_MISSING), S.FAILED, O.PERMANENT, 1, 0),
+    (happened(EventKind.UNREADABLE), S.RETRY, O.TRANSIENT, 1, 0),
     (happened(EventKind.SPOOL_OFFLINE), S.READY, O.CANCELLED, 0, 0),
     (happened(EventKind.LOCAL), S.READY, O.CANCELLED, 0, 0),
     (happened(EventKind.NEIGHBOUR), S.READY, O.CANCELLED, 0, 0),

@@ -216,13 +216,36 @@ ROWS: list[Row] = [
         AMBIGUOUS | {"suspect": True, "abort": True},
     ),
     Row(
-        "Local: file missing, unreadable or changed",
+        "Local: file missing, not ours to read, or changed",
         Event(EventKind.FILE_MISSING),
         FAILED | {"alert": True},
         says=("file",),
     ),
+    Row(
+        "Local: the disk or share gives an error when the file is read",
+        Event(EventKind.UNREADABLE, detail="Input/output error"),
+        ITEMS_OWN | {"alert": True},
+        says=("Input/output error",),
+    ),
+    Row(
+        "Local: the disk or share gives an error when the file is read",
+        Event(EventKind.UNREADABLE),
+        ITEMS_OWN | {"alert": True},
+        destination=WELL,
+        item=replace(KNOWN, attempts=ATTEMPT_BUDGET - 1, first_failed_at=NOW - PATIENCE),
+    ),
+    Row(
+        "Local: the disk or share gives an error when the file is read",
+        Event(EventKind.UNREADABLE),
+        FAILED | {"alert": True},
+        item=replace(KNOWN, attempts=ATTEMPT_BUDGET - 1, first_failed_at=NOW - PATIENCE_WITHOUT_EVIDENCE),
+    ),
     Row("Local: spool offline", Event(EventKind.SPOOL_OFFLINE), GIVEN_BACK | {"alert": True}),
-    Row("Local: disk full, ledger unreachable", Event(EventKind.LOCAL), GIVEN_BACK | {"alert": True}),
+    Row(
+        "Local: no more open files or memory, disk full, ledger unreachable",
+        Event(EventKind.LOCAL),
+        GIVEN_BACK | {"alert": True},
+    ),
     Row("A `before_c_store` hook vetoes", Event(EventKind.VETOED), FAILED),
     Row("Cancelled, paused or pre-empted by us", Event(EventKind.CANCELLED), GIVEN_BACK | {"alert": False}),
 ]

@@ -19,6 +19,7 @@ from gurney.ledger.spools import MARKER
 from gurney.ledger.terms import BatchLimits
 from gurney.pacs import RemoteAE, Timeouts
 from gurney.pacs.testing import FakePacs
+from gurney_workers.folders import Folders
 from gurney_workers.slot import Peer, Slot
 from tests.ledger.world import ManualClock, World
 
@@ -57,6 +58,7 @@ class Ward:
         self,
         *,
         remote: RemoteAE | None = None,
+        folders: Folders | None = None,
         stat_only: bool = False,
         on_blocked: Callable[[], object] = lambda: None,
         **limits: int,
@@ -73,6 +75,7 @@ class Ward:
             limits=BatchLimits(**limits),
             batch_seconds=30,
             draining=lambda: bool(self.draining),
+            folders=folders or Folders(()),
             on_blocked=on_blocked,
         )
 

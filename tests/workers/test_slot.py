@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from gurney.jobs import Lane
 from gurney.ledger import operations
 from gurney.ledger.destinations import pause
-from gurney.ledger.models import Destination
+from gurney.ledger.models import Destination, File
 from gurney.ledger.selection import Selection
 from gurney.pacs import RemoteAE
 from gurney.pacs.testing import Break, How, Reject, Respond, Stall, When
+from gurney.transfer.backoff import ATTEMPT_BUDGET
 from gurney.transfer.states import ItemState, Outcome, Priority
+from gurney_workers.folders import Folder, Folders
 from tests.services import free_port, wait_until
 from tests.workers.conftest import PACS_TIMEOUTS, Ward
 
@@ -184,3 +190,100 @@ def test_a_destination_gone_bad_is_left_within_a_batch(ward: Ward) -> None:
     ward.serve()
     assert len(ward.world.attempts(ids[-1])) == 0
     assert sum(ward.world.item(item).attempts for item in ids) == 0, "five in a row are the destination's fault"
+
+
+# --- Our own disks, shares and wants ----------------------------------------------------------------------------------
+
+
+def in_place(ward: Ward, folder: Path, ids: list[int]) -> Folders:
+    """Let the files of some items lie in a watched folder, and be sent from there."""
+    folder.mkdir()
+    for item in ids:
+        path = (ward.spool / f"{item}.dcm").rename(folder / f"{item}.dcm")
+        ward.world.change(File, item, spool_path="", path=os.fsencode(path))
+    return Folders([Folder("ct1", str(folder))])
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty mount point", "a folder that can't be read"])
+def test_a_folder_that_is_away_fails_nobody_and_goes_on_when_it_is_back(ward: Ward, tmp_path: Path, left: str) -> None:
+    ids = ward.items(5)
+    others = ward.items(2, study="1.9")
+    inbox, disk = tmp_path / "inbox", tmp_path / "disk"
+    folders = in_place(ward, inbox, ids)
+    inbox.rename(disk)
+    if left == "an empty mount point":
+        inbox.mkdir()
+    elif left == "a folder that can't be read":
+        inbox.touch()
+    for _ in range(3):
+        ward.serve(rings=2, folders=folders)
+        assert set(ward.world.states(ids)) == {ItemState.RETRY}
+        ward.world.clock.pass_by(3_600)
+    assert set(ward.world.states(others)) == {ItemState.DONE}, "what lies elsewhere goes on"
+    assert {(ward.world.item(item).attempts, ward.world.item(item).crash_suspect) for item in ids} == {(0, 0)}
+    assert ward.world.attempts(ids[0]) == []
+    if left == "an empty mount point":
+        inbox.rmdir()
+    elif left == "a folder that can't be read":
+        inbox.unlink()
+    disk.rename(inbox)
+    ward.serve(folders=folders)
+    assert set(ward.world.states(ids)) == {ItemState.DONE}
+
+
+def test_a_file_that_has_gone_from_a_folder_that_is_there_fails_alone(ward: Ward, tmp_path: Path) -> None:
+    ids = ward.items(3)
+    folders = in_place(ward, tmp_path / "inbox", ids)
+    (tmp_path / "inbox" / f"{ids[1]}.dcm").unlink()
+    ward.serve(folders=folders)
+    assert ward.world.states(ids) == [ItemState.DONE, ItemState.FAILED, ItemState.DONE]
+
+
+def failing(errors: dict[str, int], real: Callable[..., int]) -> Callable[..., int]:
+    """Open files as the system would that fails on some, by their names."""
+
+    def opened(path: str, *more: object, **others: object) -> int:
+        if (number := errors.get(os.path.basename(path))) is not None:
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *more, **others)
+
+    return opened
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_our_own_want_is_nobodys_fault_and_is_not_asked_again_at_once(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    ids = ward.items(4)
+    before = ward.waiting(Lane.WORK) or 0
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", failing({f"{item}.dcm": number for item in ids}, os.open))
+        ward.serve()
+    assert set(ward.world.states(ids)) == {ItemState.READY}
+    assert {ward.world.item(item).attempts for item in ids} == {0}
+    assert len(ward.world.attempts(ids[1])) == 0, "the batch stops"
+    assert ward.waiting(Lane.WORK) == before, "it would only fail again"
+    assert ward.world.audited("item.alert") == 1
+    ward.serve()
+    assert set(ward.world.states(ids)) == {ItemState.DONE}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_file_that_gives_an_error_for_ever_is_given_up_at_last_and_blocks_nobody(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    ids = ward.items(3)
+    monkeypatch.setattr(os, "open", failing({f"{ids[0]}.dcm": number}, os.open))
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.RETRY, ItemState.READY, ItemState.READY]
+    ward.serve()
+    assert ward.world.states(ids) == [ItemState.RETRY, ItemState.DONE, ItemState.DONE]
+    tries = 1
+    while ward.world.states(ids)[0] is ItemState.RETRY:
+        assert (tries := tries + 1) < 100
+        ward.world.clock.pass_by(6 * 3_600 + 1)
+        ward.serve()
+    item = ward.world.item(ids[0])
+    assert ItemState(item.state) is ItemState.FAILED
+    assert item.attempts == ATTEMPT_BUDGET
+    assert os.strerror(number) in item.last_words

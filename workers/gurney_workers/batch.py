@@ -15,7 +15,8 @@ from typing import cast
 
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.ledger.database import Ledger
-from gurney.ledger.errors import LedgerUnavailable
+from gurney.ledger.errors import LeaseLost, LedgerUnavailable
+from gurney.ledger.leases import postpone
 from gurney.ledger.settlement import Settlement
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
@@ -32,6 +33,7 @@ from gurney.pacs import (
     StoreScu,
 )
 from gurney.transfer.outcomes import Event, EventKind
+from gurney_workers.folders import Folder, Folders
 from gurney_workers.pulse import Pulse
 from gurney_workers.recorder import Recorder
 
@@ -40,21 +42,27 @@ __all__ = ["Batch", "Carried"]
 # How often, between two instances, the ledger is asked whether to stop.
 _LOOK_EVERY = 0.1
 _ENDPOINT = 128
+# Seconds until what lies in a folder that is away is looked for again.
+_AWAY = 120.0
+_AWAY_WORDS = "the folder in which its file lies is away"
 _VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 # Not an attempt: the item was never on the wire and goes back as it was.
 _UNTRIED = frozenset({EventKind.NEIGHBOUR})
+# Where the spool or the folder may be to blame.
+_NOT_READ = frozenset({EventKind.FILE_MISSING, EventKind.UNREADABLE})
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What came of a batch."""
+    """What came of a batch. ``wanting``: this host has not what it takes, and at once would not have it either."""
 
     stored: int
     faults: int
     returned: int
     reason: str
+    wanting: bool = False
 
 
 class Batch:
@@ -68,6 +76,7 @@ class Batch:
         remote: RemoteAE,
         scu: StoreScu,
         spool: SpoolPlace,
+        folders: Folders,
         *,
         actor: str,
         seconds: float,
@@ -83,7 +92,8 @@ class Batch:
         something stored, while the batch goes on.
         """
         self._ledger, self._claim = ledger, claim
-        self._remote, self._scu, self._spool, self._actor = remote, scu, spool, actor
+        self._remote, self._scu, self._actor = remote, scu, actor
+        self._spool, self._folders = spool, folders
         self._draining, self._progress = draining, progress
         # A host's name may be longer than its column: PostgreSQL would take no result of such a destination.
         self._endpoint = f"{remote.ae_title}@{remote.host}:{remote.port}"[:_ENDPOINT]
@@ -96,7 +106,8 @@ class Batch:
         self._aborting = threading.Lock()
         self._tried: set[int] = set()
         self._cancelled: frozenset[int] = frozenset()
-        self._blamed = False
+        self._blamed = self._wanting = False
+        self._away: Folder | None = None
         self._recorder = Recorder(ledger, claim.ticket, self.stop, lease_seconds, on_first_stored)
         self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
 
@@ -108,10 +119,12 @@ class Batch:
             except AssociationFailure as failure:
                 self._blame(failure)
         self._progress.mark()
+        if self._away is not None:
+            self._postpone(self._away)
         reason = self._stop_reason or "done"
         returned = self._recorder.conclude(self._actor, reason)
         totals = self._recorder.totals
-        return Carried(totals.stored, totals.faults, returned, reason)
+        return Carried(totals.stored, totals.faults, returned, reason, self._wanting)
 
     def stop(self) -> None:
         """Abort the association: the lease is lost. Safe from any thread, and after the end."""
@@ -177,7 +190,7 @@ class Batch:
             work.transfer_syntax_uid,
             work.dataset_offset,
             FileSignature(size=work.size, mtime_ns=work.mtime_ns),
-            key=work.item_id,
+            key=work,
         )
 
     def _settle(self, result: StoreResult) -> None:
@@ -185,11 +198,43 @@ class Batch:
         event = result.event
         if event.kind in _UNTRIED:
             return
-        if event.kind is EventKind.FILE_MISSING and not self._spool.is_readable():
-            event = Event(EventKind.SPOOL_OFFLINE, detail="the spool can't be read on this host")
-            self._stop_reason = self._stop_reason or "spool offline"
+        work = cast(Work, result.request.key)
+        if event.kind in _NOT_READ:
+            if self._is_away(work):
+                return
+            if work.spool_path and not self._spool.is_readable():
+                event = Event(EventKind.SPOOL_OFFLINE, detail="the spool can't be read on this host")
+                self._stop_reason = self._stop_reason or "spool offline"
+        if event.kind in {EventKind.LOCAL, EventKind.UNREADABLE}:
+            # What comes next would most likely fare alike.
+            self._stop_reason = self._stop_reason or event.detail
+            self._wanting |= event.kind is EventKind.LOCAL
         self._blamed |= event.in_flight
-        self._record(cast(int, result.request.key), event, result.bytes_sent, result.seconds)
+        self._record(work.item_id, event, result.bytes_sent, result.seconds)
+
+    def _is_away(self, work: Work) -> bool:
+        """Tell whether a file that is sent from where it lies can't be had because its whole folder is away."""
+        folder = None if work.spool_path else self._folders.of(work.path)
+        if folder is None or folder.is_there():
+            return False
+        self._away = folder
+        self._stop_reason = self._stop_reason or "folder offline"
+        return True
+
+    def _postpone(self, folder: Folder) -> None:
+        """Let what lies in a folder that is away wait, so that it holds up nobody else."""
+        waiting = [
+            work.item_id
+            for work in self._claim.work
+            if work.item_id not in self._tried and not work.spool_path and self._folders.of(work.path) == folder
+        ]
+        try:
+            n = self._ledger.transact(postpone, self._claim.ticket, waiting, _AWAY, self._actor, _AWAY_WORDS)
+        except (LeaseLost, LedgerUnavailable) as error:
+            # They go back as they were.
+            log.warning("not_postponed", lease=self._claim.ticket.id, reason=str(error))
+            return
+        log.error("folder_offline", watch=folder.name, lease=self._claim.ticket.id, postponed=n)
 
     def _record(self, item_id: int, event: Event, bytes_sent: int = 0, seconds: float = 0.0) -> None:
         self._tried.add(item_id)

@@ -28,7 +28,8 @@ from gurney.ledger.workers import announce, leave
 from gurney.observability import bound, get_logger
 from gurney.pacs import DicomEngine, RemoteAE, StoreScu
 from gurney.transfer.states import Priority
-from gurney_workers.batch import Batch
+from gurney_workers.batch import Batch, Carried
+from gurney_workers.folders import Folders
 from gurney_workers.vigil import GRACE, Errand, Vigil
 
 __all__ = ["Peer", "Slot"]
@@ -62,12 +63,15 @@ class Slot:
         limits: BatchLimits,
         batch_seconds: float,
         draining: Callable[[], bool],
+        folders: Folders,
         on_blocked: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
-        ``peers`` are the remotes by name; ``on_blocked`` is called when a thread that serves hangs for good.
+        ``peers`` are the remotes by name, ``folders`` those from which files may be sent where they lie;
+        ``on_blocked`` is called when a thread that serves hangs for good.
         """
+        self._folders = folders
         self._ledger, self._doorbell, self._peers = ledger, doorbell, peers
         self._pool, self._lanes, self._host_slots = pool, lanes, host_slots
         self._limits, self._batch_seconds, self._draining = limits, batch_seconds, draining
@@ -132,9 +136,10 @@ class Slot:
         # A second association may join in a new study as soon as the peer has something of it.
         on_first_stored = ring if claimed.ring_on and claimed.is_first else lambda: None
         batch = self._batch(claimed, claimed_at, peer, place, errand, on_first_stored)
-        self._carry(batch, claimed)
+        carried = self._carry(batch, claimed)
         errand.progress.mark()
-        self._ring_on(claimed, place)
+        if not carried.wanting:  # else the reconciler rings in a while
+            self._ring_on(claimed, place)
 
     def _batch(
         self,
@@ -152,6 +157,7 @@ class Slot:
             peer.remote,
             StoreScu(peer.calling_ae_title, fast_path=peer.fast_path),
             place,
+            self._folders,
             actor=self._name,
             seconds=self._batch_seconds,
             lease_seconds=self._limits.ttl,
@@ -164,7 +170,7 @@ class Slot:
         errand.on_stuck = batch.abandon
         return batch
 
-    def _carry(self, batch: Batch, claimed: Claim) -> None:
+    def _carry(self, batch: Batch, claimed: Claim) -> Carried:
         begun = time.monotonic()
         carried = batch.carry()
         log.info(
@@ -179,6 +185,7 @@ class Slot:
             reason=carried.reason,
             seconds=round(time.monotonic() - begun, 3),
         )
+        return carried
 
     def _ring_on(self, claimed: Claim, place: SpoolPlace) -> None:
         """Pass the ring on while there is more; STAT that waited for this association goes first."""

@@ -17,6 +17,7 @@ from gurney.settings import Settings
 from gurney.settings.remotes import remote_ae
 from gurney_workers import process
 from gurney_workers.app import worker_app
+from gurney_workers.folders import folders_of
 from gurney_workers.slot import Peer, Slot
 
 __all__ = ["peers_of", "run_worker", "stop_worker"]
@@ -51,6 +52,7 @@ def run_worker(
             limits=BatchLimits(instances=settings.workers.batch_instances, ttl=settings.workers.lease_seconds),
             batch_seconds=settings.workers.batch_seconds,
             draining=process.is_draining,
+            folders=folders_of(settings),
             on_blocked=process.block if pool_kind is PoolKind.THREADS else process.quit_at_once,
         )
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
-from gurney.errors import GurneyError
 from gurney.settings import show
 from gurney_daemon.cli.edge import Edge, print_json
 
@@ -53,21 +50,12 @@ def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--jso
 
 
 def reload(ctx: typer.Context, as_json: _AsJson = False) -> None:
-    """Apply the configuration if it checks: ``gurney up`` drains and restarts its processes. Else keep the old one."""
-    from gurney.jobs import FolderLock, embedded_url  # Celery comes with it, which nothing else here asks for
+    """Apply the configuration: ``gurney up`` drains and restarts its processes; wait until it has. Else exit 1 or 2."""
+    from gurney_daemon.reload_answer import ask_to_reload  # Celery comes with it, which nothing else here asks for
 
     edge: Edge = ctx.obj
-    settings = edge.settings
-    pid = FolderLock(settings.node.data_dir).owner()
-    if pid is None:
-        raise GurneyError(f"no `gurney up` runs on {settings.node.data_dir}: nothing to reload")
-    if settings.broker.url and embedded_url(settings.node.data_dir) is not None:
-        raise GurneyError(
-            "nothing was reloaded: [broker] url has changed, and `gurney up`, which runs with its own broker, takes "
-            "it up at a restart only"
-        )
-    os.kill(pid, signal.SIGHUP)
+    pid = ask_to_reload(edge.settings.node.data_dir)
     if as_json:
         print_json({"pid": pid})
     else:
-        typer.echo("the configuration is good; the running processes are being restarted with it", err=True)
+        typer.echo("the running processes have been restarted with the configuration", err=True)

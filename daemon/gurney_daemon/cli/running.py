@@ -6,10 +6,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import typer
 
-from gurney.errors import ConfigError, LedgerError
+from gurney.errors import GurneyError, LedgerError
 from gurney.jobs import EmbeddedBroker, FolderLock
 from gurney.jobs.tether import SUPERVISOR, tie_to_parent
 from gurney.ledger import workers
@@ -18,6 +19,7 @@ from gurney.ledger.schema import migrate
 from gurney.observability import configure_logging, get_logger
 from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
+from gurney_daemon.reload_answer import answer_reload, forget_answer
 from gurney_daemon.reloading import fixed_at_start
 from gurney_daemon.supervisor import Child, Supervisor
 
@@ -44,20 +46,23 @@ def up(ctx: typer.Context) -> None:
     _log_to(settings, "up")
     _tie()
     os.makedirs(settings.node.data_dir, exist_ok=True)
+    answer = partial(answer_reload, settings.node.data_dir)
     if not settings.broker_is_embedded:
         with FolderLock(settings.node.data_dir):
+            forget_answer(settings.node.data_dir)
             migrate(settings.ledger_url)
-            _supervise(edge, _all_children, fixed_at_start)
+            _supervise(edge, _all_children, fixed_at_start, answer=answer)
         return
     with EmbeddedBroker(settings.node.data_dir) as broker:
+        forget_answer(settings.node.data_dir)
         migrate(settings.ledger_url)
         if broker.is_degraded:
             from gurney_daemon.one_process import run_in_one_process
 
             log.warning("broker_degraded", reason="no Valkey or Redis server was found: everything runs in one process")
-            run_in_one_process(settings)
+            run_in_one_process(settings, answer=answer)
         else:
-            _supervise(edge, _all_children, fixed_at_start, tick=broker.ensure)
+            _supervise(edge, _all_children, fixed_at_start, answer=answer, tick=broker.ensure)
 
 
 def daemon(ctx: typer.Context) -> None:
@@ -113,24 +118,20 @@ def _supervise(
     edge: Edge,
     children_of: Callable[[Edge], list[Child]],
     fixed: Callable[[Settings, Settings], list[str]] = lambda _old, _new: [],
+    *,
+    answer: Callable[[int, str], object] = lambda _begun, _refused: None,
     tick: Callable[[], object] = lambda: None,
 ) -> None:
-    def reload() -> list[Child] | None:
-        """Keep what runs unless the new configuration is good, and needs no restart of this process."""
+    def reload() -> list[Child]:
+        """Read the new configuration. Raises GurneyError where it is wrong, or needs a restart of this process."""
         new = Edge(edge.config)
-        try:
-            restart_for = fixed(edge.settings, new.settings)
-        except ConfigError as error:
-            log.error("reload_refused", reason=str(error))
-            return None
-        if restart_for:
-            log.error("reload_refused", reason="what has changed takes a restart", restart_for=restart_for)
-            return None
+        if restart_for := fixed(edge.settings, new.settings):
+            raise GurneyError(f"{', '.join(restart_for)}: what has changed takes a restart of `gurney up`")
         log.info("reload_accepted")
         _announce_restart(edge)
         return children_of(new)
 
-    Supervisor(children_of(edge), reload=reload, tick=tick).run()
+    Supervisor(children_of(edge), reload=reload, answer=answer, tick=tick).run()
 
 
 def _announce_restart(edge: Edge) -> None:

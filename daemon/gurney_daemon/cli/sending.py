@@ -16,8 +16,8 @@ from gurney.dicom.errors import Reason
 from gurney.errors import GurneyError
 from gurney.ledger import destinations, reports
 from gurney.ledger.database import Ledger
+from gurney.ledger.destinations import DestinationSpec
 from gurney.ledger.following import Followed, items_to, look_at
-from gurney.settings import Settings
 from gurney.transfer.states import SETTLED, ItemState, Priority
 from gurney_daemon.cli.asked import AsJson, Urgency, configured_remote
 from gurney_daemon.cli.bars import Bar, bar
@@ -25,7 +25,7 @@ from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.hindrance import hindrance
 from gurney_daemon.cli.standing import SEEN_WITHIN
 from gurney_daemon.cli.tables import console, counts, legible, table
-from gurney_daemon.configured import destination_specs, spool_of
+from gurney_daemon.configured import destination_spec, spool_of
 from gurney_daemon.ingest.importing import Imported, import_paths
 
 __all__ = ["register"]
@@ -61,10 +61,10 @@ def send(
 ) -> None:
     """Send files, or whole folders, to a remote. No rule is asked; what is there already is not sent again."""
     edge: Edge = ctx.obj
-    configured_remote(edge.settings, to)
+    remote = destination_spec(edge.settings, configured_remote(edge.settings, to))
     sending = _Sending(to, frozenset(os.path.realpath(path) for path in paths))
     with edge.ledger() as ledger:
-        _introduce(edge.settings, ledger, to, edge.actor)
+        _introduce(ledger, remote, edge.actor)
         _take_in(edge, ledger, sending, paths, priority)
         if sending.is_due:
             _look_at_way(ledger, sending)
@@ -175,12 +175,12 @@ def _standing(item: Followed, begun: float) -> str:
     return "there" if item.state in _ARRIVED else "given_up"
 
 
-def _introduce(settings: Settings, ledger: Ledger, name: str, actor: str) -> None:
-    """Tell the ledger of the remotes, if no daemon has done so yet."""
+def _introduce(ledger: Ledger, remote: DestinationSpec, actor: str) -> None:
+    """Tell the ledger of the remote, if no daemon has done so yet; the others are for the daemon to tell of."""
     with ledger.read() as conn:
         known = reports.destination_names(conn, retired=False)
-    if name not in known:
-        ledger.transact(destinations.sync, destination_specs(settings), actor)
+    if remote.name not in known:
+        ledger.transact(destinations.introduce, remote, actor)
 
 
 def _take_in(edge: Edge, ledger: Ledger, sending: _Sending, paths: Sequence[bytes], priority: Priority) -> None:

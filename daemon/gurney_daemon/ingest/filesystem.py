@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from gurney.settings.mounts import MOUNTINFO, mount_of, network_filesystem
+from gurney.settings import mounts
+from gurney.settings.mounts import MOUNTINFO, network_filesystem
 
 __all__ = ["SETTLE_LOCAL", "SETTLE_NETWORK", "is_mounted", "is_network"]
 
@@ -20,12 +21,5 @@ def is_network(path: bytes, mountinfo: str = MOUNTINFO) -> bool:
 
 
 def is_mounted(path: bytes, mountinfo: str = MOUNTINFO) -> bool:
-    """Tell whether a folder is a mount point or lies on a share, and not merely where one should be mounted.
-
-    An automounter's own mount does not count: it is there before the share is.
-    """
-    folder = os.path.normpath(os.fsdecode(path))
-    mount_point, kind = mount_of(folder, mountinfo)
-    if kind == "autofs":
-        return False
-    return mount_point == folder or network_filesystem(folder, mountinfo) is not None
+    """Tell whether a folder is a mount point or lies on a share, and not merely where one should be mounted."""
+    return mounts.is_mounted(os.fsdecode(path), mountinfo)

@@ -2,31 +2,74 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from gurney.errors import GurneyError
 from gurney.jobs import FolderLock
+from gurney_daemon import reload_answer
+from gurney_daemon.reload_answer import answer_reload, ask_to_reload, forget_answer
 from tests.daemon.cli.desk import Desk
 
 
-def test_reload_tells_the_process_that_runs_on_the_data_folder(desk: Desk) -> None:
-    assert "nothing to reload" in desk("reload", "--json").err
-    told = threading.Event()
-    before = signal.signal(signal.SIGHUP, lambda *_: told.set())
+@contextmanager
+def up(desk: Desk, on_reload: Callable[[], object]) -> Iterator[int]:
+    """Own the data folder as `gurney up` does; SIGHUP has ``on_reload`` called."""
+    before = signal.signal(signal.SIGHUP, lambda *_: on_reload())
     try:
-        with FolderLock(str(desk.data)) as lock:
-            assert desk("reload", "--json").json == {"pid": lock.owner()}
-            assert told.wait(5)
+        with FolderLock(str(desk.data)):
+            yield os.getpid()
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_reload_says_that_another_broker_takes_a_restart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gurney.jobs.embedded_url", lambda _folder: "redis+socket:///run/broker.sock")
-    with FolderLock(str(desk.data)):
-        desk.configure('[broker]\nurl = "redis://127.0.0.1/0"\n')
+def test_reload_is_done_when_what_runs_says_so(desk: Desk) -> None:
+    with up(desk, lambda: answer_reload(str(desk.data), time.monotonic_ns(), "")) as pid:
+        answer = desk("reload", "--json")
+    assert (answer.code, answer.json) == (0, {"pid": pid})
+
+
+def test_reload_fails_with_the_reason_of_what_runs(desk: Desk) -> None:
+    with up(desk, lambda: answer_reload(str(desk.data), time.monotonic_ns(), "[broker] url takes a restart")):
         answer = desk("reload")
+    assert (answer.code, answer.out) == (1, "")
+    assert "nothing was reloaded: [broker] url takes a restart" in answer.err
+
+
+def test_reload_without_anything_that_runs_says_what_can_be_reloaded(desk: Desk) -> None:
+    answer = desk("reload", "--json")
     assert answer.code == 1
-    assert "[broker] url has changed" in answer.err
+    assert "nothing to reload" in answer.err
+
+
+@pytest.mark.parametrize("earlier", ["", "it was wrong"])
+def test_an_earlier_answer_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch, earlier: str) -> None:
+    monkeypatch.setattr(reload_answer, "_LOOK_EVERY", 0.01)
+    answer_reload(str(desk.data), time.monotonic_ns(), earlier)
+    with up(desk, lambda: None), pytest.raises(GurneyError, match="has not answered within 0 s"):
+        ask_to_reload(str(desk.data), within=0.1)
+
+
+def test_what_ends_instead_of_answering_is_not_waited_for(desk: Desk) -> None:
+    lock = FolderLock(str(desk.data))
+    lock.acquire()
+    before = signal.signal(signal.SIGHUP, lambda *_: lock.release())
+    try:
+        answer = desk("reload")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert answer.code == 1
+    assert "ended before it answered" in answer.err
+
+
+def test_an_answer_of_another_boot_is_forgotten(desk: Desk) -> None:
+    folder = str(desk.data)
+    forget_answer(folder)
+    answer_reload(folder, 2**62, "")
+    forget_answer(folder)
+    assert not (desk.data / "reload.json").exists()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from gurney.ledger import workers
+from gurney.ledger import destinations, reports, workers
+from gurney.ledger.destinations import DestinationSpec
 from gurney.ledger.models import Item
 from gurney.pacs.testing import FakePacs, Respond
 from gurney.transfer.states import ItemState, Priority
@@ -96,6 +97,19 @@ def test_what_goes_to_this_destination_is_told_from_what_it_had(desk: Desk, fold
     shown = desk("send", folder, "--to", "archive")
     assert shown.out.endswith("archive: 1 waiting since earlier, 1 there already, 1 given up earlier\n")
     assert "gurney retry --to archive" in shown.err
+
+
+def test_a_remote_that_the_daemon_does_not_know_yet_changes_nothing_of_the_others(desk: Desk, folder: Path) -> None:
+    """The daemon goes by the configuration that it was started with: another destination stays in its ledger."""
+    specs = [DestinationSpec(name, name.upper(), "GURNEY") for name in ("research", "clinic")]
+    desk.ledger.transact(destinations.sync, specs, "daemon")
+    assert desk("send", folder, "--to", "archive").code == 0
+    with desk.ledger.read() as conn:
+        assert set(reports.destination_names(conn, retired=False)) == {"archive", "clinic", "research"}
+    desk.ledger.transact(destinations.sync, specs, "daemon")
+    assert desk("send", folder, "--to", "archive").code == 0
+    with desk.ledger.read() as conn:
+        assert "archive" in reports.destination_names(conn, retired=False)
 
 
 def test_it_says_what_the_destination_waits_for(desk: Desk, folder: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, select, update
 
 from gurney.ledger import disposal as rows
+from gurney.ledger import operations, reports
 from gurney.ledger.database import Ledger
 from gurney.ledger.models import Audit, Instance, Item, Tombstone, Transfer
+from gurney.ledger.selection import Selection
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState, Proof, Routing
 from gurney_daemon.ingest import removal
@@ -36,8 +38,8 @@ def either_site(either_ledger: Ledger, tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
-def accept(site: Site, *paths: Path, after: str = "delete", hold: HoldMode = "auto") -> None:
-    source = Source("ct1", after=after, hold=hold)
+def accept(site: Site, *paths: Path, after: str = "delete", hold: HoldMode = "auto", door: str = "ct1") -> None:
+    source = Source(door, after=after, hold=hold)
     admission = Admission(source, site.ledger, Shelf(site.spool, "ct1"), site.routes(), actor="test")
     admission.admit([Settled(os.fsencode(path), Signature.of(path.lstat())) for path in paths])
 
@@ -154,6 +156,69 @@ def test_what_is_held_by_a_rule_stays(site: Site) -> None:
     accept(site, path)
     disposal(site).step()
     assert path.exists()
+
+
+def not_routed(site: Site) -> list[str]:
+    with site.ledger.read() as conn:
+        report = reports.study_report(conn, "1.2.3.4")
+    assert report is not None
+    return [told["routing"] for told in report["not_routed"]]
+
+
+@pytest.mark.parametrize("change", [operations.release_held, operations.cancel])
+def test_what_was_held_goes_when_everything_of_it_was_let_go_and_stored(
+    either_site: Site, change: Callable[[Ledger, Selection, str], object]
+) -> None:
+    site = either_site
+    site.rules = [RouteRule("wait", "", ("archive", "research"), action="hold")]
+    path = drop(site.folder, "1")
+    accept(site, path)
+    operations.release_held(site.ledger, Selection(destination="research"), "anna")
+    assert not_routed(site) == ["held"]
+    change(site.ledger, Selection(states=(ItemState.HELD,)), "anna")
+    assert not_routed(site) == []
+    if change is operations.cancel:
+        disposal(site).step()
+        assert path.exists()
+        operations.retry(site.ledger, Selection(), "anna")
+    site.settle_items(DONE)
+    disposal(site).step()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("first", [None, RouteRule("away", action="drop")])
+def test_of_an_instance_that_one_door_sends_nowhere_only_the_other_doors_file_goes(
+    either_site: Site, first: RouteRule | None
+) -> None:
+    site = either_site
+    site.send_to, site.rules = (), [first] if first else []
+    kept, gone = (
+        drop(site.folder, "1", ct_bytes(sop_instance_uid="1.9")),
+        drop(site.folder, "2", ct_bytes(sop_instance_uid="1.9")),
+    )
+    accept(site, kept, door="ct2")
+    site.send_to, site.rules = ("archive",), []
+    accept(site, gone)
+    assert not_routed(site) == []
+    site.settle_items(DONE)
+    for door in ("ct1", "ct2"):
+        Disposal(door, os.fsencode(site.folder), b"", site.ledger, lambda _tx: None).step()
+    assert (kept.exists(), gone.exists()) == (True, False)
+
+
+def test_what_one_doors_rules_failed_on_is_not_routed_because_another_door_sends_it(site: Site) -> None:
+    site.rules = [RouteRule("broken", "int(t.BodyPartExamined) > 0", ("research",))]
+    first, second = (
+        drop(site.folder, "1", ct_bytes(sop_instance_uid="1.9")),
+        drop(site.folder, "2", ct_bytes(sop_instance_uid="1.9")),
+    )
+    accept(site, first, door="ct2")
+    site.rules = []
+    accept(site, second)
+    site.settle_items(DONE)
+    disposal(site).step()
+    assert not_routed(site) == ["error"]
+    assert second.exists()
 
 
 def test_a_later_generation_makes_an_earlier_failure_good(site: Site) -> None:
