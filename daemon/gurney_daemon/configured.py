@@ -9,9 +9,9 @@ from gurney.transfer.routing import RouteTable
 from gurney.transfer.states import Priority
 from gurney_daemon.ingest.patrol import WatchedFolder
 from gurney_daemon.ingest.routes import DoorRoutes
-from gurney_daemon.ingest.spool import Spool, open_spool
+from gurney_daemon.ingest.spool import Spool, find_spool, open_spool
 
-__all__ = ["destination_spec", "destination_specs", "door_routes", "spool_of", "watched_folder"]
+__all__ = ["destination_spec", "destination_specs", "door_routes", "present_spool", "spool_of", "watched_folder"]
 
 
 def destination_specs(settings: Settings) -> list[DestinationSpec]:
@@ -41,6 +41,11 @@ def spool_of(settings: Settings, ledger: Ledger) -> Spool:
         keep_share=keep_free.share,
         keep_bytes=keep_free.size,
     )
+
+
+def present_spool(settings: Settings, ledger: Ledger) -> Spool:
+    """Find the spool, for commands that steer: perhaps of a configuration that names another. Raises SpoolOffline."""
+    return find_spool(ledger, settings.spool.name, settings.spool_path)
 
 
 def watched_folder(watch: Watch) -> WatchedFolder:

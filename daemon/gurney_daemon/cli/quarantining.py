@@ -13,7 +13,7 @@ from gurney.transfer.routing import compile_routes
 from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
-from gurney_daemon.configured import door_routes, spool_of, watched_folder
+from gurney_daemon.configured import door_routes, present_spool, spool_of, watched_folder
 from gurney_daemon.ingest.quarantine import FORCIBLE, Door, discard, release
 
 __all__ = ["register"]
@@ -106,7 +106,7 @@ def discard_files(ctx: typer.Context, ids: _Ids, as_json: AsJson = False) -> Non
     edge: Edge = ctx.obj
     wanted = list(dict.fromkeys(ids))
     with edge.ledger() as ledger:
-        discarded = discard(wanted, ledger=ledger, spool=spool_of(edge.reach, ledger), actor=edge.actor)
+        discarded = discard(wanted, ledger=ledger, spool=present_spool(edge.reach, ledger), actor=edge.actor)
     if as_json:
         print_json({"files": [{"id": file_id} for file_id in discarded]})
     else:

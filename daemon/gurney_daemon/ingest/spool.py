@@ -17,14 +17,14 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.spools import MARKER, SpoolPlace, known_spools, register_spool
 from gurney_daemon.ingest.errors import SpoolOffline
 
-__all__ = ["Group", "Held", "HoldMode", "Leftover", "Shelf", "Spool", "open_spool"]
+__all__ = ["Group", "Held", "HoldMode", "Leftover", "Shelf", "Spool", "find_spool", "open_spool"]
 
 HoldMode = Literal["auto", "copy", "in_place"]
 
@@ -59,6 +59,23 @@ def open_spool(ledger: Ledger, name: str, path: str, *, keep_share: float = 0.0,
             )
         marker = _make_marker(path)
     return Spool(ledger.transact(register_spool, name, path, marker), keep_share, keep_bytes)
+
+
+def find_spool(ledger: Ledger, name: str, path: str) -> Spool:
+    """Find a spool that is there, to let go of what it holds; nothing is made, nor entered in the ledger.
+
+    Raises SpoolOffline where the folder is not the spool that the ledger knows by that name.
+    """
+    path = os.path.abspath(path)
+    marker = _read_marker(path)
+    with ledger.read() as conn:
+        for place in known_spools(conn):
+            if (place.name, place.marker) == (name, marker):
+                return Spool(replace(place, path=path))
+    raise SpoolOffline(
+        f"{path} is not the spool {name!r} that the ledger knows: is its disk mounted, and is this the [spool] that "
+        "Gurney runs with?"
+    )
 
 
 class Held(NamedTuple):

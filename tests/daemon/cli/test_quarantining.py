@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from gurney.ledger.models import File
+from gurney.ledger.spools import known_spools
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.spool import open_spool
 from tests.daemon.cli.desk import Desk
@@ -105,6 +106,28 @@ def test_a_copy_is_discarded_in_the_spool_that_has_it(desk: Desk, site: Site) ->
     assert all(path.exists() for path in held)
     assert desk("quarantine", "discard", here).out == "1 file discarded\n"
     assert [path.exists() for path in held].count(True) == 1
+
+
+def test_a_configuration_that_names_no_spool_makes_none(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that steers goes by the environment where the file is no TOML; which spool there is, nobody knows."""
+    desk.introduce_remotes()
+    site = Site(desk.ledger, open_spool(desk.ledger, "fast", str(desk.data / "fast")), tmp_path / "ct1")
+    drop(site.folder, "broken", ct_bytes()[:-9])
+    look_through(site, 1)
+    (desk.folder / "gurney.toml").write_text("no = [TOML")
+    monkeypatch.setenv("GURNEY_LEDGER__URL", desk.url)
+    monkeypatch.setenv("GURNEY_NODE__DATA_DIR", str(desk.data))
+    answer = desk("quarantine", "discard", "1")
+    assert answer.code == 1
+    assert "is not the spool 'main' that the ledger knows" in answer.err
+    assert not (desk.data / "spool").exists()
+    with desk.ledger.read() as conn:
+        assert [place.name for place in known_spools(conn)] == ["fast"]
+    monkeypatch.setenv("GURNEY_SPOOL__NAME", "fast")
+    monkeypatch.setenv("GURNEY_SPOOL__PATH", str(desk.data / "fast"))
+    assert desk("quarantine", "discard", "1").code == 0
 
 
 @pytest.mark.usefixtures("site")

@@ -14,7 +14,7 @@ from gurney.ledger.errors import SpoolMismatch
 from gurney.ledger.spools import MARKER, known_spools
 from gurney_daemon.ingest import spool as spool_module
 from gurney_daemon.ingest.errors import SpoolOffline
-from gurney_daemon.ingest.spool import Group, Shelf, Spool, open_spool
+from gurney_daemon.ingest.spool import Group, Shelf, Spool, find_spool, open_spool
 from tests.daemon.ingest.instances import drop
 
 
@@ -28,6 +28,19 @@ def hold(group: Group, path: Path, number: int = 0, **how: bool | int) -> spool_
 
 def content(spool: Spool, held: spool_module.Held) -> bytes:
     return Path(os.fsdecode(spool.path_of(held.spool_path))).read_bytes()
+
+
+def test_a_spool_that_is_there_is_found_and_none_is_made(ledger: Ledger, tmp_path: Path) -> None:
+    path = str(tmp_path / "spool")
+    with pytest.raises(SpoolOffline, match="is not the spool 'main'"):
+        find_spool(ledger, "main", path)
+    assert not (tmp_path / "spool").exists()
+    made = open_spool(ledger, "main", path)
+    assert find_spool(ledger, "main", path).place == made.place
+    with pytest.raises(SpoolOffline):
+        find_spool(ledger, "other", path)
+    with ledger.read() as conn:
+        assert known_spools(conn) == [made.place]
 
 
 def test_the_first_use_makes_a_spool_and_the_next_finds_it(either_ledger: Ledger, tmp_path: Path) -> None:
