@@ -23,7 +23,7 @@ from gurney_daemon.cli.asked import AsJson, Urgency, configured_remote
 from gurney_daemon.cli.bars import Bar, bar
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.hindrance import hindrance
-from gurney_daemon.cli.standing import SEEN_WITHIN
+from gurney_daemon.cli.standing import somebody_sends
 from gurney_daemon.cli.tables import console, counts, legible, table
 from gurney_daemon.configured import destination_spec, spool_of
 from gurney_daemon.ingest.importing import Imported, import_paths
@@ -240,12 +240,12 @@ def _look_at_way(ledger: Ledger, sending: _Sending) -> None:
     """Warn of what keeps the work waiting: a pause, a destination that is down, nobody who sends."""
     now = ledger.now()
     with ledger.read() as conn:
-        announced = reports.worker_states(conn, now).values()
+        is_served = somebody_sends(conn, now)
         place = reports.destination_states(conn, now)[sending.destination]
     sending.hindrance = hindrance(sending.destination, place)
     if sending.hindrance:
         typer.echo(legible(sending.hindrance), err=True)
-    if not any(one["kind"] != "daemon" and one["seen_seconds"] <= SEEN_WITHIN for one in announced):
+    if not is_served:
         typer.echo("no worker runs: it waits in the ledger until `gurney up` is started", err=True)
 
 

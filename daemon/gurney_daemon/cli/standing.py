@@ -22,7 +22,7 @@ from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
 
-__all__ = ["RESTARTS_WITHIN", "SEEN_WITHIN", "status_report"]
+__all__ = ["RESTARTS_WITHIN", "SEEN_WITHIN", "somebody_sends", "status_report"]
 
 Report = dict[str, Any]
 
@@ -119,6 +119,12 @@ def _waits(destinations: Mapping[str, Report]) -> bool:
     """Tell whether somebody must be there to send."""
     configured = [state for state in destinations.values() if not state["retired"]]
     return any(state[waiting] for state in configured for waiting in _WAITING)
+
+
+def somebody_sends(conn: Connection, now: float) -> bool:
+    """Tell whether a worker runs, or is to be back in a moment."""
+    announced = living(reports.worker_states(conn, now))
+    return bool(_announced(announced, daemons=False, needed=True)["ok"])
 
 
 def _announced(processes: Mapping[str, Report], *, daemons: bool, needed: bool) -> Report:

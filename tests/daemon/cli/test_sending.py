@@ -6,14 +6,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
 from gurney.ledger import destinations, reports, workers
+from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
 from gurney.ledger.models import Item
+from gurney.ledger.processes import ProcessName
 from gurney.pacs.testing import FakePacs, Respond
 from gurney.transfer.states import ItemState, Priority
 from tests.daemon.cli.desk import Desk
@@ -123,9 +126,30 @@ def test_it_says_what_the_destination_waits_for(desk: Desk, folder: Path) -> Non
 
 
 def test_without_a_worker_it_says_that_it_waits(desk: Desk, folder: Path) -> None:
+    def announce(kind: str, name: str) -> None:
+        desk.ledger.transact(workers.announce, name, host="h1", kind=kind, slots=1, spools=["main"])
+
+    alive = ProcessName.of_this_process("work")
     assert "gurney up" in desk("send", folder, "--to", "archive").err
-    desk.ledger.transact(workers.announce, "h1:2:1", host="h1", kind="work", slots=1, spools=["main"])
+    announce("daemon", "h1:1:daemon")
+    announce("work", str(replace(alive, started=alive.started - 1)))  # killed, and not heard of since
+    assert "gurney up" in desk("send", folder, "--to", "archive").err
+    announce("work", str(alive))
     assert "gurney up" not in desk("send", folder, "--to", "archive").err
+
+
+def test_workers_that_are_being_restarted_are_not_missed_for_long(desk: Desk, folder: Path) -> None:
+    def announce(ledger: Ledger) -> None:
+        ledger.transact(workers.announce, "h1:1:up", host="h1", kind=workers.RESTARTING, slots=0, spools=[])
+
+    announce(desk.ledger)
+    assert "gurney up" not in desk("send", folder, "--to", "archive").err
+    desk.world.clock.pass_by(-90)
+    announce(desk.world.ledger)
+    assert "gurney up" not in desk("send", folder, "--to", "archive").err
+    desk.world.clock.pass_by(-60)
+    announce(desk.world.ledger)
+    assert "gurney up" in desk("send", folder, "--to", "archive").err
 
 
 def test_strangers_in_a_folder_are_named_but_no_failure(desk: Desk, folder: Path) -> None:
