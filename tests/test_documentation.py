@@ -12,9 +12,11 @@ import pytest
 import typer
 from pydicom.data import get_testdata_file
 
+from gurney.pacs import DicomEngine
 from gurney.pacs.testing import FakePacs
 from gurney.settings import load
 from gurney_daemon.cli import app
+from tests.pacs.archives import filled
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -75,7 +77,7 @@ def test_configurations_are_accepted(page: Path, tmp_path: Path) -> None:
 def test_the_example_of_the_framework_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example, hook, _ = fences(ROOT / "docs/how-to/use-the-framework.md", "python")
+    example, _, hook, _ = fences(ROOT / "docs/how-to/use-the-framework.md", "python")
     (tmp_path / "study").mkdir()
     for name in ("CT_small.dcm", "SC_rgb_jpeg_dcmtk.dcm"):
         shutil.copy(str(get_testdata_file(name, download=False)), tmp_path / "study")
@@ -88,3 +90,14 @@ def test_the_example_of_the_framework_runs(
         both = hook + "\n" + example.replace("4242", str(pacs.port)).replace('scu = StoreScu("GURNEY")\n', "")
         exec(both, {})
         assert len(pacs.stored) == 3
+
+
+@pytest.mark.peer
+def test_the_example_of_a_query_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, example, _, _ = fences(ROOT / "docs/how-to/use-the-framework.md", "python")
+    with FakePacs() as workstation, DicomEngine():
+        with filled("orthanc", tmp_path, {"WORKSTATION": workstation.port}) as archive:
+            exec(example.replace("4242", str(archive.remote.port)).replace("4711", "P1"), {})
+        assert {stored.sop_instance_uid for stored in workstation.stored} in archive.instances.values()
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert (first, last) == ("2 studies, 0 answers that were none", "4 of 4")
