@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import ColumnElement, exists, insert, select, update
 
 from gurney.ledger import bells, sendable
 from gurney.ledger.database import Transaction
@@ -20,6 +20,7 @@ from gurney.ledger.models import (
     Tombstone,
     Transfer,
 )
+from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer.routing import RoutingDecision, Send
 from gurney.transfer.states import ItemState, Priority, Routing
@@ -31,6 +32,8 @@ __all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "let_through
 FORWARD = "forward"
 # Modalities of what is said about a study: reports, key object selections, presentation states (PS3.3 C.7.3.1.1.1).
 FOLLOWERS = ("SR", "KO", "PR")
+# Says of an item, and to us, that it was taken back before anybody claimed it: it may be wanted again.
+_WITHDRAWN = "withdrawn: its file was written again, and the rules do not send it there now"
 _NOWHERE = (int(Routing.PENDING), int(Routing.NO_ROUTE), int(Routing.FILTERED))
 
 
@@ -113,8 +116,31 @@ class Forwarding:
             if fresh:
                 self._fresh.append(row)
                 self._added(row, send)
+            elif self._restore(row):
+                self.tally.add(row["destination_id"], row["transfer_id"], ItemState.CANCELLED, -1)
+                self._added(row, send)
             elif not self._is_known(content.instance_id, row["destination_id"]) and self._insert(row):
                 self._added(row, send)
+
+    def withdraw(self, instance_id: int) -> None:
+        """Cancel what waits to be sent of a content that was written again; :meth:`add` restores what is to go still.
+
+        Nobody may have claimed any of it, and its destinations must be locked. What a person cancelled stays so.
+        """
+        waits = item_is(ItemState.READY) | item_is(ItemState.HELD) | (item_is(ItemState.FAILED) & Item.refused)
+        rows = self.tx.conn.execute(
+            select(Item.id, Item.destination_id, Item.transfer_id, Item.state)
+            .join(Transfer, Transfer.id == Item.transfer_id)
+            .where(Item.instance_id == instance_id, waits, Transfer.origin == FORWARD, Transfer.generation == 1)
+        ).all()
+        self.tx.conn.execute(
+            update(Item)
+            .where(Item.id.in_([row.id for row in rows]))
+            .values(state=int(ItemState.CANCELLED), held_for="", refused=False)
+            .values(last_words=_WITHDRAWN, settled_at=self.tx.now)
+        )
+        for row in rows:
+            self.tally.move(row.destination_id, row.transfer_id, ItemState(row.state), ItemState.CANCELLED)
 
     def look_back(self, study_id: int, decision: RoutingDecision, route: str) -> None:
         """Send what came before its study matched a rule, and follows it."""
@@ -174,6 +200,16 @@ class Forwarding:
         added = self.tx.upsert(Item).values(row).on_conflict_do_nothing().returning(Item.id)
         return self.tx.conn.scalar(added) is not None
 
+    def _restore(self, row: dict[str, Any]) -> bool:
+        """Let an item of its transfer that was withdrawn stand as it would if it were added now."""
+        restored = (
+            update(Item)
+            .where(Item.transfer_id == row["transfer_id"], Item.instance_id == row["instance_id"], _is_withdrawn())
+            .values(**row, last_words="", settled_at=None)
+            .returning(Item.id)
+        )
+        return self.tx.conn.scalar(restored) is not None
+
     def _row(
         self, send: Send, held_for: str, content: Content, study_instance_uid: str, *, spool_id: int, size: int
     ) -> dict[str, Any]:
@@ -213,7 +249,7 @@ class Forwarding:
 
     def _is_known(self, instance_id: int, destination_id: int) -> bool:
         """Whether the instance has an item there, of any generation (a resend brought it), or had one once."""
-        item = exists().where(Item.instance_id == instance_id, Item.destination_id == destination_id)
+        item = exists().where(Item.instance_id == instance_id, Item.destination_id == destination_id, ~_is_withdrawn())
         pruned = exists().where(Tombstone.instance_id == instance_id, Tombstone.destination_id == destination_id)
         return bool(self.tx.conn.scalar(select(item | pruned)))
 
@@ -244,3 +280,7 @@ class Forwarding:
             complete = bool(self.tx.conn.scalar(select(exists().where(Completion.transfer_id == transfer_id))))
             found = self._transfers[key] = (transfer_id, complete)
         return found
+
+
+def _is_withdrawn() -> ColumnElement[bool]:
+    return item_is(ItemState.CANCELLED) & (Item.last_words == _WITHDRAWN)

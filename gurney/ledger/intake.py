@@ -185,7 +185,11 @@ class _Group:
         return self._accept(arrival, instance_id, study_id, series_id, "accepted")
 
     def _rewrite(self, arrival: Arrival, instance: AnyRow) -> None:
-        """Replace a content that nobody has claimed yet: the modality has written its file again."""
+        """Replace a content that nobody has claimed yet: the modality has written its file again.
+
+        The rules have seen the new one, so what they said of the old one no longer counts.
+        """
+        self.forwarding.withdraw(instance.id)
         study_id, series_id = self._place(arrival)
         # What was there before is no file of this content.
         self.tx.conn.execute(update(File).where(File.instance_id == instance.id).values(instance_id=None))
@@ -193,10 +197,13 @@ class _Group:
             update(Instance)
             .where(Instance.id == instance.id)
             .values(**_content(arrival.instance), study_id=study_id, series_id=series_id)
+            .values(routing=int(arrival.decision.state), routing_detail=forwarding.words(arrival.decision))
         )
         file_id = self._accept(arrival, instance.id, study_id, series_id, "rewritten")
         self.tx.conn.execute(
-            update(Item).where(Item.instance_id == instance.id).values(file_id=file_id, size=arrival.instance.size)
+            update(Item)
+            .where(Item.instance_id == instance.id)
+            .values(file_id=file_id, series_id=series_id, size=arrival.instance.size)
         )
 
     def _conflict(self, arrival: Arrival, instance: AnyRow) -> None:

@@ -8,12 +8,16 @@ import threading
 import pytest
 from sqlalchemy import func, select
 
-from gurney.ledger import reconciling
+from gurney.ledger import operations, reconciling
 from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
+from gurney.ledger.database import AnyRow
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.intake import Intake, take_in
 from gurney.ledger.models import File, Instance, Item, Transfer
+from gurney.ledger.rerouting import Redecided, route_again
+from gurney.ledger.selection import Selection
+from gurney.ledger.terms import Claim
 from gurney.transfer.routing import RoutingDecision, Send
 from gurney.transfer.states import FileState, ItemState, Priority, Routing
 from tests.ledger.world import CT, EXPLICIT, World, ids_of
@@ -165,3 +169,84 @@ def test_a_report_and_the_image_that_it_follows_may_come_by_two_doors_at_once(wo
     image.join(20)
     assert refused == []
     assert [uid for uid, *_ in items(world)] == ["2.25.1", "2.25.2"]
+
+
+# --- A file that is written again before anything was sent ------------------------------------------------------------
+
+
+def rewritten(world: World, first: RoutingDecision, *then: RoutingDecision, series: str = "CT") -> None:
+    """Let a file come in, and be written again with other content."""
+    take(world, arrival(world, 1, first))
+    for size, decision in enumerate(then, 200):
+        again = arrival(world, 1, decision, modality=series)
+        instance = dataclasses.replace(again.instance, size=size)
+        assert take(world, dataclasses.replace(again, instance=instance, twin=1)).counts["rewritten"] == 1
+
+
+def instance_of(world: World) -> AnyRow:
+    """Return the one instance."""
+    with world.ledger.read() as conn:
+        return conn.execute(select(Instance.__table__)).one()
+
+
+DROPPED, ERROR = decided(state=Routing.FILTERED), decided(state=Routing.ERROR)
+
+
+@pytest.mark.parametrize(
+    "first", [decided(to()), decided(to(), state=Routing.HELD), decided(to(when="study_complete"))]
+)
+@pytest.mark.parametrize("then", [DROPPED, ERROR, decided(state=Routing.NO_ROUTE), decided(to("research"))])
+def test_what_the_rules_do_not_send_any_more_is_withdrawn(
+    world: World, first: RoutingDecision, then: RoutingDecision
+) -> None:
+    world.destination("archive")
+    world.destination("research")
+    rewritten(world, first, then)
+    item = world.item(1)
+    assert ItemState(item.state) is ItemState.CANCELLED
+    assert (item.held_for, item.settled_at) == ("", world.clock.time)
+    assert "written again" in item.last_words
+    assert instance_of(world).routing == then.state
+    assert not isinstance(world.claim("archive"), Claim)
+    assert isinstance(world.claim("research"), Claim) == bool(then.sends)
+
+
+def test_what_the_rules_hold_now_waits_for_an_operator(world: World) -> None:
+    world.destination()
+    rewritten(world, decided(to()), decided(to(), state=Routing.HELD))
+    assert (ItemState(world.item(1).state), world.item(1).held_for) == (ItemState.HELD, "rule")
+    assert instance_of(world).routing == Routing.HELD
+
+
+@pytest.mark.parametrize("before", [ERROR, DROPPED, decided(to(), state=Routing.HELD), decided(to())])
+def test_what_the_rules_send_now_goes_with_its_new_content(world: World, before: RoutingDecision) -> None:
+    world.destination()
+    rewritten(world, before, decided(to()), series="MR")
+    (work,) = world.take().work
+    item, instance = world.item(work.item_id), instance_of(world)
+    assert (item.size, item.last_words, item.series_id) == (200, "", instance.series_id)
+    assert instance.routing == Routing.ROUTED
+
+
+def test_what_was_withdrawn_goes_when_the_rules_want_it_again(world: World) -> None:
+    world.destination()
+    rewritten(world, decided(to()), DROPPED, decided(to()))
+    assert ids_of(world.take()) == [1]
+    assert world.item(1).last_words == ""
+
+
+def test_what_was_withdrawn_goes_when_the_rules_were_mended(world: World) -> None:
+    world.destination()
+    rewritten(world, decided(to()), ERROR)
+    world.ledger.transact(route_again, [Redecided(1, decided(to()), frozenset())], "anna")
+    assert ids_of(world.take()) == [1]
+
+
+def test_what_a_person_cancelled_is_not_sent_for_being_written_again(world: World) -> None:
+    world.destination()
+    first = arrival(world, 1, decided(to()))
+    take(world, first)
+    operations.cancel(world.ledger, Selection(), "anna")
+    take(world, dataclasses.replace(first, instance=dataclasses.replace(first.instance, size=200), twin=1))
+    assert ItemState(world.item(1).state) is ItemState.CANCELLED
+    assert world.item(1).last_words == "cancelled by anna"
