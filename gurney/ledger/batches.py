@@ -108,10 +108,15 @@ def next_due(tx: Transaction, destination_id: int) -> float | None:
 
 
 def studies_begun(tx: Transaction, row: AnyRow, live: Sequence[AnyRow]) -> list[int]:
-    """Return the transfers on the wire with nothing stored yet: two associations would race to create the study."""
-    if row.association == "batch" or not live:
+    """Return the transfers on the wire with nothing stored yet: two associations would race to create the study.
+
+    Not those of a lease over several, which is from when the destination took batches: while it lasts, a study of it
+    may begin on another association as well.
+    """
+    transfers = [lease.transfer_id for lease in live if lease.transfer_id is not None]
+    if row.association == "batch" or not transfers:
         return []
-    return list(tx.conn.scalars(_BEGUN, {"transfers": [lease.transfer_id for lease in live]}))
+    return list(tx.conn.scalars(_BEGUN, {"transfers": transfers}))
 
 
 def next_batch(

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from gurney.ledger import batches, bells, destinations
 from gurney.ledger.database import AnyRow, Transaction
-from gurney.ledger.leases import SEVERAL, LeaseTicket, expire
+from gurney.ledger.leases import LeaseTicket, expire
 from gurney.ledger.models import Destination, Item, Lease, Transfer
 from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import is_live
@@ -152,7 +152,7 @@ def _take(
     transfers = Counter(item.transfer_id for item in batch)
     lease = {
         "destination_id": row.id,
-        "transfer_id": SEVERAL if len(transfers) > 1 else batch[0].transfer_id,
+        "transfer_id": batch[0].transfer_id if len(transfers) == 1 else None,
         "worker": claimant.worker,
         "host": claimant.host,
         "priority": batch[0].priority,

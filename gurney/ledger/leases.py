@@ -24,7 +24,6 @@ __all__ = [
     "ALONE_AFTER",
     "LEASE_SECONDS",
     "LONGEST_LEASE",
-    "SEVERAL",
     "LeaseTicket",
     "assert_live",
     "busy_since",
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 LEASE_SECONDS = 60.0
-SEVERAL = 0
-"""In place of a transfer: the lease's items are of more than one."""
 # The settings allow no longer one; what runs on for twice as long comes from a clock that jumped.
 LONGEST_LEASE = 3600.0
 # A database's time may go back so far at a failover.

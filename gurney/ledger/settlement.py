@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, case, exists, func, select, update
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
-from gurney.ledger.leases import SEVERAL, LeaseTicket, assert_live, release
+from gurney.ledger.leases import LeaseTicket, assert_live, release
 from gurney.ledger.models import Attempt, Instance, Item, Lease, Transfer
 from gurney.ledger.models.idlist import among
 from gurney.ledger.models.predicates import item_is
@@ -142,7 +142,7 @@ class _Batch:
         return [settlement for settlement in settlements if settlement.item_id not in taken]
 
     def _by_transfer(self, item_ids: set[int]) -> Iterable[tuple[int, int]]:
-        if self.lease.transfer_id != SEVERAL:
+        if self.lease.transfer_id is not None:
             return [(self.lease.transfer_id, len(item_ids))]
         return self.tx.conn.execute(_BY_TRANSFER, {"ids": list(item_ids)}).all()
 

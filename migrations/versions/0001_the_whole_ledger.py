@@ -225,7 +225,7 @@ def upgrade() -> None:
         "lease",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("destination_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("transfer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("transfer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("endpoint", sa.String(length=128), nullable=False),
         sa.Column("worker", sa.String(length=128), nullable=False),
         sa.Column("host", sa.String(length=64), nullable=False),

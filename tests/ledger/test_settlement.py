@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from gurney.ledger import operations, settlement
 from gurney.ledger.errors import LeaseLost
-from gurney.ledger.models import Transfer
+from gurney.ledger.models import Destination, Transfer
 from gurney.ledger.selection import Selection
 from gurney.ledger.settlement import Settled, Settlement
 from gurney.ledger.terms import Claim
@@ -76,6 +76,29 @@ def test_a_stored_group_is_done_in_one_go(world: World) -> None:
     assert world.row().last_success_at == world.clock.time
     with world.ledger.read() as conn:
         assert conn.scalar(select(Transfer.first_stored_at)) == world.clock.time
+
+
+def test_a_batch_of_several_transfers_dates_and_counts_each(world: World) -> None:
+    world.destination(association="batch", max_associations=2)
+    for study in ("1", "2"):
+        world.items(2, study=study)
+    several = world.take(instances=3)
+    assert world.lease(several).transfer_id is None
+    world.settle(several)
+    assert world.finish(several, stored=3) == 0
+    with world.ledger.read() as conn:
+        assert conn.scalars(select(Transfer.first_stored_at)).all() == [world.clock.time] * 2
+    one = world.take()
+    assert world.lease(one).transfer_id == one.transfer_id
+
+
+def test_a_lease_over_several_transfers_hides_none_from_who_takes_studies(world: World) -> None:
+    world.destination(association="batch", max_associations=2)
+    for study in ("1", "2"):
+        world.items(2, study=study)
+    world.take(instances=3)
+    world.change(Destination, world.destination(), association="study")
+    assert len(world.take().work) == 1
 
 
 def test_the_first_stored_is_dated_once(world: World) -> None:

@@ -258,7 +258,7 @@ class Lease(Base):
 
     id: Mapped[int] = key()
     destination_id: Mapped[int] = mapped_column(ForeignKey("destination.id"))
-    transfer_id: Mapped[int] = mapped_column(BigId)
+    transfer_id: Mapped[int | None] = mapped_column(BigId)  # null: items of more than one
     endpoint: Mapped[str] = mapped_column(String(128), default="")
     worker: Mapped[str] = mapped_column(String(128))
     host: Mapped[str] = mapped_column(String(64))
