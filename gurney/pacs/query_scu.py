@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from pydicom.dataset import Dataset
 
@@ -12,14 +12,13 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
-from gurney.pacs.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.queries import Queryable
 from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_events import QueryEvents
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieval import Retrieval, SubOperations
-from gurney.pacs.scu import VERIFICATION, Scu
-from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
+from gurney.pacs.scu import VERIFICATION, Scu, Who
+from gurney.pacs.terms import AssociationTerms, Role
 
 __all__ = ["QueryRetrieveScu"]
 
@@ -39,21 +38,8 @@ class QueryRetrieveScu(Scu):
 
     events: QueryEvents
 
-    def __init__(
-        self,
-        calling_ae_title: str = "GURNEY",
-        *,
-        relational: bool = False,
-        user_identity: UserIdentity | None = None,
-        implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
-        implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
-    ) -> None:
-        super().__init__(
-            calling_ae_title,
-            user_identity=user_identity,
-            implementation_class_uid=implementation_class_uid,
-            implementation_version_name=implementation_version_name,
-        )
+    def __init__(self, calling_ae_title: str = "GURNEY", *, relational: bool = False, **who: Unpack[Who]) -> None:
+        super().__init__(calling_ae_title, **who)
         self.events = QueryEvents()
         self._relational = relational
 

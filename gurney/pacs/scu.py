@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
@@ -24,32 +24,35 @@ from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import EchoResult
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
 
-__all__ = ["VERIFICATION", "Scu"]
+__all__ = ["VERIFICATION", "Scu", "Who"]
 
 A = TypeVar("A", bound=Association)
 
 VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 
+class Who(TypedDict, total=False):
+    """How an SCU introduces itself, besides its AE title (PS3.7 D.3.3.2, D.3.3.7)."""
+
+    user_identity: UserIdentity | None
+    implementation_class_uid: str
+    implementation_version_name: str
+
+
 class Scu:
     """A service class user. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     By itself it verifies, and associates for whatever :meth:`Association.converse` is to ask; the others add methods
-    for their services. ``user_identity`` goes with every association.
+    for their services. A ``user_identity`` goes with every association.
     """
 
-    def __init__(
-        self,
-        calling_ae_title: str = "GURNEY",
-        *,
-        user_identity: UserIdentity | None = None,
-        implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
-        implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
-    ) -> None:
+    def __init__(self, calling_ae_title: str = "GURNEY", **who: Unpack[Who]) -> None:
         self._identity = Identity(
-            check_ae_title(calling_ae_title), implementation_class_uid, implementation_version_name
+            check_ae_title(calling_ae_title),
+            who.get("implementation_class_uid", IMPLEMENTATION_CLASS_UID),
+            who.get("implementation_version_name", IMPLEMENTATION_VERSION_NAME),
         )
-        self._user_identity = user_identity
+        self._user_identity = who.get("user_identity")
         self.events = Events()
 
     def verify(self, remote: RemoteAE) -> EchoResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import overload
+from typing import Unpack, overload
 
 from pydicom.dataset import Dataset
 
@@ -13,12 +13,11 @@ from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.presentation import ContextProposal, plan_contexts
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
-from gurney.pacs.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.scu import Scu
+from gurney.pacs.scu import Scu, Who
 from gurney.pacs.store_association import StoreAssociation
-from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
+from gurney.pacs.terms import AssociationTerms, Role
 
 __all__ = ["StoreScu", "request_for_file"]
 
@@ -29,21 +28,8 @@ class StoreScu(Scu):
     ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
     """
 
-    def __init__(
-        self,
-        calling_ae_title: str = "GURNEY",
-        *,
-        fast_path: bool = True,
-        user_identity: UserIdentity | None = None,
-        implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
-        implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
-    ) -> None:
-        super().__init__(
-            calling_ae_title,
-            user_identity=user_identity,
-            implementation_class_uid=implementation_class_uid,
-            implementation_version_name=implementation_version_name,
-        )
+    def __init__(self, calling_ae_title: str = "GURNEY", *, fast_path: bool = True, **who: Unpack[Who]) -> None:
+        super().__init__(calling_ae_title, **who)
         self._fast_path = fast_path
 
     def associate(

@@ -36,12 +36,8 @@ def answering(handler: Callable[[evt.Event], Answers], timeouts: Timeouts = PATI
         server.shutdown()
 
 
-@pytest.fixture
-def scu() -> QueryRetrieveScu:
-    return QueryRetrieveScu("GURNEY")
-
-
-def test_a_peer_that_heeds_a_cancel_ends_the_search_and_keeps_the_association(scu: QueryRetrieveScu) -> None:
+def endless() -> tuple[Callable[[evt.Event], Answers], threading.Event]:
+    """Make a handler that has matches until it is cancelled, and then sets the event."""
     cancelled = threading.Event()
 
     def until_cancelled(event: evt.Event) -> Answers:
@@ -53,6 +49,16 @@ def test_a_peer_that_heeds_a_cancel_ends_the_search_and_keeps_the_association(sc
             yield 0xFF00, match(number)
             time.sleep(0.01)
 
+    return until_cancelled, cancelled
+
+
+@pytest.fixture
+def scu() -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY")
+
+
+def test_a_peer_that_heeds_a_cancel_ends_the_search_and_keeps_the_association(scu: QueryRetrieveScu) -> None:
+    until_cancelled, cancelled = endless()
     with answering(until_cancelled) as remote, scu.associate_for(remote) as association:
         search = association.find(Query())
         next(search)
@@ -65,17 +71,7 @@ def test_a_peer_that_heeds_a_cancel_ends_the_search_and_keeps_the_association(sc
 
 
 def test_a_search_that_is_left_is_cancelled(scu: QueryRetrieveScu) -> None:
-    cancelled = threading.Event()
-
-    def until_cancelled(event: evt.Event) -> Answers:
-        for number in range(1, 1000):
-            if event.is_cancelled:
-                cancelled.set()
-                yield 0xFE00, None
-                return
-            yield 0xFF00, match(number)
-            time.sleep(0.01)
-
+    until_cancelled, cancelled = endless()
     with answering(until_cancelled) as remote, scu.associate_for(remote) as association:
         with association.find(Query()) as search:
             next(search)
