@@ -48,10 +48,17 @@ def take_in(tx: Transaction, arrivals: Sequence[Arrival], actor: str) -> Intake:
 
 
 def refuse(tx: Transaction, file: FileFacts, state: FileState, reason: str, detail: str) -> int:
-    """Write a file that is quarantined, ignored or still settling, with its reason; return its id."""
-    before = select(File.id).where(File.source == file.source, File.path == file.path, ~file_is(FileState.GONE))
-    for file_id in tx.conn.scalars(before).all():
-        _supersede(tx, file_id)
+    """Write a file that is quarantined, ignored or still settling, with its reason; return its id.
+
+    What was refused before and is tried again keeps its row, and with it the id that people were told.
+    """
+    before = select(File.__table__).where(File.source == file.source, File.path == file.path, ~file_is(FileState.GONE))
+    row = tx.conn.execute(before).one_or_none()
+    if row is not None:
+        if _is_refused_again(row, file, state, reason):
+            tx.conn.execute(update(File).where(File.id == row.id).values(seen_at=tx.now, detail=detail[:400]))
+            return int(row.id)
+        _supersede(tx, row.id)
     file_id = _insert_file(tx, file, state, None, reason, detail)
     count(tx, file.source, {state.name.lower(): 1})
     return file_id
@@ -338,6 +345,11 @@ def _cut(model: type[Study | Series], column: str, value: str) -> str:
     """Make a header value fit its column; PostgreSQL takes no NUL and no over-long text."""
     length = model.__table__.c[column].type.length  # type: ignore[attr-defined]  # every one is a String
     return value.replace("\0", "")[:length]
+
+
+def _is_refused_again(row: AnyRow, file: FileFacts, state: FileState, reason: str) -> bool:
+    now = (file.dev, file.inode, file.size, file.mtime_ns, file.spool_path, state, reason)
+    return (row.dev, row.inode, row.size, row.mtime_ns, row.spool_path, row.state, row.reason) == now
 
 
 def _supersede(tx: Transaction, file_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import replace
@@ -82,7 +83,8 @@ def test_the_same_data_set_again_is_another_file_of_one_instance(either_site: Si
     assert len(site.files(FileState.ACCEPTED)) == 2
     assert len(site.instances()) == len(site.items()) == 1
     assert conflicts(site) == []
-    assert site.ledger.transact(tally.discrepancies) == []
+    with site.ledger.read() as conn:
+        assert tally.discrepancies(conn) == []
 
 
 def test_one_uid_twice_in_a_group_the_second_waits_for_the_first(site: Site) -> None:
@@ -332,3 +334,23 @@ def claim(site: Site) -> None:
     """Take everything out of the hands of intake, as a worker does."""
     claimant = Claimant("w", "host", 8, site.spool.id)
     assert isinstance(site.ledger.transact(claims.claim, "archive", claimant), Claim)
+
+
+def test_what_is_refused_again_as_it_is_keeps_its_row_and_is_counted_once(
+    either_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = either_site
+    path = drop(site.folder, "1")
+    looked_at = settled(path)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", fail)
+        told = [admission(site).admit(looked_at).refused[0].file_id for _ in range(3)]
+    (file,) = site.files()
+    assert (file.reason, set(told)) == (Reason.UNREADABLE, {file.id})
+    assert counts(site) == {"quarantined": 1}
+    admission(site).admit(looked_at)
+    assert [row.state for row in site.files()] == [FileState.GONE, FileState.ACCEPTED]
