@@ -15,6 +15,7 @@ from gurney.ledger.arrivals import known_files
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Destination
+from gurney.observability import get_logger
 from gurney.transfer.states import FileState, Priority
 from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.errors import NoSuchDestination, SpoolOffline
@@ -26,6 +27,8 @@ from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
 __all__ = ["SOURCE", "Imported", "import_paths"]
+
+log = get_logger(__name__)
 
 # What files are called that came by command.
 SOURCE: Final = "send"
@@ -92,15 +95,26 @@ def _check_destination(ledger: Ledger, destination: str) -> None:
 
 
 def _forget_leftovers(shelf: Shelf, ledger: Ledger) -> None:
-    """Let go of what imports that were broken off held without a row: who started them saw that, and has the files."""
+    """Let go of what imports that were broken off held without a row: who started them saw that, and has the files.
+
+    Where a file has gone since, ours is the last copy: it stays noted, and is told of each time.
+    """
     for leftover in shelf.leftovers():
         held = list(leftover.held())
         with ledger.read() as conn:
             known = known_files(conn, SOURCE, [path for path, _ in held])
+        last_copies: list[str] = []
         for path, spool_path in held:
-            if path not in known and os.path.lexists(path):
+            if path in known:
+                continue
+            if os.path.lexists(path):
                 shelf.spool.remove(spool_path)
-        leftover.close()
+            else:
+                last_copies.append(spool_path)
+        if last_copies:
+            log.warning("import_leaves_last_copies", spool=shelf.spool.place.name, files=last_copies)
+        else:
+            leftover.close()
 
 
 def _files(paths: Sequence[str | bytes]) -> tuple[Iterator[Settled], list[Imported]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gurney.ledger.database import Ledger
 from gurney.transfer.states import FileState, Priority
@@ -142,3 +143,24 @@ def test_what_an_import_left_when_it_was_broken_off_is_cleared_by_the_next(site:
     send(site, [path])
     assert not os.path.exists(site.spool.path_of(held.spool_path))
     assert len(site.files(FileState.ACCEPTED)) == 1
+
+
+def test_a_copy_whose_file_has_gone_is_kept_for_whoever_asks(site: Site) -> None:
+    gone, there = drop(site.folder, "1"), drop(site.folder, "2")
+    shelf = Shelf(site.spool, importing.SOURCE)
+    group = shelf.open_group([os.fsencode(gone), os.fsencode(there)])
+    held = []
+    for number, path in enumerate((gone, there)):
+        fd = os.open(path, os.O_RDONLY)
+        held.append(group.hold(number, fd).spool_path)
+        os.close(fd)
+    group.close(committed=False)
+    gone.unlink()
+    for _ in range(2):
+        with structlog.testing.capture_logs() as logged:
+            send(site, [there])
+        (line,) = [line for line in logged if line["event"] == "import_leaves_last_copies"]
+        assert line["files"] == [held[0]]
+    assert [os.path.exists(site.spool.path_of(name)) for name in held] == [True, False]
+    (leftover,) = shelf.leftovers()
+    assert [name for _, name in leftover.held()] == [held[0]]
