@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from gurney.ledger.database import Transaction
+from gurney.ledger.leases import LeaseTicket
 from gurney.ledger.models import Lease
-from gurney.ledger.settlement import Settlement
+from gurney.ledger.settlement import Settlement, conclude, settle
 from gurney.ledger.terms import Claim
 from gurney.transfer.states import ItemState
 from gurney_workers import recorder
@@ -110,3 +114,23 @@ def test_results_that_the_ledger_can_never_take_end_the_batch(
     assert writing.must_stop
     assert writing.conclude("w", "done") == 0
     assert ward.world.lease(claim).state == "live", "its items come back one by one, as suspects"
+
+
+def test_what_is_left_in_plenty_is_written_in_groups_as_well(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    ward.items(2 * recorder.LARGEST + 30)
+    claim = ward.world.take(instances=1_000)
+    sizes: list[int] = []
+
+    def counting(tx: Transaction, ticket: LeaseTicket, group: Sequence[Settlement], *more: Any) -> Any:
+        sizes.append(len(group))
+        return (conclude if more else settle)(tx, ticket, group, *more)
+
+    monkeypatch.setattr(recorder, "settle", counting)
+    monkeypatch.setattr(recorder, "conclude", counting)
+    writing = Recorder(ward.world.ledger, claim.ticket, lambda: None, 30)
+    for work in claim.work:
+        writing.add(result(work.item_id))
+    assert writing.conclude("w", "done") == 0
+    assert sizes == [recorder.LARGEST, recorder.LARGEST, 30]
+    assert writing.totals.stored == len(claim.work)
+    assert ward.world.lease(claim).state == "released"

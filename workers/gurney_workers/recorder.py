@@ -88,7 +88,11 @@ class Recorder:
                 self._changed.notify_all()
 
     def conclude(self, actor: str, reason: str) -> int:
-        """Write what is left and release the lease, in one transaction; return how many items went back to READY."""
+        """Write what is left, the last of it with the release of the lease; return how many items went back."""
+        while len(self._waiting) > LARGEST:
+            with self._changed:
+                group = self._take()
+            self._write(group)
         if self.is_lost:
             return 0
         group, self._waiting = self._waiting, []
@@ -103,14 +107,20 @@ class Recorder:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            settled = self._patiently(partial(self._ledger.transact, settle, self._ticket, group), len(group))
-            if settled is None:
+            if not self._write(group):
                 self._on_lost()
                 return
-            is_first = not self.totals.stored
-            self._add_up(settled)
-            if is_first and settled.stored:
-                self._on_first_stored()
+
+    def _write(self, group: list[Settlement]) -> bool:
+        """Settle a group; False when nothing may be written any more."""
+        settled = self._patiently(partial(self._ledger.transact, settle, self._ticket, group), len(group))
+        if settled is None:
+            return False
+        is_first = not self.totals.stored
+        self._add_up(settled)
+        if is_first and settled.stored:
+            self._on_first_stored()
+        return True
 
     def _next_group(self) -> list[Settlement] | None:
         with self._changed:
