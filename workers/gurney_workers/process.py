@@ -6,6 +6,7 @@ import gc
 import mmap
 import os
 import signal
+import threading
 from collections.abc import Callable
 
 from gurney.errors import GurneyError
@@ -20,6 +21,8 @@ log = get_logger(__name__)
 _make: Callable[[], Slot] | None = None
 _prepared_in = 0
 _slot: Slot | None = None
+# Where slots are threads, two of them may be rung while the process has none yet.
+_opening = threading.Lock()
 # Shared with the children that Celery forks: they look at it between two instances. A bare byte, for
 # multiprocessing's Event has a lock that a child killed at the wrong moment keeps, and then every other waits for ever.
 _draining = mmap.mmap(-1, 1)
@@ -32,7 +35,13 @@ def prepare(make: Callable[[], Slot]) -> None:
 
 
 def begin() -> None:
-    """Open this process's slot; called after the fork."""
+    """Open this process's slot, unless it is open; called after the fork."""
+    with _opening:
+        if _slot is None:
+            _open()
+
+
+def _open() -> None:
     global _slot  # noqa: PLW0603
     if _make is None:
         raise RuntimeError("prepare() must come first")
