@@ -36,7 +36,7 @@ class FileFacts:
 
     source: str
     door: str
-    path: bytes
+    path: bytes = field(repr=False)  # may name a patient
     dev: int
     inode: int
     size: int
@@ -67,6 +67,10 @@ class StudyFacts:
     study_time: str = ""
     study_description: str = ""
 
+    def __repr__(self) -> str:
+        # Almost all else says who the patient is.
+        return f"StudyFacts(study_instance_uid={self.study_instance_uid!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
@@ -75,7 +79,7 @@ class SeriesFacts:
     series_instance_uid: str
     modality: str = ""
     body_part_examined: str = ""
-    series_description: str = ""
+    series_description: str = field(default="", repr=False)  # people write names there
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class TwinFile:
     """One file of a known instance, to compare with while its size and time of modification are what they were."""
 
     file_id: int
-    path: bytes
+    path: bytes = field(repr=False)
     spool_id: int
     spool_path: str
     size: int

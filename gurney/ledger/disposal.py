@@ -7,7 +7,7 @@ the file in its folder; what the spool holds of it is not touched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, or_, select, update
 from sqlalchemy.orm import aliased
@@ -30,7 +30,7 @@ class Disposable:
     """A file to move or delete, and how it must look. ``held``: the spool has it too."""
 
     file_id: int
-    path: bytes
+    path: bytes = field(repr=False)  # may name a patient
     inode: int
     size: int
     mtime_ns: int

@@ -27,6 +27,10 @@ class Expected(NamedTuple):
     path: bytes
     missed: int
 
+    def __repr__(self) -> str:
+        # Not the path, which may name a patient.
+        return f"Expected(file_id={self.file_id!r}, missed={self.missed!r})"
+
 
 def expected_files(conn: Connection, source: str, after_path: bytes, limit: int) -> list[Expected]:
     """Return files of a source in the order of their paths, behind a path.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select, update
 
@@ -26,7 +26,7 @@ class Quarantined:
     file_id: int
     source: str
     door: str
-    path: bytes
+    path: bytes = field(repr=False)  # may name a patient
     dev: int
     inode: int
     size: int

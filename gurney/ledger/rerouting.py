@@ -53,7 +53,7 @@ class UnroutedFilter:
 class KnownCopy:
     """One file of an instance and how it must look: in the spool ``spool``, or where it lies (no ``spool_path``)."""
 
-    path: bytes
+    path: bytes = field(repr=False)  # may name a patient
     size: int
     mtime_ns: int
     spool: str

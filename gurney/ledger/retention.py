@@ -9,7 +9,7 @@ somebody retries or cancels it; what no rule sent is kept for ever. What was nev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, or_, select, update
 
@@ -29,7 +29,7 @@ class Retained:
     """A file that the spool holds; ``path`` is where it lay when it came. ``wanted``: it is a file of an instance."""
 
     file_id: int
-    path: bytes
+    path: bytes = field(repr=False)  # may name a patient
     size: int
     mtime_ns: int
     spool_path: str

@@ -54,6 +54,10 @@ class Work(NamedTuple):
     suspect: int
     crash_suspect: int
 
+    def __repr__(self) -> str:
+        # Not the path, which may name a patient.
+        return f"Work(item_id={self.item_id!r}, file_id={self.file_id!r}, sop_instance_uid={self.sop_instance_uid!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

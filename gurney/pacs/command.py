@@ -48,6 +48,10 @@ class CommandSet(NamedTuple):
     comment: str = ""
     offending_elements: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        # Not the peer's words, which may name a patient.
+        return f"CommandSet(command_field={self.command_field!r}, status={self.status!r})"
+
 
 def encode_c_store_rq(sop_class_uid: str, sop_instance_uid: str, message_id: int, priority: DimsePriority) -> bytes:
     """Encode a C-STORE-RQ (PS3.7 table 9.3-1) that announces a data set."""

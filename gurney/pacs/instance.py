@@ -104,6 +104,10 @@ class StoreResult(NamedTuple):
     bytes_sent: int = 0
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        # Not the peer's words, which may name a patient.
+        return f"StoreResult(request={self.request!r}, event={self.event!r}, status={self.status!r})"
+
     @property
     def is_stored(self) -> bool:
         """Tell whether the peer said that it holds the instance: success, or a warning (PS3.4 B.2.3)."""

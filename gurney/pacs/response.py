@@ -17,6 +17,10 @@ class Response(NamedTuple):
     comment: str = ""
     offending_elements: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        # Not the peer's words, which may name a patient.
+        return f"Response(status={self.status!r}, offending_elements={self.offending_elements!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class EchoResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
@@ -20,7 +20,7 @@ class Retrieval:
     Above the level there is one UID each; at it there may be a list.
     """
 
-    patient_id: str = ""
+    patient_id: str = field(default="", repr=False)
     study_instance_uid: str | Sequence[str] = ""
     series_instance_uid: str | Sequence[str] = ""
     sop_instance_uid: str | Sequence[str] = ""

@@ -6,7 +6,7 @@ the ledger applies it in the transaction that settles the item. Nothing here act
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gurney.transfer.states import ItemState, Outcome
@@ -48,7 +48,7 @@ class Event:
 
     kind: EventKind
     status: int | None = None
-    comment: str = ""
+    comment: str = field(default="", repr=False)  # may name a patient
     result: int | None = None
     source: int | None = None
     reason: int | None = None

@@ -83,7 +83,7 @@ class _Sending:
     """What was given to one command, the paths that were ``named`` in it, and what has become of it."""
 
     destination: str
-    named: frozenset[bytes]
+    named: frozenset[bytes] = field(repr=False)
     outcomes: Counter[str] = field(default_factory=Counter)
     left_out: list[Imported] = field(default_factory=list)
     studies: dict[str, None] = field(default_factory=dict)

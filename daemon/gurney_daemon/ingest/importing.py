@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Literal
 
@@ -42,7 +42,7 @@ class Imported:
     ``path`` may hold a patient's name: it is for the person who gave it.
     """
 
-    path: bytes
+    path: bytes = field(repr=False)
     outcome: Literal["accepted", "known", "ignored", "refused"]
     reason: str = ""
     detail: str = ""

@@ -69,7 +69,7 @@ class Inspected:
     wholes: list[Whole] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     incomplete: list[Settled] = field(default_factory=list)
-    changed: list[tuple[bytes, Signature]] = field(default_factory=list)
+    changed: list[tuple[bytes, Signature]] = field(default_factory=list, repr=False)  # paths may name patients
     deferred: list[Settled] = field(default_factory=list)
 
 

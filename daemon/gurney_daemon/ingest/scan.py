@@ -32,6 +32,10 @@ class Sight(NamedTuple):
     path: bytes
     signature: Signature
 
+    def __repr__(self) -> str:
+        # Not the path, which may name a patient.
+        return f"Sight(signature={self.signature!r})"
+
 
 class Folder:
     """A folder to look through. ``ignore`` are patterns of names of files and of folders, case as written.

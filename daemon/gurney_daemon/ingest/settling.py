@@ -27,6 +27,10 @@ class Settled(NamedTuple):
     signature: Signature
     tries: int = 0
 
+    def __repr__(self) -> str:
+        # Not the path, which may name a patient.
+        return f"Settled(signature={self.signature!r}, tries={self.tries!r})"
+
 
 class _Entry(NamedTuple):
     signature: Signature

@@ -12,7 +12,7 @@ import difflib
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -132,8 +132,8 @@ class Tags:
     ``unreadable`` says why a value is in neither.
     """
 
-    present: dict[str, object]
-    standing_in: dict[str, object]
+    present: dict[str, object] = field(repr=False)
+    standing_in: dict[str, object] = field(repr=False)
     unreadable: dict[str, str]
 
     @classmethod
