@@ -6,14 +6,18 @@ import errno
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gurney.jobs import Lane
-from gurney.ledger import operations
+from gurney.ledger import operations, reconciling
+from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import pause
+from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Destination, File
+from gurney.ledger.processes import ProcessName
 from gurney.ledger.selection import Selection
 from gurney.pacs import RemoteAE
 from gurney.pacs.testing import Break, How, Reject, Respond, Stall, When
@@ -287,3 +291,24 @@ def test_a_file_that_gives_an_error_for_ever_is_given_up_at_last_and_blocks_nobo
     assert ItemState(item.state) is ItemState.FAILED
     assert item.attempts == ATTEMPT_BUDGET
     assert os.strerror(number) in item.last_words
+
+
+def test_what_the_dead_held_is_rung_for_in_a_spool_that_was_registered_just_now(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = ProcessName.of_this_process("work")
+    ward.items(1)
+    ward.world.take(worker=str(replace(alive, started=alive.started - 1)))
+    due_bells = reconciling.due_bells
+
+    def meanwhile(ledger: Ledger) -> list[Bell]:
+        ward.world.items(1, spool="new", study="9")
+        return due_bells(ledger)
+
+    monkeypatch.setattr(reconciling, "due_bells", meanwhile)
+    slot = ward.slot()
+    slot.open()
+    try:
+        wait_until(lambda: ward.doorbell.waiting("new", Lane.WORK), what="a ring for the new spool")
+    finally:
+        slot.close()

@@ -211,8 +211,10 @@ class Slot:
         if not lost:
             return
         log.warning("leases_taken_back", leases=lost, reason="their processes are gone")
+        due = reconciling.due_bells(self._ledger)
+        # After them: a spool may have been registered just now, and none is ever taken away.
         names = {place.id: place.name for place in self._find_spools().values()}
-        for bell in reconciling.due_bells(self._ledger):
+        for bell in due:
             self._doorbell.ring(names[bell.spool_id], Lane(bell.lane), bell.destination)
 
     def _find_spools(self) -> dict[str, SpoolPlace]:
