@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 @dataclass(slots=True)
 class Chore:
-    """Work to be done ``every`` so many seconds; it must be safe to be done twice."""
+    """Work to be done ``every`` so many seconds, first when it is ``due`` by the monotonic clock; safe to do twice."""
 
     every: float
     work: Callable[[], object]

@@ -1,4 +1,4 @@
-"""The daemon: one thread a watched folder, one that reconciles, one that empties the spool, all until SIGTERM."""
+"""The daemon: a thread for each watched folder, and those that reconcile, empty the spool and check counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from gurney.errors import BrokerError, GurneyError
@@ -21,6 +22,7 @@ from gurney.ledger.schema import check_schema
 from gurney.observability import get_logger
 from gurney.settings import Settings, Watch
 from gurney.transfer.routing import RouteTable, compile_routes
+from gurney_daemon.bookkeeping import check_counts
 from gurney_daemon.configured import destination_specs, door_routes, spool_of, watched_folder
 from gurney_daemon.ingest.spool import Spool
 from gurney_daemon.ingest.watcher import Health, Watcher
@@ -39,6 +41,10 @@ _NEWS_EVERY = 0.5
 _RETENTION_EVERY = 30.0
 # A step reads up to a gibibyte, perhaps from a slow share.
 _RETENTION_SECONDS = 600.0
+_CHECK_EVERY = 24 * 3600.0
+# Not with everything else that a start sets off.
+_CHECK_FIRST_AFTER = 3600.0
+_CHECK_SECONDS = 600.0
 _RESIGN_SECONDS = 5.0
 
 log = get_logger(__name__)
@@ -150,9 +156,18 @@ class Daemon:
             holder=holder,
             seconds=_RETENTION_SECONDS,
         )
+        # Apart from both: among millions of items it reads for seconds.
+        self._bookkeeper = Rounds(
+            "bookkeeper",
+            ledger,
+            [Chore(_CHECK_EVERY, partial(check_counts, ledger), due=time.monotonic() + _CHECK_FIRST_AFTER)],
+            holder=holder,
+            seconds=_CHECK_SECONDS,
+        )
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
             self._thread("pruner", self._pruner.run),
+            self._thread("bookkeeper", self._bookkeeper.run),
             self._thread("announce", self._announce),
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
         ]

@@ -37,7 +37,8 @@ def test_a_wrong_count_is_found(world: World) -> None:
     ids = world.items(3)
     world.ledger.transact(tally.fold)
     world.change(Item, ids[0], state=int(ItemState.DONE))
-    wrong = world.ledger.transact(tally.discrepancies)
+    with world.ledger.read() as conn:
+        wrong = tally.discrepancies(conn)
     assert wrong == [(1, 1, int(ItemState.READY), 3, 2), (1, 1, int(ItemState.DONE), 0, 1)]
     world.change(Item, ids[0], state=int(ItemState.READY))
 
@@ -47,7 +48,7 @@ def test_a_wrong_total_is_found(world: World) -> None:
     world.ledger.transact(tally.fold)
     with world.ledger.write() as tx:
         tx.conn.execute(delete(Count).where(Count.transfer_id == tally.WHOLE))
-        assert tally.discrepancies(tx) == [(1, tally.WHOLE, int(ItemState.READY), 0, 3)]
+        assert tally.discrepancies(tx.conn) == [(1, tally.WHOLE, int(ItemState.READY), 0, 3)]
         tx.conn.rollback()
 
 
