@@ -22,16 +22,14 @@ from gurney.ledger.models import (
 )
 from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
-from gurney.transfer.routing import RoutingDecision, Send
+from gurney.transfer.routing import FOLLOWERS, RoutingDecision, Send
 from gurney.transfer.states import ItemState, Priority, Routing
 
-__all__ = ["FOLLOWERS", "FORWARD", "Bell", "Content", "Forwarding", "let_through", "words"]
+__all__ = ["FORWARD", "Bell", "Content", "Forwarding", "let_through", "words"]
 
 # The origin of everything that is passed on because it arrived: watch folders, rules and `send` share it, so that an
 # instance that two of them want at one destination is sent once.
 FORWARD = "forward"
-# Modalities of what is said about a study: reports, key object selections, presentation states (PS3.3 C.7.3.1.1.1).
-FOLLOWERS = ("SR", "KO", "PR")
 # Says of an item, and to us, that it was taken back before anybody claimed it: it may be wanted again.
 _WITHDRAWN = "withdrawn: its file was written again, and the rules do not send it there now"
 _NOWHERE = (int(Routing.PENDING), int(Routing.NO_ROUTE), int(Routing.FILTERED))
@@ -152,7 +150,7 @@ class Forwarding:
             select(Instance.id, Instance.series_id, Instance.size, Study.study_instance_uid)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Instance.study_id)
-            .where(Instance.study_id == study_id, Series.modality.in_(FOLLOWERS))
+            .where(Instance.study_id == study_id, Series.modality.in_(sorted(FOLLOWERS)))
             .order_by(Instance.id)
         ).all()
         files = sendable.secure(self.tx, [row.id for row in rows])
