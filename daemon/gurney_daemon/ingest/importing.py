@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Literal
 
-from sqlalchemy import select
-
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.ledger.arrivals import known_files
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
-from gurney.ledger.models import Destination
 from gurney.observability import get_logger
 from gurney.transfer.states import FileState, Priority
 from gurney_daemon.ingest.admission import Admission, Taken
-from gurney_daemon.ingest.errors import NoSuchDestination, SpoolOffline
+from gurney_daemon.ingest.errors import SpoolOffline
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.routes import FixedRoutes
+from gurney_daemon.ingest.routes import FixedRoutes, check_destinations
 from gurney_daemon.ingest.scan import Folder
 from gurney_daemon.ingest.settling import Settled
 from gurney_daemon.ingest.signature import Signature
@@ -66,7 +63,7 @@ def import_paths(
     They are taken as they are, without waiting for them to settle, and no rule is asked. What is refused is said and
     not quarantined: who sent it stands by. Raises NoSuchDestination, SpoolOffline, and what the ledger raises.
     """
-    _check_destination(ledger, destination)
+    check_destinations(ledger, {destination})
     shelf = Shelf(spool, SOURCE)
     _forget_leftovers(shelf, ledger)
     source = Source(SOURCE, door="import", policy=policy, quarantines=False)
@@ -83,15 +80,6 @@ def import_paths(
             ring(taken.bells)
         waiting = taken.inspected.deferred
         yield _outcomes(group, taken)
-
-
-def _check_destination(ledger: Ledger, destination: str) -> None:
-    with ledger.read() as conn:
-        query = select(Destination.id).where(Destination.name == destination, Destination.retired.is_(False))
-        if conn.scalar(query) is None:
-            raise NoSuchDestination(
-                f"the ledger knows no destination {destination!r}: is it configured, and has the daemon read it?"
-            )
 
 
 def _forget_leftovers(shelf: Shelf, ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from gurney.dicom.errors import FORGIVABLE, Part10Error
 from gurney.dicom.part10 import Part10
 from gurney.dicom.policy import ReadPolicy
-from gurney.ledger import reports, rerouting
+from gurney.ledger import rerouting
 from gurney.ledger.arrivals import matched_routes
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import StaleRead
@@ -25,9 +25,9 @@ from gurney.ledger.forwarding import Bell, words
 from gurney.ledger.rerouting import KnownCopy, Redecided, Rerouted, Unrouted, UnroutedFilter
 from gurney.ledger.spools import SpoolPlace, known_spools
 from gurney.transfer.states import Routing
-from gurney_daemon.ingest.errors import FileChanged, NoSuchDestination
+from gurney_daemon.ingest.errors import FileChanged
 from gurney_daemon.ingest.reading import opened, read_header
-from gurney_daemon.ingest.routes import DoorRoutes
+from gurney_daemon.ingest.routes import DoorRoutes, check_destinations
 from gurney_daemon.ingest.signature import Signature
 
 __all__ = ["RoutedAgain", "route_again"]
@@ -67,7 +67,7 @@ def route_again(
     and what the ledger raises.
     """
     remotes = {name for routes in doors.values() for name in routes.destinations}
-    _check_destinations(ledger, remotes)
+    check_destinations(ledger, remotes)
     with ledger.read() as conn:
         spools = {place.name: place for place in known_spools(conn)}
     again = _Again(ledger, doors, spools, actor)
@@ -75,16 +75,6 @@ def route_again(
         if bells := again.decide(group):
             ring(bells)
     return again.report
-
-
-def _check_destinations(ledger: Ledger, remotes: set[str]) -> None:
-    with ledger.read() as conn:
-        unknown = sorted(remotes - set(reports.destination_names(conn, retired=False)))
-    if unknown:
-        raise NoSuchDestination(
-            f"the rules send to {', '.join(unknown)}, which the ledger does not know yet: let the daemon read the "
-            "configuration first, by `gurney reload` or a restart"
-        )
 
 
 def _groups(ledger: Ledger, which: UnroutedFilter, size: int) -> Iterator[list[Unrouted]]:

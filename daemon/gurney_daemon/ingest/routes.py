@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gurney.dicom.part10 import IDENTITY_TAGS, Part10
+from gurney.ledger import reports
+from gurney.ledger.database import Ledger
 from gurney.transfer.routing import Door, Provenance, RouteTable, RoutingDecision, Send
 from gurney.transfer.states import Priority, Routing
+from gurney_daemon.ingest.errors import NoSuchDestination
 
-__all__ = ["DoorRoutes", "FixedRoutes", "Routes"]
+__all__ = ["DoorRoutes", "FixedRoutes", "Routes", "check_destinations"]
 
 
 class Routes(Protocol):
@@ -85,3 +88,14 @@ def _to(destinations: tuple[str, ...], priority: Priority) -> RoutingDecision:
     """Say what is decided where no rule has a say."""
     sends = tuple(Send(name, "", "immediately", priority) for name in dict.fromkeys(destinations))
     return RoutingDecision(Routing.ROUTED if sends else Routing.NO_ROUTE, sends, frozenset(), frozenset(), ())
+
+
+def check_destinations(ledger: Ledger, names: Set[str]) -> None:
+    """Raise NoSuchDestination unless the ledger knows every one of these, and none of them is retired."""
+    with ledger.read() as conn:
+        unknown = sorted(names - set(reports.destination_names(conn, retired=False)))
+    if unknown:
+        raise NoSuchDestination(
+            f"the ledger does not know {', '.join(map(repr, unknown))} yet: is it configured? Then let the daemon read "
+            "the configuration, by `gurney reload` or a restart"
+        )
