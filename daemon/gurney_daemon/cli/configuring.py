@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gurney.settings import show
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.edge import Edge, print_json
 
 __all__ = ["register"]
@@ -35,13 +36,9 @@ def check_settings(ctx: typer.Context, as_json: _AsJson = False) -> None:
         for problem in problems:
             typer.echo(str(problem))
         warnings = len(problems) - len(mistakes)
-        typer.echo(f"{_several(len(mistakes), 'error')}, {_several(warnings, 'warning')}", err=True)
+        typer.echo(f"{several(len(mistakes), 'error')}, {several(warnings, 'warning')}", err=True)
     if mistakes:
         raise typer.Exit(2)
-
-
-def _several(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def show_settings(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="JSON, not TOML.")) -> None:

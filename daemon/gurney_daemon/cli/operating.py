@@ -18,6 +18,7 @@ from gurney.ledger.operations import CANCELLABLE, RETRYABLE
 from gurney.ledger.selection import Selection
 from gurney.transfer.breaker import Shown
 from gurney.transfer.states import ItemState
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, State, Unknown, known_destination
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.hindrance import hindrance
@@ -166,20 +167,18 @@ def _agree(found: _Found, deed: str, *, yes: bool) -> None:
         return
     n = sum(map(_total, found.values()))
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{_items(n)} concerned; without a terminal to ask on, say --yes", param_hint="--yes")
-    typer.confirm(f"{_items(n)}: {deed}?", abort=True, err=True)
+        raise typer.BadParameter(
+            f"{several(n, 'item')} concerned; without a terminal to ask on, say --yes", param_hint="--yes"
+        )
+    typer.confirm(f"{several(n, 'item')}: {deed}?", abort=True, err=True)
 
 
 def _report(changed: int, found: _Found, done: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"items": changed, "destinations": found})
     else:
-        typer.echo(f"{_items(changed)} {done}" if found else "there is no such item: nothing was done")
+        typer.echo(f"{several(changed, 'item')} {done}" if found else "there is no such item: nothing was done")
 
 
 def _total(by_state: dict[str, int]) -> int:
     return sum(by_state.values())
-
-
-def _items(n: int) -> str:
-    return f"{n} item" if n == 1 else f"{n} items"

@@ -10,6 +10,7 @@ import typer
 from gurney.ledger.quarantine import Quarantined, quarantined
 from gurney.settings import Settings
 from gurney.transfer.routing import compile_routes
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
@@ -110,7 +111,7 @@ def discard_files(ctx: typer.Context, ids: _Ids, as_json: AsJson = False) -> Non
     if as_json:
         print_json({"files": [{"id": file_id} for file_id in discarded]})
     else:
-        typer.echo(f"{len(discarded)} {'file' if len(discarded) == 1 else 'files'} discarded")
+        typer.echo(f"{several(len(discarded), 'file')} discarded")
 
 
 def _document(file: Quarantined, now: float) -> dict[str, object]:

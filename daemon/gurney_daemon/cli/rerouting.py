@@ -15,6 +15,7 @@ from gurney.ledger.rerouting import AGAIN, UnroutedFilter, count_unrouted
 from gurney.settings import Settings
 from gurney.transfer.routing import compile_routes
 from gurney.transfer.states import Routing
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, Unknown, known_name
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, table
@@ -111,7 +112,7 @@ def _agree(found: _Found, *, yes: bool) -> None:
         typer.echo(f"{source}: {told}", err=True)
     if yes:
         return
-    n = _instances(sum(sum(by_state.values()) for by_state in found.values()))
+    n = several(sum(sum(by_state.values()) for by_state in found.values()), "instance")
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{n} concerned; without a terminal to ask on, say --yes", param_hint="--yes")
     typer.confirm(f"{n}: ask the rules again?", abort=True, err=True)
@@ -134,11 +135,10 @@ def _show(found: _Found, done: RoutedAgain) -> None:
         return
     for outcome, told in _OUTCOMES.items():
         if n := done.outcomes[outcome]:
-            typer.echo(f"{_instances(n)} {told}" + (f", {done.items} items added" if outcome == "routed" else ""))
+            typer.echo(
+                f"{several(n, 'instance')} {told}"
+                + (f", {several(done.items, 'item')} added" if outcome == "routed" else "")
+            )
     if done.why:
         rows = ((state.name.lower().replace("_", " "), n, why) for (state, why), n in sorted(done.why.items()))
         console().print("", table(("ROUTING", "INSTANCES", "WHY"), rows))
-
-
-def _instances(n: int) -> str:
-    return f"{n} instance" if n == 1 else f"{n} instances"

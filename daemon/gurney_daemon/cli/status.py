@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from gurney.observability import configure_logging
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.standing import status_report
@@ -122,9 +123,8 @@ def _why(state: dict[str, Any]) -> str:
         return str(state["hold_reason"])
     if not state["last_error"] or _is_over(state):
         if state["ready"] and state["busy_seconds"] is not None:
-            n = state["associations"]
-            used = f"{n} association{'' if n == 1 else 's'} in use"
-            return f"{used}, the oldest for {duration(state['busy_seconds'])}"
+            used = several(state["associations"], "association")
+            return f"{used} in use, the oldest for {duration(state['busy_seconds'])}"
         return ""
     return f"{state['last_error']} ({duration(state['last_error_seconds'])} ago)"
 

@@ -12,6 +12,7 @@ from gurney.ledger import destinations, operations, reports
 from gurney.ledger.database import Transaction
 from gurney.ledger.operations import Resent
 from gurney.transfer.states import Priority
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, Unknown, Urgency, configured_remote, known_destination
 from gurney_daemon.cli.edge import Edge, print_json
 
@@ -91,9 +92,11 @@ def resend(
             }
         )
         return
-    typer.echo(f"transfer {resent.transfer_id}, generation {resent.generation}: {resent.instances} instances")
+    typer.echo(
+        f"transfer {resent.transfer_id}, generation {resent.generation}: {several(resent.instances, 'instance')}"
+    )
     if resent.without_file:
-        typer.echo(f"{resent.without_file} instances are left out: their files are gone", err=True)
+        typer.echo(f"{several(resent.without_file, 'instance')} left out, whose files are gone", err=True)
 
 
 def _resend(tx: Transaction, study: str, to: str, actor: str, priority: Priority) -> Resent:
