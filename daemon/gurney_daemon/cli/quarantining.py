@@ -15,7 +15,7 @@ from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
 from gurney_daemon.configured import door_routes, present_spool, spool_of, watched_folder
-from gurney_daemon.ingest.quarantine import FORCIBLE, Door, discard, release
+from gurney_daemon.ingest.quarantine import FORCIBLE, SourceDoor, discard, release
 
 __all__ = ["register"]
 
@@ -128,9 +128,9 @@ def _document(file: Quarantined, now: float) -> dict[str, object]:
     }
 
 
-def _doors(settings: Settings) -> dict[str, Door]:
+def _doors(settings: Settings) -> dict[str, SourceDoor]:
     rules = compile_routes(settings.route_rules)
     return {
-        watch.name: Door(source=watched_folder(watch).source(), routes=door_routes(watch, rules))
+        watch.name: SourceDoor(source=watched_folder(watch).source(), routes=door_routes(watch, rules))
         for watch in settings.watch
     }

@@ -20,14 +20,14 @@ from gurney_daemon.ingest.settling import Settled
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
-__all__ = ["FORCIBLE", "Door", "Released", "discard", "release"]
+__all__ = ["FORCIBLE", "Released", "SourceDoor", "discard", "release"]
 
 FORCIBLE: Final = frozenset({*(str(reason) for reason in FORGIVABLE), CONFLICT})
 """The checks that ``force`` may skip. The others leave nothing that could be sent truthfully."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SourceDoor:
     """How files of one source are taken in, and where they go."""
 
     source: Source
@@ -49,7 +49,7 @@ def release(
     *,
     ledger: Ledger,
     spool: Spool,
-    doors: Mapping[str, Door],
+    doors: Mapping[str, SourceDoor],
     ring: Callable[[Sequence[Bell]], None],
     actor: str,
     force: str = "",
@@ -98,7 +98,7 @@ def _release(
     file: Quarantined,
     ledger: Ledger,
     spool: Spool,
-    doors: Mapping[str, Door],
+    doors: Mapping[str, SourceDoor],
     ring: Callable[[Sequence[Bell]], None],
     actor: str,
     force: str,

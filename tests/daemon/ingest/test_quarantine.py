@@ -18,7 +18,7 @@ from gurney.transfer.states import FileState
 from gurney_daemon.ingest import quarantine
 from gurney_daemon.ingest.errors import ReleaseRefused
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.quarantine import Door, Released
+from gurney_daemon.ingest.quarantine import Released, SourceDoor
 from gurney_daemon.ingest.spool import open_spool
 from gurney_daemon.retention import Retention
 from tests.daemon.ingest.instances import ct_bytes, drop
@@ -36,7 +36,7 @@ def site(either_ledger: Ledger, tmp_path: Path) -> Iterator[Site]:
 
 
 def release(site: Site, *file_ids: int, force: str = "", source: Source | None = None) -> list[Released]:
-    doors = {"ct1": Door(source or Source("ct1"), site.routes())}
+    doors = {"ct1": SourceDoor(source or Source("ct1"), site.routes())}
     return quarantine.release(
         file_ids, ledger=site.ledger, spool=site.spool, doors=doors, ring=site.ring, actor="anna", force=force
     )
