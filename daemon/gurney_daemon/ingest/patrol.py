@@ -25,7 +25,7 @@ from gurney_daemon.ingest.scan import Folder, Sight
 from gurney_daemon.ingest.settling import Settled, Settling
 from gurney_daemon.ingest.spool import HoldMode, Spool
 
-__all__ = ["Chore", "Patrol", "WatchedFolder"]
+__all__ = ["Patrol", "PatrolChore", "WatchedFolder"]
 
 _AT_ONCE: Final = 200
 _FEWEST: Final = 8
@@ -79,7 +79,7 @@ class WatchedFolder:
         return Folder(self.path, recursive=self.recursive, ignore=self.ignore, marker=self.complete_marker)
 
 
-class Chore(Protocol):
+class PatrolChore(Protocol):
     """Something that is done now and then, when nothing is waiting."""
 
     due: float
@@ -100,7 +100,7 @@ class Patrol:
         admission: Admission,
         ring: Callable[[Sequence[Bell]], None],
         wake: Callable[[], None],
-        chores: Sequence[Chore] = (),
+        chores: Sequence[PatrolChore] = (),
     ) -> None:
         """Prepare; :meth:`start` begins."""
         self._watched, self._ledger, self._spool, self._ring = watched, ledger, spool, ring

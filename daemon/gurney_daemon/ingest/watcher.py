@@ -22,7 +22,7 @@ from gurney_daemon.ingest.absences import Absences
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.disposal import Disposal
 from gurney_daemon.ingest.errors import FolderOffline, SpoolOffline
-from gurney_daemon.ingest.patrol import Chore, Patrol, WatchedFolder
+from gurney_daemon.ingest.patrol import Patrol, PatrolChore, WatchedFolder
 from gurney_daemon.ingest.recovery import recover
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.spool import Shelf, Spool
@@ -137,9 +137,9 @@ class Watcher:
         finally:
             patrol.stop()
 
-    def _chores(self) -> list[Chore]:
+    def _chores(self) -> list[PatrolChore]:
         watched, folder = self.watched, self.watched.folder()
-        chores: list[Chore] = [Absences(watched.name, folder, self._ledger, self._spool, self._guard)]
+        chores: list[PatrolChore] = [Absences(watched.name, folder, self._ledger, self._spool, self._guard)]
         if watched.after != "keep":
             target, grace = os.fsencode(watched.move_to), watched.trash_grace_seconds
             chores.append(Disposal(watched.name, folder.root, target, self._ledger, self._guard, grace_seconds=grace))
