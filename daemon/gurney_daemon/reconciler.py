@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from gurney.ledger import reconciling, refusals, tally
+from gurney.ledger import completion, reconciling, refusals, tally
 from gurney.ledger.clock import BootClock
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.deaths import bury
@@ -56,7 +56,7 @@ class Reconciler:
         self._ring(reconciling.due_bells(self._ledger))
 
     def _complete(self) -> None:
-        self._ring(reconciling.complete_quiet(self._ledger, self._quiet, self._max_wait, _ROLE))
+        self._ring(completion.complete_quiet(self._ledger, self._quiet, self._max_wait, _ROLE))
 
     def _remember_time(self) -> None:
         clock = self._ledger.clock

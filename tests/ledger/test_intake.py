@@ -8,7 +8,7 @@ import threading
 import pytest
 from sqlalchemy import func, select
 
-from gurney.ledger import operations, reconciling
+from gurney.ledger import completion, operations
 from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
 from gurney.ledger.database import AnyRow
 from gurney.ledger.errors import StaleRead
@@ -140,7 +140,7 @@ def test_what_waits_for_its_study_goes_with_it_and_the_late_go_at_once(world: Wo
     assert take(world, arrival(world, 1, when_complete)).bells == []
     assert items(world)[0][2] is ItemState.HELD
     world.clock.pass_by(60)
-    reconciling.complete_quiet(world.ledger, 60.0, 1_800.0, "reconciler")
+    completion.complete_quiet(world.ledger, 60.0, 1_800.0, "reconciler")
     assert world.send_all() == [1]
     late = take(world, arrival(world, 2, when_complete))
     assert late.bells, "its study has been complete before"

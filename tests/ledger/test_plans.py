@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from gurney.ledger import batches, leases, reconciling, refusals, reports, workers
+from gurney.ledger import batches, completion, leases, reconciling, refusals, reports, workers
 from gurney.ledger.terms import Claim
 from gurney.transfer.outcomes import EventKind, RefusalScope
 from gurney.transfer.states import ItemState, Priority
@@ -131,7 +131,7 @@ def _reconcile(world: World) -> None:
     reconciling.due_bells(world.ledger)
     world.crash()
     reconciling.expire_leases(world.ledger)
-    reconciling.complete_quiet(world.ledger, 60.0, 1_800.0, "reconciler")
+    completion.complete_quiet(world.ledger, 60.0, 1_800.0, "reconciler")
 
 
 def _clear(world: World) -> None:

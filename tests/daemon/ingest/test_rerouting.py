@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from gurney.ledger import operations, reconciling
+from gurney.ledger import completion, operations
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.models import Audit, File, Instance, StudyRoute
@@ -210,5 +210,5 @@ def test_what_waits_goes_when_its_study_rests(site: Site) -> None:
     bring(site)
     site.rules = [RouteRule("ct", "", ("archive",), send="study_complete")]
     again(site)
-    assert reconciling.complete_quiet(site.ledger, 0.0, 60.0, "reconciler")
+    assert completion.complete_quiet(site.ledger, 0.0, 60.0, "reconciler")
     assert [item.state for item in site.items()] == [ItemState.READY]
