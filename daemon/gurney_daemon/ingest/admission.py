@@ -27,7 +27,7 @@ from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
 from gurney_daemon.ingest.reading import Facts, opened, read_header
 from gurney_daemon.ingest.routes import Routes
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Held, Shelf
 
@@ -69,7 +69,9 @@ class Admission:
         self._ledger, self._shelf, self._actor, self._guard = ledger, shelf, actor, guard
         self._facts = Facts()
 
-    def admit(self, group: Sequence[Settled], *, may_wait: Callable[[Settled], bool] = lambda _: False) -> Taken:
+    def admit(
+        self, group: Sequence[SettledFile], *, may_wait: Callable[[SettledFile], bool] = lambda _: False
+    ) -> Taken:
         """Take a group in. ``may_wait`` says whether a file that is not whole, or can't be read, gets another chance.
 
         Raises SpoolOffline, or what the ledger raises: then nothing of the group is in the ledger as far as we know,
@@ -89,7 +91,7 @@ class Admission:
             holding.close(committed=committed)
         return taken
 
-    def adopt(self, settled: Settled, spool_path: str) -> Taken:
+    def adopt(self, settled: SettledFile, spool_path: str) -> Taken:
         """Take in what is held already, by its name in the spool; ``settled`` has its old path and its own signature.
 
         Raises as :meth:`admit` does.
@@ -103,7 +105,7 @@ class Admission:
                 found.refused.append(refusal(settled, error, self.source, held))
         return self._commit(found)
 
-    def readmit(self, settled: Settled, place: bytes, looks: Signature) -> Taken:
+    def readmit(self, settled: SettledFile, place: bytes, looks: Signature) -> Taken:
         """Take in a file that was refused once, from ``place``, where it must look so; ``settled`` is how it is known.
 
         Raises Part10Error where it is refused again, FileChanged or OSError where it is not there as it was, and as
@@ -222,7 +224,7 @@ class Admission:
             on_conflict=self.source.on_conflict,
         )
 
-    def _file_facts(self, settled: Settled, held: Held, dataset_offset: int = 0) -> FileFacts:
+    def _file_facts(self, settled: SettledFile, held: Held, dataset_offset: int = 0) -> FileFacts:
         dev, inode, size, mtime_ns = settled.signature
         return FileFacts(
             source=self.source.name,

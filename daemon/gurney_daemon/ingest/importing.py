@@ -19,7 +19,7 @@ from gurney_daemon.ingest.errors import SpoolOffline
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.routes import FixedRoutes, check_destinations
 from gurney_daemon.ingest.scan import Folder
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
@@ -71,7 +71,7 @@ def import_paths(
     files, missing = _files(paths)
     if missing:
         yield missing
-    waiting: list[Settled] = []
+    waiting: list[SettledFile] = []
     while group := [*waiting, *islice(files, _AT_ONCE - len(waiting))]:
         if spool.is_full():
             raise SpoolOffline("less space is free than the spool must leave: nothing more is taken in")
@@ -105,10 +105,10 @@ def _forget_leftovers(shelf: Shelf, ledger: Ledger) -> None:
             leftover.close()
 
 
-def _files(paths: Sequence[str | bytes]) -> tuple[Iterator[Settled], list[Imported]]:
+def _files(paths: Sequence[str | bytes]) -> tuple[Iterator[SettledFile], list[Imported]]:
     """Return the files below some paths, lazily, and what can't be looked at."""
     folders: list[bytes] = []
-    single: list[Settled] = []
+    single: list[SettledFile] = []
     missing: list[Imported] = []
     for given in paths:
         path = os.path.realpath(os.fsencode(given))
@@ -120,18 +120,18 @@ def _files(paths: Sequence[str | bytes]) -> tuple[Iterator[Settled], list[Import
         if os.path.isdir(path):
             folders.append(path)
         else:
-            single.append(Settled(path, Signature.of(status)))
+            single.append(SettledFile(path, Signature.of(status)))
 
-    def walk() -> Iterator[Settled]:
+    def walk() -> Iterator[SettledFile]:
         yield from single
         for folder in folders:
             for sights in Folder(folder).look_through():
-                yield from (Settled(sight.path, sight.signature) for sight in sights)
+                yield from (SettledFile(sight.path, sight.signature) for sight in sights)
 
     return walk(), missing
 
 
-def _outcomes(group: Sequence[Settled], taken: Taken) -> list[Imported]:
+def _outcomes(group: Sequence[SettledFile], taken: Taken) -> list[Imported]:
     found: dict[bytes, Imported] = {}
     for arrival in taken.arrivals:
         uid, study = arrival.instance.sop_instance_uid, arrival.instance.study.study_instance_uid

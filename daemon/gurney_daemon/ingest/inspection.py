@@ -13,7 +13,7 @@ from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.errors import FileChanged
 from gurney_daemon.ingest.reading import check_unchanged, opened, read_header
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Group, Held, HoldMode
 
@@ -45,7 +45,7 @@ class Source:
 class Whole:
     """A file that is what it should be, and is held."""
 
-    settled: Settled
+    settled: SettledFile
     part: Part10
     held: Held
 
@@ -54,7 +54,7 @@ class Whole:
 class Refused:
     """A file that was not taken, and why: for quarantine, or, by policy, to be left aside."""
 
-    settled: Settled
+    settled: SettledFile
     state: FileState
     reason: str
     detail: str
@@ -68,17 +68,17 @@ class Inspected:
 
     wholes: list[Whole] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-    incomplete: list[Settled] = field(default_factory=list)
+    incomplete: list[SettledFile] = field(default_factory=list)
     changed: list[tuple[bytes, Signature]] = field(default_factory=list, repr=False)  # paths may name patients
-    deferred: list[Settled] = field(default_factory=list)
+    deferred: list[SettledFile] = field(default_factory=list)
 
 
 def inspect(
-    group: Sequence[Settled],
+    group: Sequence[SettledFile],
     source: Source,
     wanted: frozenset[int],
     holding: Group | None,
-    may_wait: Callable[[Settled], bool],
+    may_wait: Callable[[SettledFile], bool],
 ) -> Inspected:
     """Look at files, and hold in ``holding`` (None: not at all) those that are whole or go to quarantine.
 
@@ -91,7 +91,7 @@ def inspect(
     return inspector.found
 
 
-def refusal(settled: Settled, error: Part10Error, source: Source, held: Held = NOT_HELD) -> Refused:
+def refusal(settled: SettledFile, error: Part10Error, source: Source, held: Held = NOT_HELD) -> Refused:
     """Say of a file that it is refused, and whether that is worth a look."""
     state = FileState.IGNORED if error.reason in source.ignored else FileState.QUARANTINED
     return Refused(settled, state, error.reason, error.detail, held)
@@ -101,13 +101,13 @@ class _Inspector:
     """One inspection in progress."""
 
     def __init__(
-        self, source: Source, wanted: frozenset[int], holding: Group | None, may_wait: Callable[[Settled], bool]
+        self, source: Source, wanted: frozenset[int], holding: Group | None, may_wait: Callable[[SettledFile], bool]
     ) -> None:
         self._source, self._wanted, self._holding, self._may_wait = source, wanted, holding, may_wait
         self._seen: set[str] = set()
         self.found = Inspected()
 
-    def look_at(self, number: int, settled: Settled) -> None:
+    def look_at(self, number: int, settled: SettledFile) -> None:
         """Look at one file, and sort it."""
         try:
             with opened(settled.path, settled.signature) as fd:
@@ -120,7 +120,7 @@ class _Inspector:
         except OSError as error:
             self._refuse(settled, UnreadableError(os.strerror(error.errno or 0)), -1, number)
 
-    def _look_into(self, fd: int, number: int, settled: Settled) -> None:
+    def _look_into(self, fd: int, number: int, settled: SettledFile) -> None:
         try:
             part = read_header(fd, self._wanted, self._source.policy)
         except Part10Error as error:
@@ -133,7 +133,7 @@ class _Inspector:
         self._seen.add(part.sop_instance_uid)
         self.found.wholes.append(Whole(settled, part, held))
 
-    def _refuse(self, settled: Settled, error: Part10Error, fd: int, number: int) -> None:
+    def _refuse(self, settled: SettledFile, error: Part10Error, fd: int, number: int) -> None:
         """Wait for a file that may yet become whole, else refuse it; what goes to quarantine is held too."""
         begun = error.reason is Reason.EMPTY or settled.signature.size < _SHORTEST
         unreadable = isinstance(error, UnreadableError)
@@ -146,7 +146,7 @@ class _Inspector:
         self.found.refused.append(refused)
 
     def _hold(
-        self, fd: int, number: int, settled: Settled, dataset_offset: int = 0, blank_preamble: bool = False
+        self, fd: int, number: int, settled: SettledFile, dataset_offset: int = 0, blank_preamble: bool = False
     ) -> Held:
         if self._holding is None:
             return Held("", settled.signature.mtime_ns)

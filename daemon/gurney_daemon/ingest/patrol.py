@@ -22,7 +22,7 @@ from gurney_daemon.ingest.filesystem import SETTLE_LOCAL, SETTLE_NETWORK, is_mou
 from gurney_daemon.ingest.hints import Hints
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.scan import Folder, Sight
-from gurney_daemon.ingest.settling import Settled, Settling
+from gurney_daemon.ingest.settling import SettledFile, Settling
 from gurney_daemon.ingest.spool import HoldMode, Spool
 
 __all__ = ["Patrol", "PatrolChore", "WatchedFolder"]
@@ -119,7 +119,7 @@ class Patrol:
         self._next_scan = self._next_unreadable = 0.0
         self._trying_unreadable = self._scan_again = False
         self._listening_at: tuple[int, int] | None = None
-        self._deferred: list[Settled] = []
+        self._deferred: list[SettledFile] = []
         self._at_once = _AT_ONCE
         self._full = False
 

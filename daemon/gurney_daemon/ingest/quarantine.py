@@ -16,7 +16,7 @@ from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.errors import FileChanged, ReleaseRefused
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.routes import Routes
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
@@ -114,7 +114,7 @@ def _release(
             looks = Signature.of(os.lstat(place))
         else:
             place, looks = file.path, known
-        taken = admission.readmit(Settled(file.path, known), place, looks)
+        taken = admission.readmit(SettledFile(file.path, known), place, looks)
     except Part10Error as error:
         return Released(file.file_id, False, error.reason, error.detail)
     except FileChanged:

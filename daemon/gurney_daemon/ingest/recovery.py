@@ -15,7 +15,7 @@ from gurney.ledger.arrivals import known_files
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney_daemon.ingest.admission import Admission
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Leftover, Shelf
 
@@ -33,7 +33,7 @@ def recover(shelf: Shelf, admission: Admission, ledger: Ledger, ring: Callable[[
         taken_in = unreadable = 0
         for path, spool_path in _without_row(leftover, shelf, ledger):
             try:
-                settled = Settled(path, Signature.of(os.lstat(shelf.spool.path_of(spool_path))))
+                settled = SettledFile(path, Signature.of(os.lstat(shelf.spool.path_of(spool_path))))
                 ring(admission.adopt(settled, spool_path).bells)
             except OSError as error:
                 log.error("spool_leftover_unreadable", file=spool_path, errno=error.errno)

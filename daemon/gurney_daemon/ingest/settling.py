@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from gurney_daemon.ingest.signature import Signature
 
-__all__ = ["Settled", "Settling"]
+__all__ = ["SettledFile", "Settling"]
 
 # A file that looks old at first sight is looked at once more, this many seconds later.
 _GLANCE: Final = 0.1
@@ -20,7 +20,7 @@ _GLANCE: Final = 0.1
 _PATIENCE: Final = 5
 
 
-class Settled(NamedTuple):
+class SettledFile(NamedTuple):
     """A file whose window has passed. ``tries`` counts how often it was not whole before."""
 
     path: bytes
@@ -29,7 +29,7 @@ class Settled(NamedTuple):
 
     def __repr__(self) -> str:
         # Not the path, which may name a patient.
-        return f"Settled(signature={self.signature!r}, tries={self.tries!r})"
+        return f"SettledFile(signature={self.signature!r}, tries={self.tries!r})"
 
 
 class _Entry(NamedTuple):
@@ -83,25 +83,25 @@ class Settling:
         self._put(path, _Entry(signature, now + self.window, 0))
 
     @staticmethod
-    def may_wait(settled: Settled) -> bool:
+    def may_wait(settled: SettledFile) -> bool:
         """Tell whether a file that is not whole gets another window."""
         return settled.tries < _PATIENCE
 
-    def wait_again(self, settled: Settled, now: float) -> None:
+    def wait_again(self, settled: SettledFile, now: float) -> None:
         """Give a file that is not whole a longer window."""
         wait = max(self.window, _GLANCE) * 2**settled.tries
         self._put(settled.path, _Entry(settled.signature, now + wait, settled.tries + 1))
 
-    def take_due(self, now: float, limit: int) -> list[Settled]:
+    def take_due(self, now: float, limit: int) -> list[SettledFile]:
         """Remove and return the files whose window has passed, the longest waiting first."""
-        due: list[Settled] = []
+        due: list[SettledFile] = []
         while self._heap and self._heap[0][0] <= now and len(due) < limit:
             when, _, path = heapq.heappop(self._heap)
             entry = self._entries.get(path)
             # A later change has put the path into the heap once more.
             if entry is not None and entry.due == when:
                 del self._entries[path]
-                due.append(Settled(path, entry.signature, entry.tries))
+                due.append(SettledFile(path, entry.signature, entry.tries))
         return due
 
     def next_due(self) -> float | None:

@@ -12,7 +12,7 @@ from gurney.transfer.routing import compile_routes
 from gurney_daemon.configured import door_routes, spool_of
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf
 from tests.daemon.cli.desk import Desk
@@ -36,7 +36,7 @@ def take_in(desk: Desk, *files: Path) -> None:
     routes = door_routes(settings.watch[0], compile_routes(settings.route_rules))
     shelf = Shelf(spool_of(settings, ledger), "ct1")
     admission = Admission(Source("ct1"), ledger, shelf, routes, actor="watch:ct1")
-    admission.admit([Settled(bytes(file), Signature.of(file.lstat())) for file in files])
+    admission.admit([SettledFile(bytes(file), Signature.of(file.lstat())) for file in files])
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool, open_spool
 from tests.daemon.ingest.instances import PATIENT, ct_bytes, drop
@@ -34,8 +34,8 @@ def admission(site: Site, source: Source | None = None, **changes: object) -> Ad
     return Admission(source, site.ledger, Shelf(site.spool, "ct1"), site.routes(), actor="test")
 
 
-def settled(*paths: Path) -> list[Settled]:
-    return [Settled(os.fsencode(path), Signature.of(path.lstat())) for path in paths]
+def settled(*paths: Path) -> list[SettledFile]:
+    return [SettledFile(os.fsencode(path), Signature.of(path.lstat())) for path in paths]
 
 
 def admit(site: Site, *paths: Path, **changes: object) -> Taken:

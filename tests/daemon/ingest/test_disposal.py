@@ -22,7 +22,7 @@ from gurney_daemon.ingest import removal
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.disposal import Disposal
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import HoldMode, Shelf, open_spool
 from tests.daemon.ingest.instances import ct_bytes, drop
@@ -41,7 +41,7 @@ def either_site(either_ledger: Ledger, tmp_path: Path) -> Iterator[Site]:
 def accept(site: Site, *paths: Path, after: str = "delete", hold: HoldMode = "auto", door: str = "ct1") -> None:
     source = Source(door, after=after, hold=hold)
     admission = Admission(source, site.ledger, Shelf(site.spool, "ct1"), site.routes(), actor="test")
-    admission.admit([Settled(os.fsencode(path), Signature.of(path.lstat())) for path in paths])
+    admission.admit([SettledFile(os.fsencode(path), Signature.of(path.lstat())) for path in paths])
 
 
 def disposal(site: Site, target: Path | None = None, **more: float) -> Disposal:

@@ -15,7 +15,7 @@ from gurney.ledger.database import Ledger
 from gurney.observability import configure_logging
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.inspection import Source
-from gurney_daemon.ingest.settling import Settled
+from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, open_spool
 from tests.daemon.cli.conftest import _process_logging
@@ -41,7 +41,7 @@ def test_a_row_that_the_database_refuses_is_not_quoted_in_the_log(site: Site) ->
     # A policy that the schema does not know: neither the file nor its quarantine can be written.
     source = Source("ct1", after="burn")
     admission = Admission(source, site.ledger, Shelf(site.spool, "ct1"), site.routes(), actor="watch:ct1")
-    settled = [Settled(os.fsencode(file), Signature.of(file.lstat()))]
+    settled = [SettledFile(os.fsencode(file), Signature.of(file.lstat()))]
     quoted = os.fsencode(file)[:20].hex()  # as PostgreSQL writes bytes, and cuts them
     raised: list[BaseException] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gurney_daemon.ingest.settling import Settled, Settling
+from gurney_daemon.ingest.settling import SettledFile, Settling
 from gurney_daemon.ingest.signature import Signature
 
 WALL = 1_700_000_000 * 10**9
@@ -76,7 +76,7 @@ def test_no_window_means_at_once() -> None:
 
 def test_what_is_not_whole_waits_longer_each_time_and_not_for_ever() -> None:
     settling = Settling(2.0, trust_mtime=True)
-    settled, now, waits = Settled(b"a", looks()), 100.0, []
+    settled, now, waits = SettledFile(b"a", looks()), 100.0, []
     while settling.may_wait(settled):
         settling.wait_again(settled, now)
         when = settling.next_due()
@@ -89,9 +89,9 @@ def test_what_is_not_whole_waits_longer_each_time_and_not_for_ever() -> None:
 
 def test_growing_again_gives_a_truncated_file_new_patience() -> None:
     settling = Settling(2.0, trust_mtime=True)
-    settling.wait_again(Settled(b"a", looks(100), 4), 10.0)
+    settling.wait_again(SettledFile(b"a", looks(100), 4), 10.0)
     settling.observe(b"a", looks(200), 11.0, WALL)
-    assert settling.take_due(13.0, 1) == [Settled(b"a", looks(200), 0)]
+    assert settling.take_due(13.0, 1) == [SettledFile(b"a", looks(200), 0)]
     assert due(settling, 100.0) == []
 
 

@@ -441,7 +441,7 @@ def test_what_a_crash_left_in_the_spool_is_taken_in_once(
     # Held and noted, but never committed.
     from gurney_daemon.ingest.admission import Admission
     from gurney_daemon.ingest.inspection import Source
-    from gurney_daemon.ingest.settling import Settled
+    from gurney_daemon.ingest.settling import SettledFile
     from gurney_daemon.ingest.signature import Signature
 
     def die(*_: object, **__: object) -> None:
@@ -451,7 +451,7 @@ def test_what_a_crash_left_in_the_spool_is_taken_in_once(
     admission = Admission(
         Source("ct1"), site.ledger, spool_module.Shelf(site.spool, "ct1"), site.routes(), actor="test"
     )
-    group = [Settled(os.fsencode(path), Signature.of(path.lstat())) for path in (purged, kept)]
+    group = [SettledFile(os.fsencode(path), Signature.of(path.lstat())) for path in (purged, kept)]
     with pytest.raises(KeyboardInterrupt):
         admission.admit(group)
     monkeypatch.undo()
