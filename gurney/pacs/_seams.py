@@ -22,11 +22,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
+from io import BytesIO
 from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_P_ABORT
@@ -45,6 +47,7 @@ PRIVATE_NAMES = {
         "_sent_abort",
         "_serve_request",
     ),
+    "pynetdicom.dimse.DIMSEServiceProvider": ("message", "receive_primitive"),
     "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread", "_run_loop_delay"),
     "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
 }
@@ -347,6 +350,23 @@ class PacedAssociation(Association):
             self.dul._kill_thread = True
             self.dul.join(_JOIN_SECONDS)
         self.wire.dispose()
+
+    @contextmanager
+    def taking_datasets_into(self, make: Callable[[], BytesIO]) -> Iterator[None]:
+        """Let what ``make`` gives take the data set of each message that begins inside the block."""
+        receive = self.dimse.receive_primitive
+
+        def receive_into(primitive: Any) -> None:
+            if self.dimse.message is None:
+                self.dimse.message = DIMSEMessage()
+                self.dimse.message.data_set = make()
+            receive(primitive)
+
+        self.dimse.receive_primitive = receive_into  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del self.dimse.receive_primitive
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
         """Let pynetdicom answer a request that the peer made of us."""

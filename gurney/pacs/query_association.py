@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import TypeVar
 
 from pydicom.dataset import Dataset
-from pynetdicom.dimse_primitives import C_FIND, C_MOVE
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_dataset, encode_dataset
-from gurney.pacs.errors import BadResponse, OperationFailed
+from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
 from gurney.pacs.keys import answers
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
@@ -25,16 +28,19 @@ from gurney.pacs.progress import Progress
 from gurney.pacs.queries import Queryable
 from gurney.pacs.query_events import (
     AfterCFind,
+    AfterCGet,
     AfterCMove,
     BeforeCFind,
+    BeforeCGet,
     BeforeCMove,
     FindChange,
+    InstanceReceived,
     MatchFound,
-    MoveChange,
     QueryEvents,
+    RetrieveChange,
 )
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.retrieval import Retrieval, SubOperations
+from gurney.pacs.retrieval import Progression, Retrieval, Retrieving, SubOperations
 
 __all__ = ["QueryAssociation"]
 
@@ -97,6 +103,49 @@ class QueryAssociation(Association):
                 if categorise(progress.status) in {Category.FAILURE, Category.UNKNOWN}:
                     raise OperationFailed(Service.C_MOVE, progress.status, str(response.ErrorComment or ""))
 
+    def get(
+        self,
+        what: Retrieval,
+        folder: Path,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        progression: Progression | None = None,
+    ) -> Retrieving:
+        """Have the peer send instances over this very association, into a folder (C-GET, PS3.4 C.4.3).
+
+        The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
+        storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Raises as
+        :meth:`move` does.
+        """
+        progress = progression or Progression()
+        return Retrieving(self._get(what.identifier(model), model.get, folder, progress), progress)
+
+    def _get(self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression) -> Generator[Received]:
+        asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _got_otherwise)
+        context = self.context_for(sop_class_uid)
+        request = C_GET()
+        request.AffectedSOPClassUID = sop_class_uid
+        request.Priority = int(asked.priority)
+        request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
+        arrived: deque[Received] = deque()
+        keep = Keeping(Inbox(folder, arrived.append), self.contexts, self._dimse)
+        with (
+            self._assoc.taking_datasets_into(lambda: IncomingDataset(folder)),
+            closing(self.converse(request, sop_class_uid, self.remote.timeouts.move, serve=keep)) as responses,
+        ):
+            try:
+                for response in responses:
+                    progress.last = _sub_operations(response, context.transfer_syntax_uid)
+                    self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
+                    yield from self._told(arrived)
+            except AssociationFailure:
+                # What has arrived before is here, whatever became of the rest.
+                yield from self._told(arrived)
+                raise
+            last = progress.last
+            if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
+                raise OperationFailed(Service.C_GET, last.status, str(response.ErrorComment or ""))
+
     def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
         asked = self._events.before_c_find.ask(BeforeCFind(self.remote, query.model.find, identifier), _changed)
         context = self.context_for(asked.sop_class_uid)
@@ -129,6 +178,12 @@ class QueryAssociation(Association):
             responses.close()
             self._events.after_c_find.tell(AfterCFind(self.remote, tally.status, tally.matches, tally.filtered))
 
+    def _told(self, arrived: deque[Received]) -> Iterator[Received]:
+        while arrived:
+            received = arrived.popleft()
+            self._events.received.tell(InstanceReceived(self.remote, received))
+            yield received
+
     def _is_enough(self, match: Match[Q]) -> bool:
         """Tell everybody who listens of a match; one may have enough."""
         at_level: dict[Level | None, BeforeHook[MatchFound, MatchFound]] = {
@@ -144,7 +199,7 @@ class QueryAssociation(Association):
         return event.stop
 
 
-def _sub_operations(response: C_MOVE, transfer_syntax_uid: str) -> SubOperations:
+def _sub_operations(response: C_MOVE | C_GET, transfer_syntax_uid: str) -> SubOperations:
     failed: Sequence[str] | str = ()
     if response.Identifier is not None and (encoded := response.Identifier.getvalue()):
         failed = decode_dataset(encoded, transfer_syntax_uid).get("FailedSOPInstanceUIDList") or ()
@@ -158,7 +213,13 @@ def _sub_operations(response: C_MOVE, transfer_syntax_uid: str) -> SubOperations
     )
 
 
-def _moved_otherwise(event: BeforeCMove, change: MoveChange) -> BeforeCMove:
+def _got_otherwise(event: BeforeCGet, change: RetrieveChange) -> BeforeCGet:
+    if change.identifier is not None:
+        event = replace(event, identifier=change.identifier)
+    return replace(event, priority=change.priority) if change.priority is not None else event
+
+
+def _moved_otherwise(event: BeforeCMove, change: RetrieveChange) -> BeforeCMove:
     if change.identifier is not None:
         event = replace(event, identifier=change.identifier)
     return replace(event, priority=change.priority) if change.priority is not None else event

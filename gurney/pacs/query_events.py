@@ -10,19 +10,23 @@ from pydicom.dataset import Dataset
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.events import Events
 from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.inbound import Received
 from gurney.pacs.matches import Match
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieval import SubOperations
 
 __all__ = [
     "AfterCFind",
+    "AfterCGet",
     "AfterCMove",
     "BeforeCFind",
+    "BeforeCGet",
     "BeforeCMove",
     "FindChange",
+    "InstanceReceived",
     "MatchFound",
-    "MoveChange",
     "QueryEvents",
+    "RetrieveChange",
 ]
 
 
@@ -79,8 +83,8 @@ class BeforeCMove:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveChange:
-    """What a listener of ``before_c_move`` wants otherwise."""
+class RetrieveChange:
+    """What a listener of ``before_c_move`` or ``before_c_get`` wants otherwise."""
 
     identifier: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None
@@ -95,6 +99,31 @@ class AfterCMove:
     progress: SubOperations
 
 
+@dataclass(frozen=True, slots=True)
+class BeforeCGet:
+    """A C-GET-RQ is about to be sent."""
+
+    remote: RemoteAE
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCGet:
+    """A response to a C-GET-RQ has come; the final one says so."""
+
+    remote: RemoteAE
+    progress: SubOperations
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReceived:
+    """An instance has arrived over an association of ours, and is safe."""
+
+    remote: RemoteAE
+    received: Received
+
+
 class QueryEvents(Events):
     """The hooks of a Query/Retrieve SCU. ``match_patient`` and its like hear of the matches at their level only."""
 
@@ -107,5 +136,8 @@ class QueryEvents(Events):
         self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
         self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
         self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
-        self.before_c_move: BeforeHook[BeforeCMove, MoveChange] = BeforeHook("before_c_move")
+        self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move")
         self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")
+        self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get")
+        self.after_c_get: AfterHook[AfterCGet] = AfterHook("after_c_get")
+        self.received: AfterHook[InstanceReceived] = AfterHook("received")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TypeVar, Unpack
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.ae_titles import check_ae_title
-from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.pacs.inbound import Received
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
 from gurney.pacs.queries import Queryable
 from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_events import QueryEvents
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.retrieval import Retrieval, SubOperations
+from gurney.pacs.retrieval import Progression, Retrieval, Retrieving, SubOperations
 from gurney.pacs.scu import VERIFICATION, Scu, Who
 from gurney.pacs.terms import AssociationTerms, Role
 
@@ -59,6 +61,59 @@ class QueryRetrieveScu(Scu):
     ) -> QueryAssociation:
         """Associate with contexts of one's own choice. Raises as :meth:`gurney.pacs.Scu.associate` does."""
         return self._query_association(remote, AssociationTerms(tuple(proposals), tuple(roles)))
+
+    def associate_to_get(
+        self,
+        remote: RemoteAE,
+        sop_class_uids: Iterable[str],
+        *,
+        model: InformationModel = STUDY_ROOT,
+        transfer_syntax_uids: Sequence[str] = _SYNTAXES,
+    ) -> QueryAssociation:
+        """Associate to get instances of these storage SOP classes, with queries in the same model (PS3.4 C.5.3).
+
+        Each class takes a context for each transfer syntax, of the 128 that there are; the first come first. A class
+        that is left out can't be sent to us: the peer reports its instances as failed.
+        """
+        asked = [*dict.fromkeys(sop_class_uids)]
+        own = [ContextProposal(uid, syntax) for uid in (model.get, model.find) for syntax in _SYNTAXES]
+        storage = [ContextProposal(uid, syntax) for uid in asked for syntax in transfer_syntax_uids]
+        proposals = (*own, VERIFICATION, *storage)[:MAX_CONTEXTS]
+        proposed = {proposal.sop_class_uid for proposal in proposals}
+        roles = tuple(Role(uid, scu=False, scp=True) for uid in asked if uid in proposed)
+        return self._query_association(remote, AssociationTerms(proposals, roles))
+
+    def get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: Path,
+        sop_class_uids: Iterable[str],
+        *,
+        model: InformationModel = STUDY_ROOT,
+    ) -> Retrieving:
+        """Get instances of these SOP classes into a folder, on an association of its own.
+
+        See :meth:`QueryAssociation.get`, which tells what is raised; so may the association's failures be.
+        """
+        what.identifier(model)  # what can't be asked shall not wait for the first instance to say so
+        progression = Progression()
+        return Retrieving(self._get(remote, what, folder, tuple(sop_class_uids), model, progression), progression)
+
+    def _get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: Path,
+        sop_class_uids: Sequence[str],
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        with (
+            self.associate_to_get(remote, sop_class_uids, model=model) as association,
+            association.get(what, folder, model=model, progression=progression) as arrivals,
+        ):
+            yield from arrivals
 
     def find(
         self, remote: RemoteAE, query: Q, *, template: Dataset | None = None, limit: int | None = None

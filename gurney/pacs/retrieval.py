@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Category, categorise
+from gurney.pacs.inbound import Received
 from gurney.pacs.models import InformationModel, Level
 
-__all__ = ["Retrieval", "SubOperations"]
+__all__ = ["Progression", "Retrieval", "Retrieving", "SubOperations"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +91,38 @@ class SubOperations:
     def is_final(self) -> bool:
         """Tell whether nothing more comes."""
         return categorise(self.status) is not Category.PENDING
+
+
+@dataclass(slots=True)
+class Progression:
+    """The last that a peer has reported."""
+
+    last: SubOperations | None = None
+
+
+class Retrieving:
+    """The instances of one retrieve as they arrive; closing it, or leaving its ``with`` block, cancels the rest."""
+
+    def __init__(self, arrivals: Generator[Received], progression: Progression) -> None:
+        self._arrivals, self._progression = arrivals, progression
+
+    def __iter__(self) -> Iterator[Received]:
+        return self._arrivals
+
+    def __next__(self) -> Received:
+        return next(self._arrivals)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it: what the peer has yet to send is cancelled."""
+        self._arrivals.close()
+
+    @property
+    def progress(self) -> SubOperations | None:
+        """What the peer reported last, None before its first report. It proves nothing: what arrived does."""
+        return self._progression.last

@@ -1,0 +1,78 @@
+"""C-GET from archives that we did not write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from gurney.pacs import PATIENT_ROOT, OperationFailed, Query, QueryRetrieveScu, Retrieval
+from gurney.pacs.query_events import InstanceReceived
+from tests.pacs.archives import Archive, filled
+
+pytestmark = pytest.mark.peer
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@pytest.fixture(params=["orthanc", "dcmqrscp"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
+    with filled(request.param, tmp_path, {}) as archive:
+        yield archive
+
+
+@pytest.fixture
+def scu() -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "got"
+    folder.mkdir()
+    return folder
+
+
+def test_a_study_arrives_as_files(scu: QueryRetrieveScu, archive: Archive, folder: Path) -> None:
+    told: list[InstanceReceived] = []
+    scu.events.received(told.append)
+    study = archive.studies[2]
+    with scu.get(archive.remote, Retrieval(study_instance_uid=study), folder, [CT]) as arrivals:
+        received = list(arrivals)
+        assert arrivals.progress is not None
+        assert (arrivals.progress.status, arrivals.progress.completed) == (0, 4)
+    assert {one.sop_instance_uid for one in received} == archive.instances[study]
+    assert [event.received for event in told] == received
+    assert sorted(folder.iterdir()) == sorted(one.path for one in received)
+    for one in received:
+        dataset = dcmread(one.path)
+        assert dataset.SOPInstanceUID == one.sop_instance_uid
+        assert dataset.file_meta.TransferSyntaxUID == one.transfer_syntax_uid
+        assert dataset.pixel_array.shape == (128, 128)
+
+
+def test_queries_and_gets_share_an_association(scu: QueryRetrieveScu, archive: Archive, folder: Path) -> None:
+    with scu.associate_to_get(archive.remote, [CT], model=PATIENT_ROOT) as association:
+        assert association.roles[CT].scp
+        received = list(association.get(Retrieval(patient_id="P0"), folder, model=PATIENT_ROOT))
+        assert association.verify().is_success
+    assert len(received) == 8
+
+
+def test_a_class_without_a_context_does_not_arrive_and_the_peer_says_so(
+    scu: QueryRetrieveScu, archive: Archive, folder: Path
+) -> None:
+    with scu.associate_to_get(archive.remote, [MR]) as association:
+        study, *_ = association.find(Query(accession_number="A0"))
+        uid = str(study.value.study_instance_uid)
+        arrivals = association.get(Retrieval(study_instance_uid=uid), folder)
+        with suppress(OperationFailed):  # Orthanc ends it at the first, dcmqrscp goes on and warns
+            assert list(arrivals) == []
+    assert arrivals.progress is not None
+    assert arrivals.progress.status != 0
+    assert arrivals.progress.failed
+    assert list(folder.iterdir()) == []
