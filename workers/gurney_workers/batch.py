@@ -16,11 +16,11 @@ from typing import cast
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
+from gurney.ledger.interruptions import interruption
 from gurney.ledger.leases import postpone
 from gurney.ledger.settlement import Settlement, conclude
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
-from gurney.ledger.workers import interruption
 from gurney.observability import get_logger
 from gurney.pacs import (
     AssociationFailure,
