@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, literal_column, or_, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -26,7 +26,6 @@ __all__ = [
     "LONGEST_LEASE",
     "LeaseTicket",
     "assert_live",
-    "busy_since",
     "expire",
     "is_dead",
     "lock_destination",
@@ -109,18 +108,6 @@ def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> N
     ours = {"lease": ticket.id, "our_fence": ticket.fence, "now": tx.now, "new_until": tx.now + ttl}
     if tx.conn.execute(_RENEW, ours).rowcount != 1:
         raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
-
-
-def busy_since(conn: Connection) -> dict[str, float]:
-    """Return the destinations of which every association is in use, and since when the oldest of them is."""
-    rows = conn.execute(
-        select(Destination.name, func.min(Lease.acquired_at))
-        .join(Lease, Lease.destination_id == Destination.id)
-        .where(is_live())
-        .group_by(Destination.id, Destination.name, Destination.effective_concurrency)
-        .having(func.count() >= Destination.effective_concurrency)
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int | None:
