@@ -32,7 +32,7 @@ from benchmarks.ingest import one_pass, patrol_over, prepared_ledger
 from benchmarks.peers import Sink, dcmsend
 from gurney.jobs import Lane
 from gurney.jobs.tether import tie_to_parent
-from gurney.ledger import destinations, operations
+from gurney.ledger import destinations, resending
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
 from gurney.ledger.models import Attempt, Item, Lease, Study, Transfer
@@ -88,7 +88,7 @@ class Stock:
 
     def resend(self, study_instance_uid: str) -> int:
         """Make a study due once more; return how many instances it has."""
-        resent = self.ledger.transact(operations.resend, study_instance_uid, DESTINATION, "benchmark")
+        resent = self.ledger.transact(resending.resend, study_instance_uid, DESTINATION, "benchmark")
         assert resent is not None
         return resent.instances
 

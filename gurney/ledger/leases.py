@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, literal_column, or_, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -26,7 +26,6 @@ __all__ = [
     "LONGEST_LEASE",
     "LeaseTicket",
     "assert_live",
-    "busy_since",
     "expire",
     "is_dead",
     "lock_destination",
@@ -111,18 +110,6 @@ def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> N
         raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
 
 
-def busy_since(conn: Connection) -> dict[str, float]:
-    """Return the destinations of which every association is in use, and since when the oldest of them is."""
-    rows = conn.execute(
-        select(Destination.name, func.min(Lease.acquired_at))
-        .join(Lease, Lease.destination_id == Destination.id)
-        .where(is_live())
-        .group_by(Destination.id, Destination.name, Destination.effective_concurrency)
-        .having(func.count() >= Destination.effective_concurrency)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
 def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int | None:
     """End a lease: what it had not settled goes back to READY, uncharged and at once. Return how many did.
 
@@ -197,7 +184,7 @@ def expire(tx: Transaction, destination_id: int) -> int:
     """
     limits = {"now": tx.now, "latest": tx.now + 2 * LONGEST_LEASE, "soon": tx.now + _SKEW}
     dead = tx.conn.execute(_LOSE, limits | {"destination": destination_id}).all()
-    return _lose(tx, destination_id, dead, "it has run out")
+    return _lose(tx, destination_id, dead, "it has run out", "died or stood still")
 
 
 def take_back(tx: Transaction, destination_id: int, workers: Sequence[str]) -> int:
@@ -211,10 +198,10 @@ def take_back(tx: Transaction, destination_id: int, workers: Sequence[str]) -> i
         .values(state="lost", ended_at=tx.now)
         .returning(Lease.id, Lease.worker)
     )
-    return _lose(tx, destination_id, tx.conn.execute(held).all(), "its process is gone")
+    return _lose(tx, destination_id, tx.conn.execute(held).all(), "its process is gone", "died")
 
 
-def _lose(tx: Transaction, destination_id: int, leases: Sequence[AnyRow], reason: str) -> int:
+def _lose(tx: Transaction, destination_id: int, leases: Sequence[AnyRow], reason: str, end: str) -> int:
     for lease in leases:
         trail.record(
             tx,
@@ -223,13 +210,13 @@ def _lose(tx: Transaction, destination_id: int, leases: Sequence[AnyRow], reason
             destination_id=destination_id,
             lease=lease.id,
             worker=lease.worker,
-            items=_expire_items(tx, lease.id, destination_id),
+            items=_expire_items(tx, lease.id, destination_id, end),
             reason=reason,
         )
     return len(leases)
 
 
-def _expire_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
+def _expire_items(tx: Transaction, lease_id: int, destination_id: int, end: str) -> int:
     rows = tx.conn.execute(
         select(Item.id, Item.transfer_id, Item.crash_suspect).where(
             Item.lease_id == lease_id, item_is(ItemState.RUNNING)
@@ -242,7 +229,7 @@ def _expire_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
         tx.conn.execute(
             update(Item)
             .where(Item.id.in_([row.id for row in alone]))
-            .values(attempts=Item.attempts + 1, last_words="its worker died while sending it alone")
+            .values(attempts=Item.attempts + 1, last_words=f"its worker {end} while sending it alone")
         )
     if guilty:
         tx.conn.execute(
@@ -253,7 +240,7 @@ def _expire_items(tx: Transaction, lease_id: int, destination_id: int) -> int:
                 lease_id=None,
                 crash_suspect=Item.crash_suspect + 1,
                 settled_at=tx.now,
-                last_words="failed: its worker died twice while sending it alone",
+                last_words=f"failed: sent alone in two leases that were lost; the last time its worker {end}",
             )
         )
         for row in guilty:

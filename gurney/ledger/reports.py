@@ -39,6 +39,7 @@ from gurney.transfer import breaker
 from gurney.transfer.states import FileState, ItemState, Outcome, Priority, Routing
 
 __all__ = [
+    "busy_since",
     "destination_names",
     "destination_states",
     "is_draining",
@@ -130,6 +131,18 @@ def destination_states(conn: Connection, now: float) -> dict[str, Report]:
             "retired": row.retired,
         }
     return states
+
+
+def busy_since(conn: Connection) -> dict[str, float]:
+    """Return the destinations of which every association is in use, and since when the oldest of them is."""
+    rows = conn.execute(
+        select(Destination.name, func.min(Lease.acquired_at))
+        .join(Lease, Lease.destination_id == Destination.id)
+        .where(is_live())
+        .group_by(Destination.id, Destination.name, Destination.effective_concurrency)
+        .having(func.count() >= Destination.effective_concurrency)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _oldest(conn: Connection, destination_id: int) -> float | None:

@@ -174,7 +174,7 @@ def lose_a_lease_and_keep_its_row_alive(patch: Patch) -> None:
 
 
 def lose_a_lease_and_its_items(patch: Patch) -> None:
-    patch.setattr(leases, "_expire_items", lambda tx, lease_id, destination_id: 0)
+    patch.setattr(leases, "_expire_items", lambda tx, lease_id, destination_id, end: 0)
 
 
 def change_without_counting(patch: Patch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gurney.ledger import operations
+from gurney.ledger import resending
 from gurney.ledger.following import items_to, look_at
 from gurney.transfer.states import ItemState
 from tests.ledger.world import OK, World, answered
@@ -19,7 +19,7 @@ def test_only_the_items_of_that_destination(world: World) -> None:
 def test_one_instance_at_two_destinations(world: World) -> None:
     (first,) = world.items(1, study="1.2")
     world.destination("research")
-    world.ledger.transact(operations.resend, "1.2", "research", "anna")
+    world.ledger.transact(resending.resend, "1.2", "research", "anna")
     with world.ledger.read() as conn:
         assert items_to(conn, "archive", ["2.25.1"]) == [first]
         assert items_to(conn, "research", ["2.25.1"]) == [first + 1]
@@ -27,7 +27,7 @@ def test_one_instance_at_two_destinations(world: World) -> None:
 
 def test_of_a_study_that_was_sent_again_the_newest_counts(world: World) -> None:
     old = world.items(2, study="1.2")
-    world.ledger.transact(operations.resend, "1.2", "archive", "anna")
+    world.ledger.transact(resending.resend, "1.2", "archive", "anna")
     with world.ledger.read() as conn:
         assert not set(items_to(conn, "archive", ["2.25.1", "2.25.2"])) & set(old)
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from gurney.ledger import batches, completion, leases, reconciling, refusals, reports, workers
+from gurney.ledger import batches, completion, interruptions, leases, reconciling, refusals, reports
 from gurney.ledger.terms import Claim
 from gurney.transfer.outcomes import EventKind, RefusalScope
 from gurney.transfer.states import ItemState, Priority
@@ -117,7 +117,7 @@ def _look(world: World) -> None:
     claim = world.take(instances=5)
     with world.ledger.read() as conn:
         assert batches.has_due_work(conn, world.destination(), world.spool(), world.clock.time)
-        workers.interruption(conn, claim.ticket, Priority.STAT, ids_of(claim))
+        interruptions.interruption(conn, claim.ticket, Priority.STAT, ids_of(claim))
 
 
 def _renew(world: World) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
-from gurney.ledger import disposal, operations, retention
+from gurney.ledger import disposal, operations, resending, retention
 from gurney.ledger.database import Transaction
 from gurney.ledger.intake import take_in
 from gurney.ledger.models import File, Instance, Item
@@ -71,7 +71,7 @@ def test_nothing_is_sent_again_from_a_file_that_is_being_let_go(
     meanwhile(
         world,
         lambda tx: end(tx, file_id),
-        lambda: world.ledger.transact(operations.resend, "1.2", "archive", "somebody"),
+        lambda: world.ledger.transact(resending.resend, "1.2", "archive", "somebody"),
     )
     assert items_of(world, file_id) == 1
 

@@ -46,6 +46,11 @@ SENT = {"state": ItemState.DONE, "charge": False, "effect": Effect.SUCCESS, "out
 WARNED = SENT | {"state": ItemState.WARNED, "outcome": Outcome.WARN}
 GIVEN_BACK = {"state": ItemState.READY, "charge": False, "effect": Effect.NONE, "outcome": Outcome.CANCELLED}
 
+UNREADABLE = (
+    "Local: the disk or share gives an error when the file is read, "
+    "or nothing for longer than every timeout and one lease"
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -222,20 +227,20 @@ ROWS: list[Row] = [
         says=("file",),
     ),
     Row(
-        "Local: the disk or share gives an error when the file is read",
+        UNREADABLE,
         Event(EventKind.UNREADABLE, detail="Input/output error"),
         ITEMS_OWN | {"alert": True},
         says=("Input/output error",),
     ),
     Row(
-        "Local: the disk or share gives an error when the file is read",
+        UNREADABLE,
         Event(EventKind.UNREADABLE),
         ITEMS_OWN | {"alert": True},
         destination=WELL,
         item=replace(KNOWN, attempts=ATTEMPT_BUDGET - 1, first_failed_at=NOW - PATIENCE),
     ),
     Row(
-        "Local: the disk or share gives an error when the file is read",
+        UNREADABLE,
         Event(EventKind.UNREADABLE),
         FAILED | {"alert": True},
         item=replace(KNOWN, attempts=ATTEMPT_BUDGET - 1, first_failed_at=NOW - PATIENCE_WITHOUT_EVIDENCE),

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import select
 
+from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.models import Lease
 from gurney.pacs import Timeouts
+from gurney.transfer.states import ItemState
+from gurney_workers import batch
 from gurney_workers.slot import Slot
 from gurney_workers.vigil import Vigil
 from tests.services import wait_until
@@ -78,7 +81,7 @@ def lease_ends_at(ward: Ward) -> float:
         return float(conn.scalars(select(Lease.until)).one())
 
 
-def test_a_lease_whose_file_hangs_runs_out_and_its_items_come_back_as_suspects(ward: Ward) -> None:
+def test_a_file_that_hangs_waits_and_what_was_with_it_goes_back_at_once(ward: Ward) -> None:
     ids = ward.items(3)
     blocked = threading.Event()
     remote = ward.pacs.remote(Timeouts(connect=0.2, acse=0.2, store=0.4))
@@ -91,6 +94,35 @@ def test_a_lease_whose_file_hangs_runs_out_and_its_items_come_back_as_suspects(w
             wait_until(lambda: ward.pacs.endings, what="the association to be aborted")
             assert blocked.wait(20)
             assert thread.is_alive()
+            # The first was stored, but its response was not yet read: each is taken while the one before is answered.
+            assert [work.item_id for work in ward.world.take().work] == [ids[0], ids[2]]
+        thread.join(10)
+        assert not thread.is_alive()
+    finally:
+        slot.close()
+    assert [ward.world.item(item).crash_suspect for item in ids] == [0, 0, 0]
+    hung = ward.world.item(ids[1])
+    assert (ItemState(hung.state), hung.attempts) == (ItemState.RETRY, 1)
+    assert "hangs" in hung.last_words
+
+
+def test_where_the_ledger_cannot_be_told_the_lease_of_a_file_that_hangs_runs_out(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    ids = ward.items(3)
+    blocked = threading.Event()
+    remote = ward.pacs.remote(Timeouts(connect=0.2, acse=0.2, store=0.4))
+    slot = ward.slot(remote=remote, on_blocked=blocked.set, ttl=TTL)
+    slot.open()
+    monkeypatch.setattr(batch, "conclude", fail)
+    try:
+        with hanging_file(ward.spool / f"{ids[1]}.dcm") as hanging:
+            thread = serve(slot)
+            hanging.wait_until_read()
+            assert blocked.wait(20)
             ward.world.clock.pass_by(TTL / 2)
             time.sleep(TTL)
             assert lease_ends_at(ward) == ward.world.clock.time + TTL / 2, "it is renewed no more"
@@ -100,7 +132,6 @@ def test_a_lease_whose_file_hangs_runs_out_and_its_items_come_back_as_suspects(w
         assert not thread.is_alive()
     finally:
         slot.close()
-    # The first was stored, but its response was not yet read: each is taken while the one before it is answered.
     assert [ward.world.item(item).crash_suspect for item in ids] == [1, 1, 1]
 
 

@@ -16,11 +16,11 @@ from typing import cast
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
+from gurney.ledger.interruptions import interruption
 from gurney.ledger.leases import postpone
-from gurney.ledger.settlement import Settlement
+from gurney.ledger.settlement import Settlement, conclude
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
-from gurney.ledger.workers import interruption
 from gurney.observability import get_logger
 from gurney.pacs import (
     AssociationFailure,
@@ -108,6 +108,8 @@ class Batch:
         self._cancelled: frozenset[int] = frozenset()
         self._blamed = self._wanting = False
         self._away: Folder | None = None
+        # What was asked for and has no result yet: one on the wire at most, and the one whose file is read.
+        self._asked: list[Work] = []
         self._recorder = Recorder(ledger, claim.ticket, self.stop, lease_seconds, on_first_stored)
         self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
 
@@ -134,8 +136,13 @@ class Batch:
                 self._assoc.abort()
 
     def abandon(self) -> None:
-        """Let the lease run out and abort the association: nothing moves any more. Safe from any thread."""
+        """Give back what is held and abort the association: nothing moves any more. Safe from any thread.
+
+        Where the ledger can't be told, the lease runs out.
+        """
         self._stop_reason = self._stop_reason or "stuck"
+        # In a thread that nobody waits for: the ledger may hang too.
+        threading.Thread(target=self._give_back, name="give-back", daemon=True).start()
         self._pulse.give_up("the batch is stuck")
 
     def _associate_and_store(self) -> None:
@@ -158,6 +165,7 @@ class Batch:
             if self._stop_reason:
                 return
             if work.item_id not in self._cancelled:
+                self._asked.append(work)
                 yield self._request(work)
 
     def _look(self) -> None:
@@ -195,10 +203,10 @@ class Batch:
 
     def _settle(self, result: StoreResult) -> None:
         self._progress.mark()
-        event = result.event
+        event, work = result.event, cast(Work, result.request.key)
+        self._asked.remove(work)
         if event.kind in _UNTRIED:
             return
-        work = cast(Work, result.request.key)
         if event.kind in _NOT_READ:
             if self._is_away(work):
                 return
@@ -211,6 +219,23 @@ class Batch:
             self._wanting |= event.kind is EventKind.LOCAL
         self._blamed |= event.in_flight
         self._record(work.item_id, event, result.bytes_sent, result.seconds)
+
+    def _give_back(self) -> None:
+        """Settle the one whose file hangs, and let the others go back; what was on the wire may have been stored.
+
+        Every wait for the peer ends by itself, so what hangs is the file that was asked for last.
+        """
+        if not self._asked:
+            return
+        *sent, hangs = self._asked
+        group = [self._settlement(work.item_id, Event(EventKind.CANCELLED, in_flight=True)) for work in sent]
+        group.append(self._settlement(hangs.item_id, Event(EventKind.UNREADABLE, detail="the read hangs")))
+        try:
+            self._ledger.transact(
+                conclude, self._claim.ticket, group, self._recorder.totals, self._actor, "a file hangs"
+            )
+        except (LeaseLost, LedgerUnavailable) as error:
+            log.warning("not_given_back", lease=self._claim.ticket.id, reason=str(error))
 
     def _is_away(self, work: Work) -> bool:
         """Tell whether a file that is sent from where it lies can't be had because its whole folder is away."""
@@ -238,15 +263,16 @@ class Batch:
 
     def _record(self, item_id: int, event: Event, bytes_sent: int = 0, seconds: float = 0.0) -> None:
         self._tried.add(item_id)
-        self._recorder.add(
-            Settlement(
-                item_id,
-                event,
-                endpoint=self._endpoint,
-                bytes_sent=bytes_sent,
-                seconds=seconds,
-                alone=len(self._item_ids) == 1,
-            )
+        self._recorder.add(self._settlement(item_id, event, bytes_sent, seconds))
+
+    def _settlement(self, item_id: int, event: Event, bytes_sent: int = 0, seconds: float = 0.0) -> Settlement:
+        return Settlement(
+            item_id,
+            event,
+            endpoint=self._endpoint,
+            bytes_sent=bytes_sent,
+            seconds=seconds,
+            alone=len(self._item_ids) == 1,
         )
 
     def _blame(self, failure: AssociationFailure) -> None:

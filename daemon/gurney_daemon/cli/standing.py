@@ -16,7 +16,6 @@ from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.deaths import living
-from gurney.ledger.leases import busy_since
 from gurney.ledger.spools import known_spools
 from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
@@ -108,7 +107,7 @@ def _look_at_ledger(edge: Edge) -> Report:
 
 def _destinations(conn: Connection, now: float) -> Report:
     """Describe the destinations; ``busy_seconds`` says for how long one has kept us waiting for an association."""
-    busy = busy_since(conn)
+    busy = reports.busy_since(conn)
     return {
         name: state | {"busy_seconds": max(0.0, round(now - busy[name], 1)) if name in busy else None}
         for name, state in reports.destination_states(conn, now).items()

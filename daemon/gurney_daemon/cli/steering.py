@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from gurney.errors import GurneyError
-from gurney.ledger import destinations, operations, reports
+from gurney.ledger import destinations, reports, resending
 from gurney.ledger.database import Transaction
-from gurney.ledger.operations import Resent
+from gurney.ledger.resending import Resent
 from gurney.transfer.states import Priority
 from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, Unknown, Urgency, configured_remote, known_destination
@@ -101,7 +101,7 @@ def resend(
 
 def _resend(tx: Transaction, study: str, to: str, actor: str, priority: Priority) -> Resent:
     """Resend, unless nothing is left to send: an empty generation would look like a study that arrived."""
-    resent = operations.resend(tx, study, to, actor, priority)
+    resent = resending.resend(tx, study, to, actor, priority)
     if resent is None or not resent.instances:
         raise GurneyError(f"no file of study {study} is left here: nothing was sent again")
     return resent

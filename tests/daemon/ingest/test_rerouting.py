@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from gurney.ledger import completion, operations
+from gurney.ledger import completion, resending
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.models import Audit, File, Instance, StudyRoute
@@ -118,7 +118,7 @@ def test_what_was_sent_already_is_not_sent_again(site: Site) -> None:
     bring(site)
     site.settle_items(ItemState.DONE)
     with site.ledger.write() as tx:
-        operations.resend(tx, "1.2.3.4", "research", "anna")  # by hand, while the rule was broken
+        resending.resend(tx, "1.2.3.4", "research", "anna")  # by hand, while the rule was broken
     assert len(site.items()) == 5
     site.rules = [CT, mended]
     assert (again(site).items, len(site.items())) == (0, 5)
