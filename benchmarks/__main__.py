@@ -15,7 +15,7 @@ import sys
 from benchmarks.figures import machine
 
 # The module of each row, what it is asked for, and what it is asked for in a hurry.
-ROWS = {
+ROWS: dict[str, tuple[str, list[str], list[str]]] = {
     "headers": ("benchmarks.headers", [], ["--files", "200", "--rounds", "7"]),
     "send": ("benchmarks.warm_worker", [], ["ct", "tiny", "--rounds", "3"]),
     "chain": ("benchmarks.chain", [], ["--rounds", "3", "--images", "15"]),

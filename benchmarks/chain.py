@@ -73,7 +73,7 @@ class Up:
 
     def __enter__(self) -> Up:
         """Start it; files that come before it watches are found by its first scan."""
-        command = [sys.executable, "-m", "gurney_daemon", "--config", self._config, "up"]
+        command = [sys.executable, "-m", "gurney_daemon", "--config", str(self._config), "up"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         return self

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from benchmarks.corpus import SHAPES, instance
 from gurney.dicom.part10 import IDENTITY_TAGS, read_part10
@@ -49,7 +49,7 @@ def make_corpus(folder: Path, count: int, syntax: str, *, scanner: bool) -> list
         dataset = instance(study, series[number * 4 // count], number, SHAPES["ct"])
         if scanner:
             with_a_scanners_header(dataset)
-        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
         path = folder / f"{number:05d}.dcm"
         dataset.save_as(path, enforce_file_format=True)
         paths.append(str(path))
@@ -104,7 +104,8 @@ def compare(
     name: str, paths: list[str], rounds: int, our: Callable[[list[str]], None], their: Callable[[list[str]], None]
 ) -> float:
     """Print and give the median ratio of their time to ours, the two interleaved."""
-    our(paths), their(paths)
+    our(paths)
+    their(paths)
     times = [(seconds(our, paths), seconds(their, paths)) for _ in range(rounds)]
     ratios = sorted(theirs / our_time for our_time, theirs in times)
     ratio = statistics.median(ratios)

@@ -26,6 +26,8 @@ from sqlalchemy import func, select
 
 from benchmarks.corpus import SHAPES, instance
 from benchmarks.figures import Figure
+from gurney.dicom.part10 import Part10
+from gurney.dicom.policy import ReadPolicy
 from gurney.ledger import destinations
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
@@ -119,14 +121,14 @@ def resident() -> int:
 def child(url: str, folder: Path) -> None:
     """Watch many files, then watch them anew; print resident sets and how many were read."""
     reads = 0
-    original = inspection_module.read_header
+    original = inspection_module.read_header  # type: ignore[attr-defined]  # where it is called from
 
-    def counted(*arguments: object) -> object:
+    def counted(fd: int, wanted: frozenset[int], policy: ReadPolicy) -> Part10:
         nonlocal reads
         reads += 1
-        return original(*arguments)  # type: ignore[arg-type]
+        return original(fd, wanted, policy)
 
-    inspection_module.read_header = counted  # type: ignore[assignment]
+    inspection_module.read_header = counted  # type: ignore[attr-defined]
     ledger = prepared_ledger(url)
     # SQLite fills a fixed budget with whatever rows there are: it must not hide what grows, nor look as if it did.
     with ledger.read() as conn:

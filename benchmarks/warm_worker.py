@@ -42,6 +42,7 @@ from gurney.observability import configure_logging
 from gurney.pacs import RemoteAE
 from gurney.transfer.states import ItemState
 from gurney_workers import process
+from gurney_workers.folders import Folders
 from gurney_workers.slot import Peer, Slot
 
 __all__ = ["KINDS", "Kind", "Stock", "Workers", "measure"]
@@ -131,6 +132,7 @@ def _slot(url: str, port: int, rings: Any, workers: int, batch_instances: int) -
         limits=BatchLimits(instances=batch_instances),
         batch_seconds=30.0,
         draining=lambda: False,
+        folders=Folders(()),
     )
 
 
