@@ -97,7 +97,9 @@ def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...
         yield name, _word(service["ok"]), service["error"] or f"{service['seen']} seen"
 
 
-def _word(ok: bool) -> str:
+def _word(ok: bool | None) -> str:
+    if ok is None:
+        return "not known"
     return "ok" if ok else "FAULT"
 
 
