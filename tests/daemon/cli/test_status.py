@@ -183,7 +183,7 @@ def test_files_in_quarantine_now_are_told_from_all_that_ever_were(desk: Desk) ->
             tx.conn.execute(insert(SourceCount).values(source="ct1", what=what, n=n))
     lines = desk("status").out.splitlines()
     assert lines[-2].split("  ")[0] == "SOURCE"
-    assert " ".join(lines[-1].split()) == "ct1 0 7 accepted, 3 quarantined, 2 no route"
+    assert " ".join(lines[-1].split()) == "ct1 0 0 7 accepted, 3 quarantined, 2 no route"
 
 
 def test_what_waits_for_an_association_says_so(desk: Desk) -> None:
