@@ -146,19 +146,23 @@ def _conclude_routing(tx: Transaction, instance_ids: set[int]) -> None:
 def _with_file(tx: Transaction, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
     """Return the items whose instance can be sent, by the file that it has now.
 
-    What had come to its end may have lost its file since, or may be losing it at this moment.
+    What had come to its end may have lost its file since, or may be losing it at this moment. A file that was missed
+    may have been put back.
     """
     files = sendable.secure(tx, {row.instance_id for row in rows})
     gone = [row.id for row in rows if row.instance_id not in files]
     if gone:
         tx.conn.execute(update(Item).where(Item.id.in_(gone)).values(last_words=_NO_FILE))
+    missed = {file.file_id for known in files.values() for file in known if file.missed}
     moved = False
     for row in rows:
         known = files.get(row.instance_id, [])
-        if known and row.file_id not in {file.file_id for file in known}:
-            file_id, spool_id = known[-1]
-            tx.conn.execute(update(Item).where(Item.id == row.id).values(file_id=file_id, spool_id=spool_id))
+        # One that was missed serves only where there is no other.
+        if known and row.file_id not in {file.file_id for file in known if file.missed == known[-1].missed}:
+            file = known[-1]
+            tx.conn.execute(update(Item).where(Item.id == row.id).values(file_id=file.file_id, spool_id=file.spool_id))
             moved = True
+    sendable.try_again(tx, missed)
     left = [row for row in rows if row.instance_id in files]
     return tx.conn.execute(_ROWS.where(Item.id.in_([row.id for row in left]))).all() if moved else left
 

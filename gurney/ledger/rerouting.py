@@ -195,7 +195,7 @@ def route_again(tx: Transaction, group: Sequence[Redecided], actor: str) -> Rero
             continue
         study = tx.conn.scalars(select(Study.study_instance_uid).where(Study.id == row.study_id)).one()
         matches.note(row.study_id, one.decision, one.study_matched)
-        file_id, spool_id = files[one.instance_id][-1]
+        file_id, spool_id, _ = files[one.instance_id][-1]
         adding.add(
             one.decision,
             Content(one.instance_id, file_id, row.series_id, row.study_id),

@@ -31,7 +31,10 @@ class Resent:
 def resend(
     tx: Transaction, study_instance_uid: str, destination: str, actor: str, priority: Priority = Priority.ROUTINE
 ) -> Resent | None:
-    """Send a study again: a new generation with every instance whose file we still have. None: not known here."""
+    """Send a study again: a new generation with every instance whose file we still have. None: not known here.
+
+    A file that was missed when it was to be sent counts as gone, until a retry has asked for it once more.
+    """
     study_id = tx.conn.scalar(select(Study.id).where(Study.study_instance_uid == study_instance_uid))
     destination_id = tx.conn.scalar(select(Destination.id).where(Destination.name == destination))
     if study_id is None or destination_id is None:
@@ -72,7 +75,7 @@ def resend(
         .order_by(Instance.id)
     ).all()
     files = sendable.secure(tx, [row.id for row in rows])
-    present = [(row, files[row.id][-1]) for row in rows if row.id in files]
+    present = [(row, files[row.id][-1]) for row in rows if row.id in files and not files[row.id][-1].missed]
     if present:
         tx.conn.execute(
             insert(Item),

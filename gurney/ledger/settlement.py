@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, case, exists, func, select, update
 
 from gurney.dicom.dictionary import named_uid
-from gurney.ledger import destinations, refusals, trail
+from gurney.ledger import destinations, refusals, sendable, trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.leases import LeaseTicket, assert_live, release
@@ -167,6 +167,8 @@ class _Batch:
             decision = _saying_what(decision, settlement.event, item)
             self.gate = breaker.apply(self.gate, decision, settlement.item_id, self.tx.now, uniform=uniform)
             self._note(item, decision)
+            if settlement.event.kind is EventKind.FILE_MISSING:
+                sendable.miss(self.tx, item.file_id)
             attempts.append((settlement, decision.outcome, decision.words))
             if self._may_change(item, decision):
                 changes.append(self._change(item, history, settlement.event, decision))

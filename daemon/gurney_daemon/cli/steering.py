@@ -104,5 +104,8 @@ def _resend(tx: Transaction, study: str, to: str, actor: str, priority: Priority
     """Resend, unless nothing is left to send: an empty generation would look like a study that arrived."""
     resent = resending.resend(tx, study, to, actor, priority)
     if resent is None or not resent.instances:
-        raise GurneyError(f"no file of study {study} is left here: nothing was sent again")
+        raise GurneyError(
+            f"no file of study {study} is left here: nothing was sent again; "
+            "if files were put back, `gurney retry` looks for them"
+        )
     return resent
