@@ -72,6 +72,8 @@ class IncomingDataset(BytesIO):
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".incoming-", delete=False) as whole:
             try:
                 whole.write(head.getvalue())
+                if self._file is None:
+                    whole.write(self.getbuffer())
                 whole.flush()
                 self._copy_to(whole.fileno())
                 os.fsync(whole.fileno())
@@ -96,10 +98,10 @@ class IncomingDataset(BytesIO):
         return self._file
 
     def _copy_to(self, fd: int) -> None:
+        """Let the system copy what went to a file. Raises OSError, also one of before."""
         if self.error is not None:
             raise self.error
         if self._file is None:
-            os.write(fd, self.getbuffer())
             return
         self._file.flush()
         source, at = self._file.fileno(), 0
