@@ -138,6 +138,16 @@ class Inbox:
         return 0x0000
 
 
+def answer_to(request: C_STORE, status: int) -> C_STORE:
+    """Make the response to a C-STORE-RQ (PS3.7 9.1.1)."""
+    response = C_STORE()
+    response.MessageIDBeingRespondedTo = request.MessageID
+    response.AffectedSOPClassUID = request.AffectedSOPClassUID
+    response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+    response.Status = status
+    return response
+
+
 class Keeping:
     """Answer the C-STOREs that a peer makes on an association of ours, by what an inbox says of each."""
 
@@ -149,15 +159,11 @@ class Keeping:
         """Keep an instance and answer; False for any other message."""
         if not isinstance(message, C_STORE) or not isinstance(message.DataSet, IncomingDataset):
             return False
-        response = C_STORE()
-        response.MessageIDBeingRespondedTo = message.MessageID
-        response.AffectedSOPClassUID = message.AffectedSOPClassUID
-        response.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
-        response.Status = self._inbox.take(
+        status = self._inbox.take(
             str(message.AffectedSOPClassUID),
             str(message.AffectedSOPInstanceUID),
             self._syntaxes[context_id],
             message.DataSet,
         )
-        self._dimse.send(response, context_id)
+        self._dimse.send(answer_to(message, status), context_id)
         return True

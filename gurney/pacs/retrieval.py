@@ -55,6 +55,17 @@ class Retrieval:
                 return made
         raise AssertionError("unreachable")
 
+    def covers(
+        self, *, patient_id: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+    ) -> bool:
+        """Tell whether an instance with these identifiers is among what is to be retrieved."""
+        return all(
+            not wanted or found in ([wanted] if isinstance(wanted, str) else wanted)
+            for found, (_, wanted) in zip(
+                (patient_id, study_instance_uid, series_instance_uid, sop_instance_uid), self._keys(), strict=True
+            )
+        )
+
     def _keys(self) -> list[tuple[Level, str | Sequence[str]]]:
         return [
             (Level.PATIENT, self.patient_id),
