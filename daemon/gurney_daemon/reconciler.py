@@ -14,12 +14,10 @@ from gurney.ledger.clock import BootClock
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.deaths import bury
 from gurney.ledger.forwarding import Bell
+from gurney.ledger.reconciling import RECONCILER, RECONCILER_SECONDS
 from gurney_daemon.rounds import Chore, Rounds
 
 __all__ = ["Reconciler"]
-
-_ROLE = "reconciler"
-_ROLE_SECONDS = 15.0
 
 
 class Reconciler:
@@ -46,7 +44,7 @@ class Reconciler:
             Chore(1.0, lambda: refusals.expire(ledger)),
             Chore(60.0, self._remember_time),
         ]
-        self._rounds = Rounds(_ROLE, ledger, chores, holder=holder, seconds=_ROLE_SECONDS)
+        self._rounds = Rounds(RECONCILER, ledger, chores, holder=holder, seconds=RECONCILER_SECONDS)
 
     def run(self, stop: threading.Event) -> None:
         """Reconcile until told to stop; a ledger that is away is waited for."""
@@ -56,7 +54,7 @@ class Reconciler:
         self._ring(reconciling.due_bells(self._ledger))
 
     def _complete(self) -> None:
-        self._ring(completion.complete_quiet(self._ledger, self._quiet, self._max_wait, _ROLE))
+        self._ring(completion.complete_quiet(self._ledger, self._quiet, self._max_wait, RECONCILER))
 
     def _remember_time(self) -> None:
         clock = self._ledger.clock

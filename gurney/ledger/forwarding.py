@@ -120,12 +120,15 @@ class Forwarding:
             elif not self._is_known(content.instance_id, row["destination_id"]) and self._insert(row):
                 self._added(row, send)
 
-    def withdraw(self, instance_id: int) -> None:
+    def withdraw(self, instance_id: int, *, failed: bool = False) -> None:
         """Cancel what waits to be sent of a content that was written again; :meth:`add` restores what is to go still.
 
         Nobody may have claimed any of it, and its destinations must be locked. What a person cancelled stays so.
+        ``failed``: so it is with what failed, since there was nothing left to send.
         """
         waits = item_is(ItemState.READY) | item_is(ItemState.HELD) | (item_is(ItemState.FAILED) & Item.refused)
+        if failed:
+            waits |= item_is(ItemState.FAILED)
         rows = self.tx.conn.execute(
             select(Item.id, Item.destination_id, Item.transfer_id, Item.state)
             .join(Transfer, Transfer.id == Item.transfer_id)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import insert, select, update
 
-from gurney.ledger import forwarding, trail
+from gurney.ledger import forwarding, overwriting, trail
 from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import StaleRead
@@ -110,6 +110,8 @@ class _Group:
                 self._accept(_kept_unless_routed(arrival), newest.id, newest.study_id, newest.series_id, "duplicate")
             elif before is not None and before.instance_id == newest.id and self._untouched(newest.id):
                 self._rewrite(arrival, newest)
+            elif overwriting.is_lost(self.tx, newest.id):
+                self._rewrite(arrival, newest, lost=True)
             else:
                 self._conflict(arrival, newest)
         self._take_new(fresh)
@@ -191,12 +193,12 @@ class _Group:
         ).scalar_one()
         return self._accept(arrival, instance_id, study_id, series_id, "accepted")
 
-    def _rewrite(self, arrival: Arrival, instance: AnyRow) -> None:
-        """Replace a content that nobody has claimed yet: the modality has written its file again.
+    def _rewrite(self, arrival: Arrival, instance: AnyRow, *, lost: bool = False) -> None:
+        """Replace a content that nobody has claimed yet, or that is ``lost``: its file has been written again.
 
         The rules have seen the new one, so what they said of the old one no longer counts.
         """
-        self.forwarding.withdraw(instance.id)
+        self.forwarding.withdraw(instance.id, failed=lost)
         study_id, series_id = self._place(arrival)
         # What was there before is no file of this content.
         self.tx.conn.execute(update(File).where(File.instance_id == instance.id).values(instance_id=None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select, update
@@ -81,10 +81,10 @@ def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> dict[int, s
     return {row.id: row.spool_path for row in rows}
 
 
-def note_release(tx: Transaction, file_id: int, actor: str, *, forced: str) -> None:
-    """Record that a file was released, and is held under another name; ``forced`` is the check that was skipped."""
-    _decide_conflicts(tx, [file_id], "replaced" if forced == CONFLICT else "kept", actor)
-    trail.record(tx, actor, "quarantine.released", files=[file_id], forced=forced)
+def note_release(tx: Transaction, file_id: int, actor: str, *, forced: Collection[str]) -> None:
+    """Record that a file was released, and is held under another name; ``forced`` are the checks that were skipped."""
+    _decide_conflicts(tx, [file_id], "replaced" if CONFLICT in forced else "kept", actor)
+    trail.record(tx, actor, "quarantine.released", files=[file_id], forced=sorted(forced))
 
 
 def _decide_conflicts(tx: Transaction, file_ids: Sequence[int], state: str, actor: str) -> None:

@@ -6,10 +6,11 @@ Everything here is due by the ledger's own rows, so it may run twice, late, or a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from sqlalchemy import Connection, exists, select
 
-from gurney.ledger import batches, bells, destinations
+from gurney.ledger import batches, bells, destinations, roles
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.leases import expire, is_dead
@@ -18,25 +19,60 @@ from gurney.ledger.models.predicates import is_live
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Admit
 
-__all__ = ["due_bells", "expire_leases", "settle_losses"]
+__all__ = ["RECONCILER", "RECONCILER_SECONDS", "due_bells", "expire_leases", "settle_losses", "unattended_bells"]
+
+RECONCILER: Final = "reconciler"
+"""The role of the daemon that does these chores."""
+RECONCILER_SECONDS: Final = 15.0
+"""For how long it is taken, by everybody: a lease that lasts far longer than one's own would pass for a wrong one."""
+
+_Due = tuple[int, int, str, str]
 
 
-def due_bells(ledger: Ledger) -> list[Bell]:
-    """Return whom to ring now: every destination that would admit a claim and has due work that nobody was rung for."""
+def due_bells(ledger: Ledger, destination: str = "") -> list[Bell]:
+    """Return whom to ring now: who would admit a claim and has due work that nobody was rung for; all, or just one."""
+    due = _due(ledger, destination)
+    return ledger.transact(_claim_rings, due) if due else []
+
+
+def unattended_bells(ledger: Ledger, holder: str) -> list[Bell]:
+    """Return whom to ring as :func:`due_bells` does, but nobody while there is a reconciler to do it.
+
+    For workers, which must go on when no daemon is left. The role is taken and given back in one transaction: two
+    workers never ring for the same, and a daemon that comes does not wait.
+    """
     now = ledger.now()
     with ledger.read() as conn:
-        rows = conn.execute(
-            select(Destination.__table__).where(Destination.retired.is_(False)).order_by(Destination.id)
-        ).all()
+        if roles.is_held(conn, RECONCILER, now):
+            return []
+    due = _due(ledger)
+    return ledger.transact(_claim_unattended, due, holder) if due else []
+
+
+def _claim_unattended(tx: Transaction, due: list[_Due], holder: str) -> list[Bell]:
+    ticket = roles.assume(tx, RECONCILER, holder, RECONCILER_SECONDS)
+    if ticket is None:
+        return []
+    rung = _claim_rings(tx, due)
+    roles.resign(tx, ticket)
+    return rung
+
+
+def _due(ledger: Ledger, destination: str = "") -> list[_Due]:
+    now = ledger.now()
+    known = select(Destination.__table__).where(Destination.retired.is_(False)).order_by(Destination.id)
+    if destination:
+        known = known.where(Destination.name == destination)
+    with ledger.read() as conn:
+        rows = conn.execute(known).all()
         spools = conn.scalars(select(Spool.id)).all()
-        due = [
+        return [
             (row.id, spool_id, row.name, lane)
             for row in rows
             if breaker.may_claim(destinations.gate_of(row), now).admit is not Admit.DENIED
             for spool_id in spools
             for lane in _lanes(conn, row.id, spool_id, now)
         ]
-    return ledger.transact(_claim_rings, due) if due else []
 
 
 def _lanes(conn: Connection, destination_id: int, spool_id: int, now: float) -> list[str]:
@@ -45,7 +81,7 @@ def _lanes(conn: Connection, destination_id: int, spool_id: int, now: float) -> 
     return ["stat", "work"] if batches.has_stat_work(conn, destination_id, spool_id) else ["work"]
 
 
-def _claim_rings(tx: Transaction, due: list[tuple[int, int, str, str]]) -> list[Bell]:
+def _claim_rings(tx: Transaction, due: list[_Due]) -> list[Bell]:
     return [
         Bell(name, spool_id, lane)
         for destination_id, spool_id, name, lane in due

@@ -33,6 +33,7 @@ from gurney.ledger.models import (
     Worker,
 )
 from gurney.ledger.models.predicates import file_is, is_live, item_is
+from gurney.ledger.rerouting import UnroutedFilter, count_unrouted
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import WHOLE
 from gurney.transfer import breaker
@@ -174,13 +175,19 @@ def _oldest(conn: Connection, destination_id: int) -> float | None:
 
 
 def source_states(conn: Connection) -> dict[str, dict[str, int]]:
-    """Return each source's counters: accepted, duplicate, conflict, no_route, filtered, quarantined and so on."""
+    """Return each source's counters: accepted, duplicate, conflict, no_route, filtered, quarantined and so on.
+
+    ``in_quarantine`` and ``in_error`` are no counters: so many files are refused, and of so many instances a rule has
+    failed, at this moment.
+    """
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for row in conn.execute(select(SourceCount.source, SourceCount.what, SourceCount.n)):
         found[row.source][row.what] = row.n
     waiting = select(File.source, func.count().label("n")).where(file_is(FileState.QUARANTINED)).group_by(File.source)
     for source, n in conn.execute(waiting):
         found[source]["in_quarantine"] = n
+    for source, left in count_unrouted(conn, UnroutedFilter((Routing.ERROR,))).items():
+        found[source]["in_error"] = left["error"]
     return dict(found)
 
 

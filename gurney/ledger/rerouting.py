@@ -25,19 +25,26 @@ from gurney.transfer.states import Routing
 
 __all__ = [
     "AGAIN",
+    "UNDECIDED",
     "KnownCopy",
     "Redecided",
     "Rerouted",
     "Unrouted",
     "UnroutedFilter",
+    "UnroutedStudy",
     "count_unrouted",
     "newest_instance",
     "route_again",
     "unrouted",
+    "unrouted_studies",
 ]
 
 AGAIN = (Routing.ERROR, Routing.NO_ROUTE, Routing.FILTERED)
 """What may be decided on again. HELD is not: its items wait for an operator."""
+
+
+UNDECIDED = (Routing.ERROR, Routing.NO_ROUTE, Routing.HELD)
+"""What somebody may have to see to: by mending a rule, by writing one, by releasing. FILTERED is as a rule wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,18 @@ class Unrouted:
     source: str
     door: str
     copies: tuple[KnownCopy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnroutedStudy:
+    """How many instances of a study, brought by one door, a rule left so, and why; ``since`` the first of them came."""
+
+    study_instance_uid: str
+    source: str
+    routing: Routing
+    why: str
+    instances: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +143,28 @@ def unrouted(conn: Connection, which: UnroutedFilter, routing: Routing, after_id
         )
         for row in rows
     ]
+
+
+def unrouted_studies(conn: Connection, which: UnroutedFilter, limit: int) -> list[UnroutedStudy]:
+    """Return the studies of which instances are meant, state by state, in each the one that came first before all."""
+    found: list[UnroutedStudy] = []
+    for routing in which.states:
+        keys = (Study.study_instance_uid, File.source, Instance.routing_detail)
+        query = (
+            select(*keys, func.count().label("n"), func.min(Instance.created_at).label("since"))
+            .select_from(Instance)
+            .join(Study)
+            .join(*_first_file())
+            .where(*_conditions(which, routing))
+            .group_by(*keys)
+            .order_by(func.min(Instance.id))
+            .limit(limit - len(found))
+        )
+        found += [
+            UnroutedStudy(row.study_instance_uid, row.source, routing, row.routing_detail, row.n, row.since)
+            for row in conn.execute(query)
+        ]
+    return found
 
 
 def newest_instance(conn: Connection) -> int:

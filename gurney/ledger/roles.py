@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import update
+from sqlalchemy import Connection, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Role
 
-__all__ = ["RoleTicket", "assume", "keep", "resign", "resign_all"]
+__all__ = ["RoleTicket", "assume", "is_held", "keep", "resign", "resign_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ def assume(tx: Transaction, name: str, holder: str, ttl: float = 30.0) -> RoleTi
         .returning(Role.fence)
     )
     return None if fence is None else RoleTicket(name, holder, fence)
+
+
+def is_held(conn: Connection, name: str, now: float) -> bool:
+    """Tell whether somebody has a role at a ledger time, without asking for it."""
+    return conn.scalar(select(Role.name).where(Role.name == name, Role.until > now)) is not None
 
 
 def keep(tx: Transaction, ticket: RoleTicket, ttl: float = 30.0) -> bool:

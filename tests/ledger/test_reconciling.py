@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gurney.ledger import destinations, reconciling
+from gurney.ledger import destinations, reconciling, roles
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Destination
 from gurney.transfer.outcomes import EventKind
@@ -60,6 +60,23 @@ def test_who_would_not_admit_a_claim_is_not_rung(world: World) -> None:
     assert rung(world) == []
     world.clock.pass_by(61)
     assert len(rung(world)) == 1
+
+
+def test_one_destination_alone_may_be_rung(world: World) -> None:
+    world.items(1)
+    world.items(1, destination="workstation", study="2")
+    assert [bell.destination for bell in reconciling.due_bells(world.ledger, "workstation")] == ["workstation"]
+
+
+def test_a_worker_rings_only_while_nobody_reconciles_and_leaves_the_role_free(world: World) -> None:
+    world.items(1)
+    daemon = world.ledger.transact(roles.assume, reconciling.RECONCILER, "daemon", reconciling.RECONCILER_SECONDS)
+    assert daemon is not None
+    assert reconciling.unattended_bells(world.ledger, "worker") == []
+    world.clock.pass_by(reconciling.RECONCILER_SECONDS)
+    assert reconciling.unattended_bells(world.ledger, "worker") == [Bell("archive", world.spool(), "work")]
+    assert reconciling.unattended_bells(world.ledger, "another worker") == []
+    assert world.ledger.transact(roles.assume, reconciling.RECONCILER, "another daemon") is not None
 
 
 def test_dead_leases_are_taken_back_everywhere(world: World) -> None:

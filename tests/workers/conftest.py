@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from gurney.jobs import Doorbell, Lane, make_app
+from gurney.ledger import roles
 from gurney.ledger.database import Ledger
 from gurney.ledger.models import Spool
+from gurney.ledger.reconciling import RECONCILER, RECONCILER_SECONDS
 from gurney.ledger.schema import migrate
 from gurney.ledger.spools import MARKER
 from gurney.ledger.terms import BatchLimits
@@ -103,6 +105,8 @@ def ward(tmp_path: Path, empty_ledger: Path) -> Iterator[Ward]:
     spool.mkdir()
     (spool / MARKER).write_text("main")
     world.change(Spool, world.spool("main"), path=str(spool))
+    # A daemon is there, so that no slot rings of its own accord: tests count the rings.
+    world.ledger.transact(roles.assume, RECONCILER, "daemon", RECONCILER_SECONDS)
     # The in-process transport is one for the whole process: rings of other tests may still wait there.
     app = make_app("memory://", name=f"ward-{uuid.uuid4()}")
     doorbell = Doorbell(app)

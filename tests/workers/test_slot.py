@@ -18,6 +18,7 @@ from gurney.ledger.destinations import pause
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Destination, File
 from gurney.ledger.processes import ProcessName
+from gurney.ledger.reconciling import RECONCILER_SECONDS
 from gurney.ledger.selection import Selection
 from gurney.pacs import RemoteAE
 from gurney.pacs.testing import Break, How, Reject, Respond, Stall, When
@@ -310,5 +311,17 @@ def test_what_the_dead_held_is_rung_for_in_a_spool_that_was_registered_just_now(
     slot.open()
     try:
         wait_until(lambda: ward.doorbell.waiting("new", Lane.WORK), what="a ring for the new spool")
+    finally:
+        slot.close()
+
+
+def test_where_no_daemon_is_left_a_slot_rings_for_what_is_due(ward: Ward) -> None:
+    before = ward.waiting(Lane.WORK) or 0
+    ward.items(1)
+    slot = ward.slot()
+    slot.open()
+    try:
+        ward.world.clock.pass_by(RECONCILER_SECONDS)
+        wait_until(lambda: (ward.waiting(Lane.WORK) or 0) > before, 10, "a ring")
     finally:
         slot.close()

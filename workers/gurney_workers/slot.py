@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from gurney.ledger.claims import claim
 from gurney.ledger.database import Ledger
 from gurney.ledger.deaths import bury
 from gurney.ledger.errors import LedgerUnavailable
+from gurney.ledger.forwarding import Bell
 from gurney.ledger.processes import ProcessName
 from gurney.ledger.schema import check_schema
 from gurney.ledger.spools import SpoolPlace, known_spools
@@ -35,6 +36,7 @@ from gurney_workers.vigil import GRACE, Errand, Vigil
 __all__ = ["Peer", "Slot"]
 
 _ANNOUNCE_EVERY = 15.0
+_RING_EVERY = 3.0
 
 log = get_logger(__name__)
 
@@ -81,14 +83,14 @@ class Slot:
         self._vigil = Vigil(on_blocked, min(GRACE, limits.ttl))
         self._places: dict[str, SpoolPlace] = {}
         self._ended = threading.Event()
-        self._announcing = threading.Thread(target=self._announce, name="announce", daemon=True)
+        self._rounds = threading.Thread(target=self._go_round, name="rounds", daemon=True)
 
     def open(self) -> None:
         """Start the engine and say that we are here. Raises LedgerError when code and ledger don't fit."""
         check_schema(self._ledger)
         self._engine.startup()
         self._vigil.open()
-        self._announcing.start()
+        self._rounds.start()
         log.info("slot_open", worker=self._name, lanes=[lane.value for lane in self._lanes])
 
     def close(self) -> None:
@@ -211,7 +213,11 @@ class Slot:
         if not lost:
             return
         log.warning("leases_taken_back", leases=lost, reason="their processes are gone")
-        due = reconciling.due_bells(self._ledger)
+        self._ring(reconciling.due_bells(self._ledger))
+
+    def _ring(self, due: Sequence[Bell]) -> None:
+        if not due:
+            return
         # After them: a spool may have been registered just now, and none is ever taken away.
         names = {place.id: place.name for place in self._find_spools().values()}
         for bell in due:
@@ -222,15 +228,23 @@ class Slot:
             self._places = {place.name: place for place in known_spools(conn)}
         return self._places
 
-    def _announce(self) -> None:
+    def _go_round(self) -> None:
+        announce_at = time.monotonic()
         while True:
             try:
-                self._bury()
-                readable = [place.name for place in self._find_spools().values() if place.is_readable()]
-                self._ledger.transact(
-                    announce, self._name, host=self._host, kind=self._lanes[-1].value, slots=1, spools=readable
-                )
+                if time.monotonic() >= announce_at:
+                    announce_at = time.monotonic() + _ANNOUNCE_EVERY
+                    self._bury()
+                    self._announce()
+                # What lies there must go out, also where no daemon is left to ring for it.
+                self._ring(reconciling.unattended_bells(self._ledger, self._name))
             except LedgerError as error:
-                log.warning("announce_failed", worker=self._name, reason=str(error))
-            if self._ended.wait(_ANNOUNCE_EVERY):
+                log.warning("round_failed", worker=self._name, reason=str(error))
+            if self._ended.wait(_RING_EVERY):
                 return
+
+    def _announce(self) -> None:
+        readable = [place.name for place in self._find_spools().values() if place.is_readable()]
+        self._ledger.transact(
+            announce, self._name, host=self._host, kind=self._lanes[-1].value, slots=1, spools=readable
+        )

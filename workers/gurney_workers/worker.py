@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import billiard.util
+import celery.apps.worker
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
@@ -60,6 +61,8 @@ def run_worker(
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # Billiard keeps what it has to say of processes that die from everybody else's handlers.
     billiard.util.get_logger().propagate = True
+    # It prints past all logging that it is told to end; we log that, and every line of ours is JSON.
+    celery.apps.worker.safe_say = _say_nothing
     process.prepare(make)
     in_each_process(pool_kind, process.begin, process.end)
     signals.worker_shutting_down.connect(_drain, weak=False)
@@ -72,6 +75,10 @@ def stop_worker() -> None:
     process.drain()
     for app in _apps:
         app.control.shutdown()
+
+
+def _say_nothing(*_: object) -> None:
+    """Take the place of Celery's ``safe_say``."""
 
 
 def _drain(**_: Any) -> None:

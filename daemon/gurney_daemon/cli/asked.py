@@ -24,6 +24,7 @@ __all__ = [
     "configured_remote",
     "known_destination",
     "known_name",
+    "known_source",
 ]
 
 _Word = TypeVar("_Word", ItemState, Priority)
@@ -71,6 +72,11 @@ def configured_remote(settings: Settings, name: str) -> Remote:
 def known_destination(conn: Connection, name: str) -> str:
     """Return the name of a destination that the ledger knows, retired ones included. Raises Unknown."""
     return known_name(name, reports.destination_names(conn), "destination")
+
+
+def known_source(conn: Connection, settings: Settings, name: str) -> str:
+    """Return the name of a door that is configured, or has brought something once. Raises Unknown."""
+    return known_name(name, {*(watch.name for watch in settings.watch), *reports.source_states(conn)}, "source")
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

@@ -12,7 +12,7 @@ import typer
 from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.status import Service, describe
 from gurney.errors import LedgerError
-from gurney.ledger import destinations
+from gurney.ledger import destinations, reconciling
 from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, StoreScu
 from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect
 from gurney.settings.remotes import remote_ae
@@ -154,10 +154,11 @@ def _hint(error: AssociationFailure, trial: EchoTrial) -> str:
 
 
 def _tell_ledger(edge: Edge, name: str) -> None:
-    """Have the destination probed now. An echo is an answer without a ledger, too."""
+    """Have the destination probed now, and ring for what waits there. An echo is an answer without a ledger, too."""
     try:
         with edge.ledger() as ledger:
             ledger.transact(destinations.probe_now, name)
+            edge.ring(ledger, reconciling.due_bells(ledger, name))
     except LedgerError as error:
         typer.echo(f"the ledger was not told: {error}", err=True)
 

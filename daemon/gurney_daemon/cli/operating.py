@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from gurney.ledger import destinations, operations, reports
+from gurney.ledger import destinations, operations, reconciling, reports
 from gurney.ledger.database import Ledger
+from gurney.ledger.forwarding import Bell
 from gurney.ledger.operations import CANCELLABLE, RETRYABLE
 from gurney.ledger.selection import Selection
 from gurney.transfer.breaker import Shown
@@ -61,6 +62,7 @@ def retry(
     with edge.ledger() as ledger:
         found = _look(ledger, selection, RETRYABLE)
         changed = 0
+        bells: list[Bell] = []
         if found:
             _agree(found, "try them again", yes=yes)
             changed, bells = operations.retry(ledger, selection, edge.actor)
@@ -68,8 +70,8 @@ def retry(
         concerned = sorted({*found, to} - {""})
         for name in concerned:
             ledger.transact(destinations.probe_now, name)
-        if found:
-            edge.ring(ledger, bells)
+            bells += reconciling.due_bells(ledger, name)
+        edge.ring(ledger, bells)
         _warn_of_pauses(ledger, concerned)
     _report(changed, found, "go again", as_json=as_json)
 

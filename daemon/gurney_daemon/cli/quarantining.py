@@ -15,7 +15,7 @@ from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
 from gurney_daemon.configured import door_routes, present_spool, spool_of, watched_folder
-from gurney_daemon.ingest.quarantine import FORCIBLE, SourceDoor, discard, release
+from gurney_daemon.ingest.quarantine import FORCIBLE, Released, SourceDoor, discard, release
 
 __all__ = ["register"]
 
@@ -63,14 +63,17 @@ def release_files(
     ctx: typer.Context,
     ids: _Ids,
     force: Annotated[
-        str, typer.Option("--force", metavar="REASON", help="Overlook this one reason; noted in the trail.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--force", metavar="REASON", help="Overlook this reason; may be given again. Kept in the trail."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check refused files again and take in those that pass now; exit 1 unless all do."""
-    if force and force not in FORCIBLE:
+    forced = sorted(set(force or ()))
+    if never := [reason for reason in forced if reason not in FORCIBLE]:
         raise typer.BadParameter(
-            f"{force!r} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}", param_hint="--force"
+            f"{', '.join(map(repr, never))} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}",
+            param_hint="--force",
         )
     edge: Edge = ctx.obj
     settings = edge.settings
@@ -82,24 +85,32 @@ def release_files(
             doors=_doors(settings),
             ring=partial(edge.ring, ledger),
             actor=edge.actor,
-            force=force,
+            force=forced,
         )
     if as_json:
         print_json(
             {
                 "files": [
-                    {"id": one.file_id, "accepted": one.accepted, "reason": one.reason, "detail": one.detail}
+                    {
+                        "id": one.file_id,
+                        "accepted": one.accepted,
+                        "reason": one.reason,
+                        "detail": one.detail,
+                        "needs": list(one.needs),
+                    }
                     for one in released
                 ]
             }
         )
     else:
-        rows = (
-            (one.file_id, "accepted" if one.accepted else "still refused", one.reason, one.detail) for one in released
-        )
-        console().print(table(("ID", "NOW", "REASON", "DETAIL"), rows))
+        console().print(table(("ID", "NOW", "REASON", "DETAIL", "TAKES"), map(_row, released)))
     if not all(one.accepted for one in released):
         raise typer.Exit(1)
+
+
+def _row(one: Released) -> tuple[object, ...]:
+    takes = " ".join(f"--force {reason}" for reason in one.needs)
+    return one.file_id, "accepted" if one.accepted else "still refused", one.reason, one.detail, takes
 
 
 def discard_files(ctx: typer.Context, ids: _Ids, as_json: AsJson = False) -> None:

@@ -16,7 +16,7 @@ from gurney.settings import Settings
 from gurney.transfer.routing import compile_routes
 from gurney.transfer.states import Routing
 from gurney_daemon.cli.amounts import several
-from gurney_daemon.cli.asked import AsJson, Unknown, known_name
+from gurney_daemon.cli.asked import AsJson, Unknown, known_source
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, table
 from gurney_daemon.configured import door_routes
@@ -77,7 +77,7 @@ def again(
     doors = _doors(edge.settings)
     with edge.ledger() as ledger:
         with ledger.read() as conn:
-            _require(conn, which, doors)
+            _require(conn, edge.settings, which)
             found = count_unrouted(conn, which)
         done = RoutedAgain()
         if found:
@@ -96,10 +96,10 @@ def _doors(settings: Settings) -> dict[str, DoorRoutes]:
     return {watch.name: door_routes(watch, rules) for watch in settings.watch}
 
 
-def _require(conn: Connection, which: UnroutedFilter, doors: Mapping[str, DoorRoutes]) -> None:
+def _require(conn: Connection, settings: Settings, which: UnroutedFilter) -> None:
     """Raise Unknown for a study or a source that there is not."""
     if which.source:
-        known_name(which.source, {*doors, *reports.source_states(conn)}, "source")
+        known_source(conn, settings, which.source)
     study = which.study_instance_uid
     if study and reports.study_report(conn, study) is None:
         raise Unknown(f"the ledger knows no study {study}")

@@ -20,6 +20,7 @@ from gurney_daemon.cli.asked import AsJson, FilePath, known_name
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.rerouting import again
 from gurney_daemon.cli.tables import console, legible, table
+from gurney_daemon.cli.unrouted import list_unrouted
 from gurney_daemon.configured import watched_folder
 from gurney_daemon.ingest.reading import read_header
 
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     route = typer.Typer(help="Ask the routing rules, of a file or of what they left behind.", no_args_is_help=True)
     route.command("explain")(explain)
+    route.command("list")(list_unrouted)
     route.command("again")(again)
     app.add_typer(route, name="route")
 

@@ -35,22 +35,30 @@ _DAEMON = "daemon"
 _STANDBY = "standby"
 _WAITING = ("ready", "running", "retry")
 
+# Who runs is told by the ledger alone: where that can't be read, neither "ok" nor "FAULT" would be true.
+_UNTOLD = "only the ledger could tell"
+_NOT_KNOWN: Report = {"ok": None, "seen": None, "processes": {}, "error": _UNTOLD}
+
 
 def status_report(edge: Edge) -> Report:
     """Look at everything once. Never raises for a service that is down: that is what it reports."""
     settings = edge.reach
     seen = _look_at_ledger(edge)
-    folders = _folders(edge, seen["announced"])
+    announced = seen["announced"]
+    folders = _folders(edge, announced)
     needed = bool(folders) or _waits(seen["destinations"])
-    daemon = _announced(seen["announced"], daemons=True, needed=needed)
+    daemon, workers = (
+        _NOT_KNOWN if announced is None else _announced(announced, daemons=daemons, needed=needed)
+        for daemons in (True, False)
+    )
     services = {
         "ledger": seen["ledger"],
-        "broker": _broker(settings, seen["pools"], needed=needed, daemon_runs=bool(daemon["seen"])),
+        "broker": _broker(settings, seen["pools"], needed=needed, daemons=daemon["seen"]),
         "daemon": daemon,
-        "workers": _announced(seen["announced"], daemons=False, needed=needed),
+        "workers": workers,
     }
     return {
-        "ok": all(service["ok"] for service in services.values()),
+        "ok": all(service["ok"] is not False for service in services.values()),
         "services": services,
         "destinations": seen["destinations"],
         "folders": folders,
@@ -69,10 +77,12 @@ def _configuration(edge: Edge) -> Report:
     return {"ok": not mistakes, "mistakes": len(mistakes), "error": str(mistakes[0]) if mistakes else ""}
 
 
-def _folders(edge: Edge, processes: Mapping[str, Report]) -> Report:
+def _folders(edge: Edge, processes: Mapping[str, Report] | None) -> Report:
     """Say of each watched folder how it fares: by the daemon that watches it, else by one that stands by."""
     told: Report = {}
     watched = [watch.name for watch in edge.reach.watch]
+    if processes is None:
+        return {name: {"state": "not_known", "why": _UNTOLD, "since": None, "ok": None} for name in watched}
     for process in processes.values():
         if edge.configuration.mistakes:
             watched += process["folders"]  # with what the daemons have started with
@@ -85,7 +95,7 @@ def _folders(edge: Edge, processes: Mapping[str, Report]) -> Report:
 
 
 def _look_at_ledger(edge: Edge) -> Report:
-    """Read what the ledger knows in one short look."""
+    """Read what the ledger knows in one short look; ``announced`` is None where it can't be read."""
     kind = "sqlite" if edge.reach.is_sqlite else "postgresql"
     try:
         with edge.ledger() as ledger:
@@ -101,7 +111,8 @@ def _look_at_ledger(edge: Edge) -> Report:
     except LedgerError as error:
         return {
             "ledger": {"ok": False, "kind": kind, "draining": False, "error": str(error)},
-            **{name: {} for name in ("destinations", "sources", "announced", "pools")},
+            **{name: {} for name in ("destinations", "sources", "pools")},
+            "announced": None,
         }
 
 
@@ -144,11 +155,16 @@ def _announced(processes: Mapping[str, Report], *, daemons: bool, needed: bool) 
     return {"ok": not error, "seen": seen, "processes": kind, "error": error}
 
 
-def _broker(settings: Settings, pools: set[str], *, needed: bool, daemon_runs: bool) -> Report:
-    """Ask the broker how many rings wait. The embedded one lives and ends with ``gurney up``."""
+def _broker(settings: Settings, pools: set[str], *, needed: bool, daemons: int | None) -> Report:
+    """Ask the broker how many rings wait. The embedded one lives and ends with ``gurney up``.
+
+    ``daemons`` is how many run, None where nobody knows: one that runs without a broker has it in its own process.
+    """
     embedded = settings.broker_is_embedded
     url = settings.broker.url or embedded_url(settings.node.data_dir)
-    if url is None and daemon_runs:
+    if url is None and daemons is None:
+        return {"ok": None, "kind": "embedded", "running": None, "queues": {}, "error": _UNTOLD}
+    if url is None and daemons:
         return {"ok": True, "kind": "in process", "running": True, "queues": {}, "error": ""}
     queues = None if url is None else _queues(url, pools or {settings.spool.name})
     error = ""

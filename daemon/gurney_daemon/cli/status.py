@@ -21,6 +21,7 @@ from gurney_daemon.cli.tables import console, duration, table
 __all__ = ["register"]
 
 _REFRESH_SECONDS = 2.0
+_NOW = ("in_quarantine", "in_error")
 
 
 def register(app: typer.Typer) -> None:
@@ -69,16 +70,16 @@ def _page(report: dict[str, Any]) -> RenderableType:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
         parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
     if sources := report["sources"]:
-        parts += ["", table(("SOURCE", "IN QUARANTINE NOW", "FILES SO FAR"), _sources(sources))]
+        parts += ["", table(("SOURCE", "IN QUARANTINE NOW", "RULE FAILED NOW", "FILES SO FAR"), _sources(sources))]
     return Group(*parts)
 
 
 def _sources(sources: dict[str, dict[str, int]]) -> Iterator[tuple[object, ...]]:
     """Tell what waits for somebody's decision from what was counted since the source was first seen."""
     for name, counters in sources.items():
-        so_far = {what: n for what, n in counters.items() if what != "in_quarantine"}
+        so_far = {what: n for what, n in counters.items() if what not in _NOW}
         told = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in so_far.items())
-        yield name, counters.get("in_quarantine", 0), told
+        yield name, *(counters.get(what, 0) for what in _NOW), told
 
 
 def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
@@ -97,7 +98,9 @@ def _services(services: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...
         yield name, _word(service["ok"]), service["error"] or f"{service['seen']} seen"
 
 
-def _word(ok: bool) -> str:
+def _word(ok: bool | None) -> str:
+    if ok is None:
+        return "not known"
     return "ok" if ok else "FAULT"
 
 

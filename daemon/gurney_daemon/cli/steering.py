@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gurney.errors import GurneyError
-from gurney.ledger import destinations, reports, resending
+from gurney.ledger import destinations, reconciling, reports, resending
 from gurney.ledger.database import Transaction
 from gurney.ledger.resending import Resent
 from gurney.transfer.states import Priority
@@ -52,6 +52,7 @@ def _steer(edge: Edge, name: str, act: Callable[[Transaction, str, str], bool]) 
         with ledger.read() as conn:
             known_destination(conn, name)
         ledger.transact(act, name, edge.actor)
+        edge.ring(ledger, reconciling.due_bells(ledger, name))  # none where it is paused
         now = ledger.now()
         with ledger.read() as conn:
             state = reports.destination_states(conn, now)[name]

@@ -15,16 +15,18 @@ from sqlalchemy.exc import IntegrityError
 
 from gurney.dicom.errors import Part10Error
 from gurney.errors import GurneyError
-from gurney.ledger import intake
+from gurney.ledger import intake, overwriting
 from gurney.ledger.arrivals import Arrival, FileFacts, Twin, matched_routes, twins
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell, words
+from gurney.ledger.overwriting import Overwritten
 from gurney.ledger.quarantine import CONFLICT
 from gurney.observability import get_logger
 from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
+from gurney_daemon.ingest.overwriting import overwritten
 from gurney_daemon.ingest.reading import Facts, opened, read_header
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.settling import SettledFile
@@ -41,12 +43,13 @@ _TRIES: Final = 8
 
 @dataclass(slots=True)
 class Taken:
-    """What became of a group: what is in the ledger now, what was refused, and whom to ring."""
+    """What became of a group: what is in the ledger now, what was refused or lost by it, and whom to ring."""
 
     counts: Counter[str] = field(default_factory=Counter)
     arrivals: list[Arrival] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    overwritten: list[Overwritten] = field(default_factory=list)
     bells: list[Bell] = field(default_factory=list)
     inspected: Inspected = field(default_factory=Inspected)
 
@@ -154,22 +157,25 @@ class Admission:
             self._write_group([], [refused], taken)
 
     def _write_group(self, wholes: Sequence[Whole], refused: Sequence[Refused], taken: Taken) -> None:
+        group = [whole.settled for whole in wholes] + [one.settled for one in refused]
         for last in range(_TRIES, -1, -1):
+            with self._ledger.read() as conn:
+                over = overwritten(conn, self.source.name, group, self._shelf.spool)
             arrivals, conflicts = self._decide(wholes)
             kept, told = (refused, []) if self.source.quarantines else ([], [*refused, *conflicts])
             try:
-                report, file_ids = self._write_if_any(arrivals, kept)
+                report, file_ids, lost = self._write_if_any(arrivals, kept, over)
                 break
             except (StaleRead, IntegrityError):
                 # Another door has brought the same instance or study in between: look again.
                 if not last:
                     raise
-        for rules, n in Counter(_routing_error(arrival) for arrival in arrivals).items():
-            if rules:
-                log.warning("routing_failed", source=self.source.name, instances=n, rules=rules)
+        for (study, rules), n in _routing_errors(arrivals).items():
+            log.warning("routing_failed", source=self.source.name, study_instance_uid=study, instances=n, rules=rules)
         taken.arrivals.extend(arrivals)
         taken.counts.update(report.counts)
         taken.conflicts.extend(report.conflicts)
+        taken.overwritten.extend(lost)
         taken.bells.extend(report.bells)
         taken.refused.extend(replace(one, file_id=file_id) for one, file_id in zip(kept, file_ids, strict=True))
         taken.refused.extend(told)
@@ -177,20 +183,24 @@ class Admission:
             if one.held.spool_path:
                 self._shelf.spool.remove(one.held.spool_path)
 
-    def _write_if_any(self, arrivals: Sequence[Arrival], refused: Sequence[Refused]) -> tuple[intake.Intake, list[int]]:
+    def _write_if_any(
+        self, arrivals: Sequence[Arrival], refused: Sequence[Refused], over: Sequence[int]
+    ) -> tuple[intake.Intake, list[int], list[Overwritten]]:
         if not arrivals and not refused:
-            return intake.Intake(), []
-        return self._ledger.transact(self._write, arrivals, refused)
+            return intake.Intake(), [], []
+        return self._ledger.transact(self._write, arrivals, refused, over)
 
     def _write(
-        self, tx: Transaction, arrivals: Sequence[Arrival], refused: Sequence[Refused]
-    ) -> tuple[intake.Intake, list[int]]:
+        self, tx: Transaction, arrivals: Sequence[Arrival], refused: Sequence[Refused], over: Sequence[int]
+    ) -> tuple[intake.Intake, list[int], list[Overwritten]]:
         self._guard(tx)
         report = intake.take_in(tx, arrivals, self._actor) if arrivals else intake.Intake()
         file_ids = [
             intake.refuse(tx, self._file_facts(no.settled, no.held), no.state, no.reason, no.detail) for no in refused
         ]
-        return report, file_ids
+        lost = overwriting.note_overwritten(tx, over, self._actor) if over else []
+        intake.count(tx, self.source.name, {"overwritten": len(lost)})
+        return report, file_ids, lost
 
     def _decide(self, wholes: Sequence[Whole]) -> tuple[list[Arrival], list[Refused]]:
         """Look up what hangs on the ledger, and decide on each file; conflicts apart where they are only to be told."""
@@ -243,6 +253,10 @@ class Admission:
         )
 
 
-def _routing_error(arrival: Arrival) -> str:
-    """Say which rules failed and why, in words without values; empty where none did."""
-    return words(arrival.decision) if arrival.decision.state is Routing.ERROR else ""
+def _routing_errors(arrivals: Sequence[Arrival]) -> Counter[tuple[str, str]]:
+    """Count the instances of which rules failed, by study and by which did and why, in words without values."""
+    return Counter(
+        (arrival.instance.study.study_instance_uid, words(arrival.decision))
+        for arrival in arrivals
+        if arrival.decision.state is Routing.ERROR
+    )

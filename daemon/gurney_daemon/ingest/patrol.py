@@ -15,6 +15,7 @@ from gurney.dicom.policy import ReadPolicy
 from gurney.ledger.arrivals import KnownFile, known_files
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
+from gurney.ledger.overwriting import WORDS
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.admission import Admission, Taken
 from gurney_daemon.ingest.errors import FolderOffline
@@ -305,6 +306,15 @@ def report(log: structlog.stdlib.BoundLogger, taken: Taken) -> None:
     for refused in taken.refused:
         level = "warning" if refused.state is FileState.QUARANTINED else "info"
         getattr(log, level)("file_" + refused.state.name.lower(), file_id=refused.file_id, reason=refused.reason)
+    for lost in taken.overwritten:
+        log.error(
+            "accepted_file_overwritten",
+            file_id=lost.file_id,
+            sop_instance_uid=lost.sop_instance_uid,
+            study_instance_uid=lost.study_instance_uid,
+            items_failed=lost.items,
+            reason=WORDS,
+        )
     for sop_instance_uid in taken.conflicts:
         log.warning("instance_conflict", sop_instance_uid=sop_instance_uid)
 

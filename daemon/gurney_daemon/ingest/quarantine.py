@@ -1,20 +1,24 @@
-"""Release refused files, or discard them. A release runs every check again; one of them may be skipped by name."""
+"""Release refused files, or discard them. A release runs every check again; some may be skipped by name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gurney.dicom.errors import FORGIVABLE, Part10Error, Reason
+from gurney.dicom.part10 import Part10
 from gurney.ledger import quarantine
+from gurney.ledger.arrivals import twins
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.quarantine import CONFLICT, Quarantined
 from gurney_daemon.ingest.admission import Admission
+from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.errors import FileChanged, ReleaseRefused
 from gurney_daemon.ingest.inspection import Source
+from gurney_daemon.ingest.reading import opened, read_header
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
@@ -36,12 +40,16 @@ class SourceDoor:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What became of one file: accepted, or still refused, and why."""
+    """What became of one file: accepted, or still refused, and why.
+
+    ``needs`` are all the checks that would have to be skipped for it, the given ones too; empty where none is enough.
+    """
 
     file_id: int
     accepted: bool
     reason: str = ""
     detail: str = ""
+    needs: tuple[str, ...] = ()
 
 
 def release(
@@ -52,16 +60,16 @@ def release(
     doors: Mapping[str, SourceDoor],
     ring: Callable[[Sequence[Bell]], None],
     actor: str,
-    force: str = "",
+    force: Collection[str] = (),
 ) -> list[Released]:
     """Check quarantined files again and take in those that pass; what does not pass stays as it is.
 
-    ``doors`` are the configured ones by name. ``force`` names one reason to overlook, of :data:`FORCIBLE`; "conflict"
+    ``doors`` are the configured ones by name. ``force`` names the reasons to overlook, of :data:`FORCIBLE`; "conflict"
     replaces what is known of the SOP Instance UID. Raises ReleaseRefused for a reason that can't be forced, and for
     files that are not in quarantine.
     """
-    if force and force not in FORCIBLE:
-        raise ReleaseRefused(f"{force!r} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}")
+    if never := sorted(set(force) - FORCIBLE):
+        raise ReleaseRefused(f"{', '.join(never)} can't be overlooked; what can is {', '.join(sorted(FORCIBLE))}")
     files = _load(ledger, file_ids)
     return [_release(file, ledger, spool, doors, ring, actor, force) for file in files]
 
@@ -101,7 +109,7 @@ def _release(
     doors: Mapping[str, SourceDoor],
     ring: Callable[[Sequence[Bell]], None],
     actor: str,
-    force: str,
+    force: Collection[str],
 ) -> Released:
     door = doors.get(file.source)
     if door is None:
@@ -116,13 +124,16 @@ def _release(
             place, looks = file.path, known
         taken = admission.readmit(SettledFile(file.path, known), place, looks)
     except Part10Error as error:
-        return Released(file.file_id, False, error.reason, error.detail)
+        needs = _needs(place, looks, door.source, ledger, spool)
+        return Released(file.file_id, False, error.reason, error.detail, needs)
     except FileChanged:
         return Released(file.file_id, False, file.reason, "it has changed since it was quarantined")
     except OSError as error:
         return Released(file.file_id, False, Reason.UNREADABLE, os.strerror(error.errno or 0))
     if taken.refused:
-        return Released(file.file_id, False, taken.refused[0].reason, taken.refused[0].detail)
+        refused = taken.refused[0]
+        needs = _needs(place, looks, door.source, ledger, spool)
+        return Released(file.file_id, False, refused.reason, refused.detail, needs)
     ledger.transact(quarantine.note_release, file.file_id, actor, forced=force)
     if file.spool_path:
         spool.remove(file.spool_path)
@@ -130,11 +141,33 @@ def _release(
     return Released(file.file_id, True)
 
 
-def _lenient(source: Source, force: str) -> Source:
-    """Return the policy of a door with one check less."""
-    source = replace(source, quarantines=False)
-    if force == CONFLICT:
-        return replace(source, on_conflict="replace")
-    if force:
-        return replace(source, policy=replace(source.policy, forgive=source.policy.forgive | {Reason(force)}))
-    return source
+def _lenient(source: Source, force: Collection[str]) -> Source:
+    """Return the policy of a door with some checks less."""
+    forgive = source.policy.forgive | {Reason(reason) for reason in force if reason != CONFLICT}
+    return replace(
+        source,
+        quarantines=False,
+        policy=replace(source.policy, forgive=forgive),
+        on_conflict="replace" if CONFLICT in force else source.on_conflict,
+    )
+
+
+def _needs(place: bytes, looks: Signature, source: Source, ledger: Ledger, spool: Spool) -> tuple[str, ...]:
+    """Return every check that a file fails, the first of which hides the others; none where one can't be skipped."""
+    needs: list[str] = []
+    part: Part10 | None = None
+    while part is None:
+        try:
+            with opened(place, looks) as fd:
+                part = read_header(fd, frozenset(), _lenient(source, needs).policy)
+        except Part10Error as error:
+            if error.reason not in FORGIVABLE:
+                return ()
+            needs.append(str(error.reason))
+        except (FileChanged, OSError):
+            return ()
+    with ledger.read() as conn:
+        twin = twins(conn, [part.sop_instance_uid]).get(part.sop_instance_uid)
+    if twin is not None and source.on_conflict != "replace" and not is_same(part, place, twin, spool):
+        needs.append(CONFLICT)
+    return tuple(needs)

@@ -1,8 +1,9 @@
 """The spool: what is accepted is ours before its row commits, since consoles purge exports and shares vanish.
 
-A file is held by a hard link where that can be, else by a copy. Names are our own and say nothing. Before a group is
-held, a note of it is written; when its rows have committed, the note goes. What a crash leaves between the two is found
-by the notes (:meth:`Shelf.leftovers`).
+A file is held by a clone where that can be, else by a hard link, else by a copy. A clone and a copy are our own; a link
+is another name of the folder's file, and shows what is written into that. Names are our own and say nothing. Before a
+group is held, a note of it is written; when its rows have committed, the note goes. What a crash leaves between the two
+is found by the notes (:meth:`Shelf.leftovers`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final, Literal, NamedTuple
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.spools import MARKER, SpoolPlace, known_spools, register_spool
+from gurney_daemon.ingest.cloning import Cloner
 from gurney_daemon.ingest.errors import SpoolOffline
 
 __all__ = ["Group", "Held", "HoldMode", "Leftover", "Shelf", "Spool", "find_spool", "open_spool"]
@@ -129,6 +131,7 @@ class Shelf:
         self.spool, self.source = spool, source
         self._folder = ""
         self._left = 0
+        self._cloner = Cloner()
 
     def open_group(self, paths: Sequence[bytes]) -> Group:
         """Begin to hold some files, having noted their paths. Raises SpoolOffline."""
@@ -148,7 +151,7 @@ class Shelf:
                 os.close(fd)
                 os.unlink(note)
                 raise
-        return Group(self.spool, self._folder, group_id, note, fd)
+        return Group(self.spool, self._folder, group_id, note, fd, self._cloner)
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield the groups of which nobody has said that their rows committed, and that nobody is at."""
@@ -185,23 +188,28 @@ class Shelf:
 class Group:
     """Files being held together: :meth:`hold` each, :meth:`sync` before the commit, :meth:`close` after it."""
 
-    def __init__(self, spool: Spool, folder: str, group_id: str, note: str, note_fd: int) -> None:
+    def __init__(self, spool: Spool, folder: str, group_id: str, note: str, note_fd: int, cloner: Cloner) -> None:
         """Take over an open note; use :meth:`Shelf.open_group`."""
         self._spool, self._prefix, self._note, self._note_fd = spool, f"{folder}/{group_id}", note, note_fd
+        self._cloner = cloner
         self._folder_fd = os.open(os.path.join(spool.place.path, folder), _FOLDER)
 
     def hold(
         self, number: int, fd: int, dataset_offset: int = 0, *, link: bool = True, blank_preamble: bool = False
     ) -> Held:
-        """Hold an open file, the ``number``-th of the group: by a link to this very file, else by a copy.
+        """Hold an open file, the ``number``-th of the group: this very file, cloned or linked, else a copy.
 
-        ``blank_preamble`` copies it without what stands in its first 128 bytes. Raises SpoolOffline, or OSError where
-        the file can't be read.
+        ``link`` False asks for a copy. ``blank_preamble`` copies it without what stands in its first 128 bytes. Raises
+        SpoolOffline, or OSError where the file can't be read.
         """
         spool_path = f"{self._prefix}-{number:x}"
         name = spool_path.rpartition("/")[2]
-        if link and not blank_preamble and self._link(fd, name):
-            return Held(spool_path, os.fstat(fd).st_mtime_ns)
+        if link and not blank_preamble:
+            cloned_at = self._clone(fd, name) if self._cloner.works else None
+            if cloned_at is not None:
+                return Held(spool_path, cloned_at)
+            if self._link(fd, name):
+                return Held(spool_path, os.fstat(fd).st_mtime_ns)
         return self._copy(fd, name, spool_path, dataset_offset, blank_preamble)
 
     def drop(self, held: Held) -> None:
@@ -220,6 +228,26 @@ class Group:
                 os.unlink(self._note)
         os.close(self._folder_fd)
         os.close(self._note_fd)
+
+    def _clone(self, fd: int, name: str) -> int | None:
+        """Hold a clone and return its own time of modification; None where the file can't be cloned."""
+        part = name + ".part"
+        with _writing():
+            out = os.open(part, _CREATE, 0o640, dir_fd=self._folder_fd)
+            try:
+                if self._cloner.clone(fd, out):
+                    # The bytes lie there already; that they are this file's may not.
+                    os.fsync(out)
+                    os.rename(part, name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
+                    return os.fstat(out).st_mtime_ns
+                os.unlink(part, dir_fd=self._folder_fd)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(part, dir_fd=self._folder_fd)
+                raise
+            finally:
+                os.close(out)
+        return None
 
     def _link(self, fd: int, name: str) -> bool:
         try:

@@ -81,6 +81,20 @@ def test_release_takes_in_what_passes_with_one_check_overlooked(desk: Desk, site
     assert PATIENT not in both.out + both.err
 
 
+def test_several_checks_are_overlooked_together(desk: Desk, site: Site) -> None:
+    drop(site.folder, "1", ct_bytes(sop_instance_uid="1.2.9"))
+    site.start(settle_seconds=0.0)
+    site.wait_for_files(1, FileState.ACCEPTED)
+    site.stop()
+    drop(site.folder, "2", ct_bytes(sop_instance_uid="1.2.9", pixels=b"\x07\x07" * 64)[132:])
+    look_through(site, 1)
+    (file,) = desk("quarantine", "list", "--json").json["files"]
+    half = desk("quarantine", "release", file["id"], "--force", "no_meta")
+    assert (half.code, "--force no_meta --force conflict" in half.out) == (1, True)
+    assert desk("quarantine", "release", file["id"], "--force", "conflict", "--force", "no_meta").code == 0
+    assert desk("quarantine", "release", file["id"], "--force", "conflict", "--force", "truncated").code == 2
+
+
 def test_discard(desk: Desk, site: Site) -> None:
     drop(site.folder, "text", b"no image" * 40)
     look_through(site, 1)

@@ -64,6 +64,45 @@ def test_it_says_how_many_asks_and_routes(desk: Desk, folder: Path) -> None:
     assert "nothing was done" in desk("route", "again", "--all", "--yes").out
 
 
+def test_the_studies_are_listed_and_status_counts_them_until_they_are_routed(desk: Desk, folder: Path) -> None:
+    assert desk("status", "--json").json["sources"]["ct1"]["in_error"] == 2
+    document = desk("route", "list", "--state", "error", "--source", "ct1", "--json").json
+    (study,) = document["studies"]
+    assert study.pop("age_seconds") >= 0
+    assert study.pop("why").startswith("scans: ")
+    assert study == {"study_instance_uid": "1.2.3", "source": "ct1", "routing": "error", "instances": 2}
+    assert document["more"] is False
+    shown = desk("route", "list").out
+    assert "1.2.3" in shown
+    assert PATIENT.split("^")[0] not in shown
+
+    configure(desk, folder, MENDED)
+    assert desk("route", "again", "--all", "--yes").code == 0
+    assert desk("route", "list", "--json").json == {"studies": [], "more": False}
+    source = desk("status", "--json").json["sources"]["ct1"]
+    assert (source["error"], source.get("in_error", 0)) == (2, 0)
+
+
+def test_the_list_is_of_the_states_that_were_asked_for(desk: Desk, folder: Path) -> None:
+    for number, action in enumerate(("hold", "drop")):
+        desk.configure(
+            f'[[watch]]\nname = "ct1"\npath = "{folder}"\n[[route]]\nname = "scans"\nwhen = "true"\n'
+            f'action = "{action}"\n' + ('send_to = ["archive"]\n' if action == "hold" else "")
+        )
+        take_in(desk, drop(folder, action, ct_bytes(sop_instance_uid=f"1.9.{number}", study=f"1.2.4{number}")))
+
+    def listed(*asked: str) -> list[str]:
+        return [one["routing"] for one in desk("route", "list", "--json", *asked).json["studies"]]
+
+    assert listed() == ["error", "held"]
+    assert listed("--state", "filtered") == ["filtered"]
+    assert desk("release", "--all", "--yes").code == 0
+    assert listed("--state", "held") == []
+    assert desk("route", "list", "--limit", "1", "--state", "error").err == ""
+    assert desk("route", "list", "--state", "routed").code == 2
+    assert "There are: ct1" in desk("route", "list", "--source", "mr7").err
+
+
 def test_what_still_fails_is_told_with_the_rule_and_without_values(desk: Desk, folder: Path) -> None:
     answer = desk("route", "again", "--source", "ct1", "--yes", "--json")
     assert answer.code == 1

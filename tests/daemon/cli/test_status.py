@@ -183,7 +183,7 @@ def test_files_in_quarantine_now_are_told_from_all_that_ever_were(desk: Desk) ->
             tx.conn.execute(insert(SourceCount).values(source="ct1", what=what, n=n))
     lines = desk("status").out.splitlines()
     assert lines[-2].split("  ")[0] == "SOURCE"
-    assert " ".join(lines[-1].split()) == "ct1 0 7 accepted, 3 quarantined, 2 no route"
+    assert " ".join(lines[-1].split()) == "ct1 0 0 7 accepted, 3 quarantined, 2 no route"
 
 
 def test_what_waits_for_an_association_says_so(desk: Desk) -> None:
@@ -225,6 +225,27 @@ def test_a_ledger_that_cannot_be_used_is_reported_like_everything_else(desk: Des
     assert answer.json["services"]["ledger"]["error"]
     assert answer.json["destinations"] == {}
     assert "Traceback" not in answer.err
+
+
+def test_who_runs_is_not_known_while_the_ledger_cannot_be_read(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "ct1").mkdir()
+    desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
+    (desk.data / "ledger.sqlite3").write_bytes(b"this is no database " * 1_000)
+    answer = desk("status", "--json")
+    assert (answer.code, answer.json["ok"]) == (1, False)
+    services = answer.json["services"]
+    assert {name: service["ok"] for name, service in services.items()} == {
+        "ledger": False,
+        "broker": None,
+        "daemon": None,
+        "workers": None,
+    }
+    assert (services["daemon"]["seen"], services["broker"]["running"]) == (None, None)
+    ct1 = answer.json["folders"]["ct1"]
+    assert (ct1["state"], ct1["ok"]) == ("not_known", None)
+    shown = desk("status").out
+    assert shown.count("FAULT") == 1
+    assert not any(claim in shown for claim in ("no daemon", "no worker", "unwatched", "does not run"))
 
 
 def test_people_get_a_line_for_each_service_destination_and_source(desk: Desk) -> None:

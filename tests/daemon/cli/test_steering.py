@@ -8,9 +8,12 @@ import os
 import pytest
 from sqlalchemy import select
 
-from gurney.ledger.models import File, Item
+from gurney.jobs import Doorbell, Lane, make_app
+from gurney.ledger.models import Destination, File, Item
+from gurney.pacs.testing import FakePacs
 from gurney.transfer.states import FileState, Priority
 from tests.daemon.cli.desk import Desk
+from tests.services.brokers import RedisServer
 
 
 def test_pause_and_resume(desk: Desk) -> None:
@@ -20,6 +23,25 @@ def test_pause_and_resume(desk: Desk) -> None:
     assert desk.world.denied().reason == "paused"
     assert desk("resume", "archive").code == 0
     assert desk.world.take().work
+
+
+@pytest.mark.parametrize("command", [("resume", "archive"), ("echo", "archive"), ("retry", "--to", "archive")])
+def test_who_waited_for_a_destination_is_rung_at_once(
+    desk: Desk, redis_server: RedisServer, command: tuple[str, ...]
+) -> None:
+    world = desk.world
+    world.items(1)
+    world.items(1, destination="research", study="2")
+    doorbell = Doorbell(make_app(redis_server.url))
+    with FakePacs(ae_title="ARCHIVE") as pacs:
+        desk.configure(f'[broker]\nurl = "{redis_server.url}"\n', port=pacs.port)
+        world.change(Destination, world.destination(), breaker="open", probe_at=world.clock.time + 1_000)
+        if command[0] == "resume":
+            assert desk("pause", "archive").code == 0
+            assert doorbell.waiting("main", Lane.WORK) == 0
+        assert desk(*command).code == 0
+        assert doorbell.waiting("main", Lane.WORK) == 1
+    doorbell.close()
 
 
 def test_scripts_read_how_the_destination_stands_then(desk: Desk) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +72,16 @@ def either_ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 def spool(ledger: Ledger, tmp_path: Path) -> Spool:
     """A spool on the folder's filesystem."""
     return open_spool(ledger, "main", str(tmp_path / "spool"))
+
+
+@pytest.fixture
+def no_clones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the filesystem be one that makes links, whatever that of the tests could do."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
 
 
 @pytest.fixture

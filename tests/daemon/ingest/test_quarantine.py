@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def site(either_ledger: Ledger, tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
-def release(site: Site, *file_ids: int, force: str = "", source: Source | None = None) -> list[Released]:
+def release(site: Site, *file_ids: int, force: Sequence[str] = (), source: Source | None = None) -> list[Released]:
     doors = {"ct1": SourceDoor(source or Source("ct1"), site.routes())}
     return quarantine.release(
         file_ids, ledger=site.ledger, spool=site.spool, doors=doors, ring=site.ring, actor="anna", force=force
@@ -86,13 +86,13 @@ def test_force_skips_the_check_that_it_names_and_the_file_is_not_refused_again(
 ) -> None:
     path = drop(site.folder, "1", content)
     accept(site, path, after="keep")
-    (answer,) = release(site, only_quarantined(site), force=reason)
+    (answer,) = release(site, only_quarantined(site), force=[reason])
     assert answer.accepted
     (item,) = site.items()
     (file,) = site.files(FileState.ACCEPTED)
     assert item.file_id == file.id
     assert site.bells
-    assert trail(site, "quarantine.released") == [{"actor": "anna", "files": [file.id - 1], "forced": reason}]
+    assert trail(site, "quarantine.released") == [{"actor": "anna", "files": [file.id - 1], "forced": [reason]}]
     assert path.read_bytes() == content
     held = Path(os.fsdecode(site.spool.path_of(file.spool_path))).read_bytes()
     assert not held.startswith(b"MZ")
@@ -110,7 +110,7 @@ def test_force_skips_the_check_that_it_names_and_the_file_is_not_refused_again(
 
 def test_force_of_another_check_does_not_help(site: Site) -> None:
     accept(site, drop(site.folder, "1", without_meta()), after="keep")
-    (answer,) = release(site, only_quarantined(site), force="executable_preamble")
+    (answer,) = release(site, only_quarantined(site), force=["executable_preamble"])
     assert not answer.accepted
 
 
@@ -118,14 +118,14 @@ def test_force_of_another_check_does_not_help(site: Site) -> None:
 def test_some_checks_can_not_be_skipped(site: Site, reason: str) -> None:
     accept(site, drop(site.folder, "1", ct_bytes()[:400]), after="keep")
     with pytest.raises(ReleaseRefused, match="can't be overlooked"):
-        release(site, only_quarantined(site), force=reason)
+        release(site, only_quarantined(site), force=[reason])
 
 
 def test_a_release_works_from_our_copy_when_the_console_has_purged_its_own(site: Site) -> None:
     path = drop(site.folder, "1", without_meta())
     accept(site, path, after="keep")
     path.unlink()
-    (answer,) = release(site, only_quarantined(site), force="no_meta")
+    (answer,) = release(site, only_quarantined(site), force=["no_meta"])
     assert answer.accepted
 
 
@@ -146,7 +146,7 @@ def test_a_conflict_stays_one_unless_it_shall_replace(site: Site) -> None:
     (answer,) = release(site, file_id)
     assert (answer.accepted, answer.reason) == (False, "conflict")
     assert only_quarantined(site) == file_id
-    (answer,) = release(site, file_id, force="conflict")
+    (answer,) = release(site, file_id, force=["conflict"])
     assert answer.accepted
     assert [instance.version for instance in site.instances()] == [1, 2]
     with site.ledger.read() as conn:
@@ -154,11 +154,32 @@ def test_a_conflict_stays_one_unless_it_shall_replace(site: Site) -> None:
     assert states == [("replaced", "anna")]
 
 
+def test_of_several_checks_all_are_told_and_all_can_be_skipped(site: Site) -> None:
+    accept(site, drop(site.folder, "1", ct_bytes(sop_instance_uid=UID)), after="keep")
+    other = ct_bytes(sop_instance_uid=UID, pixels=b"\x07\x07" * 64)
+    accept(site, drop(site.folder, "2", b"MZ" + other[2:]), after="keep")
+    file_id = only_quarantined(site)
+    both = ("executable_preamble", "conflict")
+    for force in ((), both[:1], both[1:]):
+        (answer,) = release(site, file_id, force=force)
+        assert (answer.accepted, answer.needs) == (False, both)
+    (answer,) = release(site, file_id, force=both)
+    assert (answer.accepted, answer.needs) == (True, ())
+    assert [one["forced"] for one in trail(site, "quarantine.released")] == [sorted(both)]
+    assert [instance.version for instance in site.instances()] == [1, 2]
+
+
+def test_what_no_force_is_enough_for_asks_for_none(site: Site) -> None:
+    accept(site, drop(site.folder, "1", b"MZ" + ct_bytes()[2:-9]), after="keep")
+    (answer,) = release(site, only_quarantined(site))
+    assert (answer.accepted, answer.needs) == (False, ())
+
+
 def test_a_file_that_changed_since_is_not_released_blindly(site: Site) -> None:
     path = drop(site.folder, "1", without_meta())
     accept(site, path, after="keep", hold="in_place")
     path.write_bytes(b"something else" * 100)
-    (answer,) = release(site, only_quarantined(site), force="no_meta", source=Source("ct1", hold="in_place"))
+    (answer,) = release(site, only_quarantined(site), force=["no_meta"], source=Source("ct1", hold="in_place"))
     assert not answer.accepted
     assert "changed" in answer.detail
 

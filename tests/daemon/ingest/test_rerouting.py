@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import insert, select, update
 
 from gurney.ledger import completion, resending
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import StaleRead
 from gurney.ledger.models import Audit, File, Instance, StudyRoute
-from gurney.ledger.rerouting import AGAIN, Redecided, UnroutedFilter, count_unrouted
+from gurney.ledger.rerouting import AGAIN, Redecided, UnroutedFilter, count_unrouted, unrouted_studies
 from gurney.ledger.rerouting import route_again as write
 from gurney.transfer.routing import RouteRule, RoutingDecision
 from gurney.transfer.states import ItemState, Routing
@@ -73,6 +74,19 @@ def test_what_a_broken_rule_left_behind_goes_when_the_rule_is_mended(site: Site)
     assert [bell.destination for bell in site.bells] == ["archive"]
     assert found(site) == {}
     assert again(site).outcomes == {}
+
+
+def test_the_studies_are_named_in_a_list_and_in_the_log(site: Site) -> None:
+    site.rules = [BROKEN]
+    with structlog.testing.capture_logs() as logged:
+        bring(site, 2)
+    study = logged[0]["study_instance_uid"]
+    assert [(told["event"], told["instances"]) for told in logged if "rules" in told] == [("routing_failed", 2)]
+    with site.ledger.read() as conn:
+        (listed,) = unrouted_studies(conn, UnroutedFilter((Routing.NO_ROUTE, Routing.ERROR)), 9)
+        assert unrouted_studies(conn, UnroutedFilter((Routing.ERROR,), source="other"), 9) == []
+    assert (listed.study_instance_uid, listed.source, listed.instances) == (study, "ct1", 2)
+    assert (listed.routing, listed.why.split(": ")[0]) == (Routing.ERROR, "broken")
 
 
 def test_it_is_in_the_trail_who_did_it(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gurney.dicom.content import dataset_digest
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import SpoolMismatch
 from gurney.ledger.spools import MARKER, known_spools
+from gurney_daemon.ingest import cloning
 from gurney_daemon.ingest import spool as spool_module
 from gurney_daemon.ingest.errors import SpoolOffline
 from gurney_daemon.ingest.spool import Group, Shelf, Spool, find_spool, open_spool
@@ -82,6 +84,7 @@ def test_another_spool_under_the_same_name_is_refused(ledger: Ledger, tmp_path: 
         open_spool(ledger, "main", str(tmp_path / "other"))
 
 
+@pytest.mark.usefixtures("no_clones")
 def test_a_link_is_the_same_file_and_survives_the_original(spool: Spool, tmp_path: Path) -> None:
     path = drop(tmp_path, "1", b"content")
     group = Shelf(spool, "ct1").open_group([os.fsencode(path)])
@@ -90,6 +93,70 @@ def test_a_link_is_the_same_file_and_survives_the_original(spool: Spool, tmp_pat
     assert (held.mtime_ns, held.digest) == (path.stat().st_mtime_ns, None)
     path.unlink()
     assert content(spool, held) == b"content"
+    group.close(committed=True)
+
+
+def test_a_clone_comes_before_a_link_and_is_a_file_of_our_own(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clone(out: int, _request: int, fd: int) -> int:
+        return os.write(out, os.pread(fd, 4096, 0))
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    path = drop(tmp_path, "1", b"content")
+    os.utime(path, ns=(5, 5))
+    group = Shelf(spool, "ct1").open_group([os.fsencode(path)])
+    held = hold(group, path)
+    path.write_bytes(b"written into")
+    assert content(spool, held) == b"content"
+    assert held.mtime_ns == os.stat(spool.path_of(held.spool_path)).st_mtime_ns != 5
+    group.close(committed=True)
+
+
+@pytest.mark.parametrize(("why", "asked"), [(errno.EOPNOTSUPP, 1), (errno.EXDEV, 2), (errno.EPERM, 2)])
+def test_what_can_not_be_cloned_is_linked_and_a_filesystem_that_never_clones_is_asked_once(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int, asked: int
+) -> None:
+    calls: list[int] = []
+
+    def refuse(_out: int, request: int, _fd: int) -> None:
+        calls.append(request)
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    path = drop(tmp_path, "1", b"content")
+    shelf = Shelf(spool, "ct1")
+    for _ in range(2):
+        group = shelf.open_group([os.fsencode(path)])
+        held = hold(group, path)
+        assert os.path.samefile(spool.path_of(held.spool_path), path)
+        assert not list(Path(spool.place.path).rglob("*.part"))
+        group.close(committed=True)
+    assert calls == [cloning.FICLONE] * asked
+
+
+def test_a_disk_too_full_to_clone_leaves_nothing(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(fcntl, "ioctl", full)
+    path = drop(tmp_path, "1", b"content")
+    group = Shelf(spool, "ct1").open_group([os.fsencode(path)])
+    with pytest.raises(SpoolOffline, match="No space left"):
+        hold(group, path)
+    group.close(committed=True)
+    assert not list(Path(spool.place.path).rglob("*.part"))
+
+
+def test_a_real_clone_does_not_change_with_the_original(spool: Spool, tmp_path: Path) -> None:
+    path = drop(tmp_path, "1", b"content" * 10_000)
+    with open(path, "rb") as original, open(tmp_path / "clone", "wb") as probe:
+        if not cloning.Cloner().clone(original.fileno(), probe.fileno()):
+            pytest.skip("the filesystem of the tests can't clone files")
+    group = Shelf(spool, "ct1").open_group([os.fsencode(path)])
+    held = hold(group, path)
+    path.write_bytes(b"written into")
+    assert content(spool, held) == b"content" * 10_000
     group.close(committed=True)
 
 
@@ -106,6 +173,7 @@ def test_a_copy_has_the_digest_of_its_data_set(spool: Spool, tmp_path: Path) -> 
     group.close(committed=True)
 
 
+@pytest.mark.usefixtures("no_clones")
 @pytest.mark.parametrize("why", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP])
 def test_where_no_link_can_be_a_copy_is_made(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
@@ -142,6 +210,7 @@ def test_a_programs_preamble_is_blanked_on_a_copy(spool: Spool, tmp_path: Path) 
     group.close(committed=True)
 
 
+@pytest.mark.usefixtures("no_clones")
 @pytest.mark.parametrize("call", ["link", "fsync", "rename"])
 def test_a_full_disk_leaves_no_half_file_and_the_original_alone(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

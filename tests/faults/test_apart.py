@@ -1,0 +1,37 @@
+"""Daemon, worker and broker that run apart: what one of them leaves undone when it is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from gurney.pacs.testing import FakePacs
+from tests.faults.books import account_of, check
+from tests.faults.conftest import MakeSite
+from tests.faults.harness import remote
+from tests.faults.instances import make_study
+from tests.services.brokers import RedisServer
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
+
+def test_workers_send_what_waits_when_the_daemon_is_gone_for_good(
+    make_site: MakeSite, redis_server: RedisServer
+) -> None:
+    pacs = FakePacs()
+    pacs.start()
+    pacs.stop()
+    site = make_site(remote(pacs), broker_url=redis_server.url)
+    books = site.books
+    daemon, worker = site.start("daemon"), site.start("worker")
+    worker.wait_for("slot_open")
+    study = make_study(6)
+    site.drop(*study)
+    books.wait_until(lambda: len(books.items()) == 6 and books.destination().breaker == "open", "a refused connection")
+    daemon.kill()
+    books.let_roles_run_out()
+    redis_server.flush()
+    with pacs:
+        books.let_pass(3600)
+        books.wait_until_stored(6, seconds=30)
+        check(books, study, account_of(pacs))
+    assert books.roles_held() == [], "a worker keeps no role from the daemon that will come"
