@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ _PREAMBLE = b"\0" * 128 + b"DICM"
 class Received:
     """An instance that has arrived, whole and on disk."""
 
-    path: Path
+    path: Path = field(repr=False)
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
