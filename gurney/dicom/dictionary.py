@@ -1,4 +1,4 @@
-"""What the standard's registries say of a tag or a SOP class (PS3.6), where the file itself does not."""
+"""What the standard's registries say of a tag or a UID (PS3.6), where the file itself does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
 from pydicom.uid import UID
 
-__all__ = ["SEQUENCES", "is_image_storage", "vr_of"]
+__all__ = ["SEQUENCES", "is_image_storage", "named_uid", "vr_of"]
 
 SEQUENCES: Final[frozenset[int]] = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 
@@ -27,3 +27,9 @@ def vr_of(tag: int) -> str:
 def is_image_storage(sop_class_uid: str) -> bool:
     """Tell whether this is one of the standard's "... Image Storage" classes, which all carry pixel data."""
     return "Image Storage" in UID(sop_class_uid).name
+
+
+def named_uid(uid: str) -> str:
+    """Give a UID behind its registered name, or alone where it has none: "CT Image Storage (1.2.840...)"."""
+    name = UID(uid).name
+    return f"{name} ({uid})" if name != uid else uid

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, case, exists, func, select, update
 
+from gurney.dicom.dictionary import named_uid
 from gurney.ledger import destinations, refusals, trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import LeaseLost
@@ -24,7 +25,7 @@ from gurney.ledger.models.predicates import item_is
 from gurney.ledger.tally import Tally
 from gurney.transfer import breaker
 from gurney.transfer.breaker import Gate
-from gurney.transfer.outcomes import Decision, Effect, Event, EventKind, ItemHistory
+from gurney.transfer.outcomes import Decision, Effect, Event, EventKind, ItemHistory, RefusalScope
 from gurney.transfer.retry import decide
 from gurney.transfer.states import ItemState, Outcome
 
@@ -163,6 +164,7 @@ class _Batch:
             )
             history = replace(histories[item.id], alone=settlement.alone)
             decision = decide(settlement.event, destination, history, self.tx.now, uniform=uniform)
+            decision = _saying_what(decision, settlement.event, item)
             self.gate = breaker.apply(self.gate, decision, settlement.item_id, self.tx.now, uniform=uniform)
             self._note(item, decision)
             attempts.append((settlement, decision.outcome, decision.words))
@@ -352,6 +354,17 @@ _FIRST_STORED = (
     .where(among(Transfer.id, "transfers"), Transfer.first_stored_at.is_(None))
     .values(first_stored_at=bindparam("now"))
 )
+
+
+def _saying_what(decision: Decision, event: Event, item: AnyRow) -> Decision:
+    """Name what the peer does not take, where that is the kind of an instance: whoever mends it must know."""
+    if decision.refuse is RefusalScope.SOP_CLASS:
+        what = named_uid(item.sop_class_uid)
+    elif event.kind is EventKind.NO_CONTEXT:
+        what = f"{named_uid(item.sop_class_uid)} in {named_uid(item.transfer_syntax_uid)}"
+    else:
+        return decision
+    return replace(decision, words=f"{decision.words}: {what}")
 
 
 def _is_given_back(decision: Decision) -> bool:

@@ -196,7 +196,8 @@ class Watch(_Table):
         default=False, description="true: the folder must lie on a mounted share, else alert and wait"
     )
     spool: Literal["auto", "copy", "in_place"] = Field(
-        default="auto", description="auto links, or copies where that can't be; copy; in_place sends from the folder"
+        default="auto",
+        description="auto clones, else links, else copies; copy, where files are written over in place; in_place holds nothing",
     )
     after: Literal["keep", "move", "delete"] = Field(
         default="keep", description="What becomes of a file once every destination has every instance"

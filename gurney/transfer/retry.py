@@ -161,7 +161,7 @@ def _no_context(case: _Case) -> Decision:
     return Decision(
         Outcome.TRANSIENT,
         ItemState.RETRY,
-        f"{words}: once more on a fresh association",
+        f"{words}, once more on a fresh association",
         delay=ITEM.delay(case.item.attempts + 1, case.uniform),
         charge=True,
         context_retry=True,

@@ -13,7 +13,7 @@ from gurney.ledger.settlement import Settled, Settlement
 from gurney.ledger.terms import Claim
 from gurney.transfer.outcomes import Event, EventKind
 from gurney.transfer.states import ItemState, Outcome
-from tests.ledger.world import OK, World, aborted, answered, happened, ids_of, longest
+from tests.ledger.world import JPEG, MR, OK, World, aborted, answered, happened, ids_of, longest
 
 S, O = ItemState, Outcome  # noqa: E741 - a table is read by its columns
 
@@ -128,6 +128,28 @@ def test_what_was_given_back_did_not_fail(world: World) -> None:
     item = world.item(item_id)
     assert (item.last_failed_at, item.suspect, item.attempts) == (None, 0, 0)
     assert world.row().last_error == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        (
+            happened(EventKind.NO_CONTEXT, result=4),
+            "transfer syntax: MR Image Storage (1.2.840.10008.5.1.4.1.1.4) "
+            "in JPEG Baseline (Process 1) (1.2.840.10008.1.2.4.50)",
+        ),
+        (
+            happened(EventKind.NO_CONTEXT, result=2),
+            "fresh association: MR Image Storage (1.2.840.10008.5.1.4.1.1.4) "
+            "in JPEG Baseline (Process 1) (1.2.840.10008.1.2.4.50)",
+        ),
+        (answered(0x0122), ": MR Image Storage (1.2.840.10008.5.1.4.1.1.4)"),
+    ],
+)
+def test_what_a_peer_does_not_take_is_named(world: World, event: Event, named: str) -> None:
+    (item_id,) = world.items(1, sop_class_uid=MR, transfer_syntax_uid=JPEG)
+    world.settle(world.take(), event)
+    assert world.item(item_id).last_words.endswith(named)
 
 
 def test_an_alert_is_told_and_kept(world: World) -> None:

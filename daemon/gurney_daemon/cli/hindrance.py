@@ -8,7 +8,7 @@ from typing import Any
 from gurney.transfer.breaker import Shown
 from gurney_daemon.cli.tables import duration
 
-__all__ = ["hindrance"]
+__all__ = ["hindrance", "next_probe"]
 
 
 def hindrance(name: str, state: Mapping[str, Any]) -> str:
@@ -21,15 +21,18 @@ def hindrance(name: str, state: Mapping[str, Any]) -> str:
             return f"{name} is paused by {state['paused_by']}: it waits until `gurney resume {name}`"
         case Shown.HELD:
             why = state["hold_reason"] or state["last_error"]
-            return f"{name} is held ({why}): it waits until a probe succeeds, {_when(state)}"
+            return f"{name} is held ({why}): it waits until a probe succeeds, the next {next_probe(state)}"
         case Shown.OPEN:
-            return f"{name} is down ({state['last_error']}): it waits until a probe succeeds, {_when(state)}"
+            return (
+                f"{name} is down ({state['last_error']}): it waits until a probe succeeds, the next {next_probe(state)}"
+            )
         case Shown.HALF_OPEN:
             return f"{name} is being probed: it waits for the answer"
         case Shown.CLOSED:
             return ""
 
 
-def _when(state: Mapping[str, Any]) -> str:
+def next_probe(state: Mapping[str, Any]) -> str:
+    """Say when a destination that is down or held is tried again."""
     seconds = state["next_probe_seconds"]
-    return f"the next in {duration(seconds)}" if seconds else "the next at once"
+    return f"in {duration(seconds)}" if seconds else "at once"

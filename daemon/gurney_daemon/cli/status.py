@@ -12,15 +12,18 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from gurney.observability import configure_logging
+from gurney.transfer.breaker import Shown
 from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.cli.hindrance import next_probe
 from gurney_daemon.cli.standing import status_report
 from gurney_daemon.cli.tables import console, duration, table
 
 __all__ = ["register"]
 
 _REFRESH_SECONDS = 2.0
+_PROBED = (Shown.HELD, Shown.OPEN)
 _NOW = ("in_quarantine", "in_error")
 
 
@@ -64,7 +67,7 @@ def _page(report: dict[str, Any]) -> RenderableType:
     if queues := report["services"]["broker"]["queues"]:
         parts += ["", table(("QUEUE", "RINGS"), queues.items())]
     if destinations := report["destinations"]:
-        columns = ("DESTINATION", "STATE", "READY", "RUNNING", "RETRY", "FAILED", "OLDEST", "WHY")
+        columns = ("DESTINATION", "STATE", "READY", "RUNNING", "RETRY", "HELD", "FAILED", "OLDEST", "WHY")
         parts += ["", table(columns, _destinations(destinations))]
     if folders := report["folders"]:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
@@ -112,6 +115,7 @@ def _destinations(destinations: dict[str, dict[str, Any]]) -> Iterator[tuple[obj
             state["ready"],
             state["running"],
             state["retry"],
+            state["held"],
             state["failed"] + state["dead"],
             duration(state["oldest_seconds"]),
             _why(state),
@@ -119,9 +123,15 @@ def _destinations(destinations: dict[str, dict[str, Any]]) -> Iterator[tuple[obj
 
 
 def _why(state: dict[str, Any]) -> str:
-    """Say the one thing that matters of a destination: who paused it, why it is held, what went wrong last."""
+    """Say what matters of a destination: who paused it, else what keeps it and when it is tried again."""
     if state["paused_by"]:
         return f"paused by {state['paused_by']}"
+    waits = state["state"] in _PROBED and not state["retired"]
+    return _trouble(state) + (f"; next probe {next_probe(state)}" if waits else "")
+
+
+def _trouble(state: dict[str, Any]) -> str:
+    """Say why a destination is held, what went wrong last, or what its work waits for."""
     if state["hold_reason"]:
         return str(state["hold_reason"])
     if not state["last_error"] or _is_over(state):

@@ -210,7 +210,9 @@ def test_a_peer_that_is_down_is_no_fault_of_ours(desk: Desk, redis_server: Redis
     destination = answer.json["destinations"]["archive"]
     assert (destination["state"], destination["ready"]) == ("open", 3)
     assert "refused" in destination["last_error"]
-    assert "Connection refused" in desk("status").out
+    shown = desk("status").out
+    assert "Connection refused" in shown
+    assert "; next probe " in shown
 
 
 @pytest.mark.parametrize("state", ["missing", "damaged"])
@@ -250,12 +252,13 @@ def test_who_runs_is_not_known_while_the_ledger_cannot_be_read(desk: Desk, tmp_p
 
 def test_people_get_a_line_for_each_service_destination_and_source(desk: Desk) -> None:
     desk.world.items(2)
+    desk.world.items(3, state=ItemState.HELD, held_for="rule")
     desk.world.items(1, destination="research", state=ItemState.FAILED)
     desk("pause", "archive")
     answer = desk("status")
     lines = {line.split()[0]: line.split() for line in answer.out.splitlines() if line.strip()}
-    assert lines["archive"][1:6] == ["paused", "2", "0", "0", "0"]
-    assert lines["research"][1:6] == ["closed", "0", "0", "0", "1"]
+    assert lines["archive"][1:7] == ["paused", "2", "0", "0", "3", "0"]
+    assert lines["research"][1:7] == ["closed", "0", "0", "0", "0", "1"]
     assert {"ledger", "broker", "daemon", "workers"} <= set(lines)
 
 
@@ -274,7 +277,9 @@ def test_postgresql(postgresql_desk: Desk) -> None:
     ("changed", "told"),
     [
         ({}, ""),
-        ({"state": "open"}, "refused (3 min ago)"),
+        ({"state": "open"}, "refused (3 min ago); next probe in 9 s"),
+        ({"state": "open", "retired": True}, "refused (3 min ago)"),
+        ({"state": "held", "hold_reason": "auth"}, "auth; next probe in 9 s"),
         ({"retry": 1}, "refused (3 min ago)"),
         ({"failed": 1}, "refused (3 min ago)"),
         ({"last_success_seconds": 200.0}, "refused (3 min ago)"),
@@ -287,6 +292,8 @@ def test_an_error_that_is_over_is_not_told_of_a_healthy_destination(changed: dic
         "state": "closed",
         "ready": 0,
         "busy_seconds": None,
+        "next_probe_seconds": 9.0,
+        "retired": False,
         "retry": 0,
         "failed": 0,
         "dead": 0,
