@@ -57,8 +57,9 @@ def ask_to_reload(folder: str, within: float = ANSWERED_WITHIN) -> int:
     pid = lock.owner()
     if pid is None:
         raise GurneyError(
-            f"no `gurney up` runs on {folder}: nothing to reload. A `gurney worker` reloads at SIGHUP, a `gurney "
-            "daemon` takes a restart"
+            f"no `gurney up` runs on {folder}: nothing to reload. If [node] data_dir was changed since it was "
+            "started, put it back, or restart `gurney up`. A `gurney worker` reloads at SIGHUP, a `gurney daemon` "
+            "takes a restart"
         )
     asked, deadline = time.monotonic_ns(), time.monotonic() + within
     try:

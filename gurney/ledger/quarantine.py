@@ -81,10 +81,13 @@ def discard(tx: Transaction, file_ids: Sequence[int], actor: str) -> dict[int, s
     return {row.id: row.spool_path for row in rows}
 
 
-def note_release(tx: Transaction, file_id: int, actor: str, *, forced: Collection[str]) -> None:
-    """Record that a file was released, and is held under another name; ``forced`` are the checks that were skipped."""
+def note_release(tx: Transaction, file_id: int, actor: str, *, forced: Collection[str], caution: str = "") -> None:
+    """Record that a file was released, and is held under another name.
+
+    ``forced`` are the checks that were skipped, ``caution`` what the one who decided was told to mind.
+    """
     _decide_conflicts(tx, [file_id], "replaced" if CONFLICT in forced else "kept", actor)
-    trail.record(tx, actor, "quarantine.released", files=[file_id], forced=sorted(forced))
+    trail.record(tx, actor, "quarantine.released", files=[file_id], forced=sorted(forced), caution=caution)
 
 
 def _decide_conflicts(tx: Transaction, file_ids: Sequence[int], state: str, actor: str) -> None:

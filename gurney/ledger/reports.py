@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy import Connection, exists, func, select, union_all
+from sqlalchemy.orm import aliased
 
 from gurney.ledger import destinations
 from gurney.ledger.models import (
@@ -54,6 +55,10 @@ __all__ = [
 ]
 
 Report = dict[str, Any]
+
+_newer = aliased(Instance)
+# Another data set of the same SOP Instance UID was let in later, in its place.
+_SUPERSEDED = exists().where(_newer.sop_instance_uid == Instance.sop_instance_uid, _newer.version > Instance.version)
 
 
 def _no_items() -> dict[str, int]:
@@ -212,7 +217,10 @@ def is_draining(conn: Connection) -> bool:
 
 
 def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
-    """Describe a study: its instances, where they stand at each destination, what is wrong. None: not known."""
+    """Describe a study: its instances, where they stand at each destination, what is wrong. None: not known.
+
+    An instance is a SOP Instance UID, however many data sets came under it; each of these has items of its own.
+    """
     study = conn.execute(select(Study.id).where(Study.study_instance_uid == study_instance_uid)).one_or_none()
     if study is None:
         return None
@@ -229,12 +237,15 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
         items = counts.get((row.destination_id, row.id)) or _no_items()
         reached[row.name] = items
     series = conn.execute(
-        select(Series.series_instance_uid, Series.modality, func.count().label("n"))
+        select(Series.series_instance_uid, Series.modality, func.count(Instance.sop_instance_uid.distinct()).label("n"))
         .join(Instance, Instance.series_id == Series.id)
         .where(Series.study_id == study.id)
         .group_by(Series.id, Series.series_instance_uid, Series.modality)
         .order_by(Series.id)
     ).all()
+    instances = conn.scalar(
+        select(func.count(Instance.sop_instance_uid.distinct())).where(Instance.study_id == study.id)
+    )
     conflicts = conn.scalar(
         select(func.count())
         .select_from(Conflict)
@@ -243,13 +254,13 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
     )
     unrouted = conn.execute(
         select(Instance.routing, Instance.routing_detail, func.count().label("n"))
-        .where(Instance.study_id == study.id, Instance.routing != int(Routing.ROUTED))
+        .where(Instance.study_id == study.id, Instance.routing != int(Routing.ROUTED), ~_SUPERSEDED)
         .group_by(Instance.routing, Instance.routing_detail)
         .order_by(Instance.routing, Instance.routing_detail)
     ).all()
     return {
         "study_instance_uid": study_instance_uid,
-        "instances": sum(row.n for row in series),
+        "instances": instances or 0,
         "series": [
             {"series_instance_uid": row.series_instance_uid, "modality": row.modality, "instances": row.n}
             for row in series
@@ -353,6 +364,8 @@ def transfer_report(
             Instance.sop_instance_uid,
             Instance.sop_class_uid,
             Instance.transfer_syntax_uid,
+            Instance.version,
+            _SUPERSEDED.label("superseded"),
         )
         .join(Instance, Instance.id == Item.instance_id)
         .where(Item.transfer_id == transfer_id, Item.id > after_id, item_is(*(states or ItemState)))
@@ -372,6 +385,8 @@ def transfer_report(
                 "sop_instance_uid": row.sop_instance_uid,
                 "sop_class_uid": row.sop_class_uid,
                 "transfer_syntax_uid": row.transfer_syntax_uid,
+                "version": row.version,
+                "superseded": bool(row.superseded),
                 "state": ItemState(row.state).name.lower(),
                 "priority": Priority(row.priority).name.lower(),
                 "attempts": row.attempts,

@@ -197,7 +197,7 @@ class Watch(_Table):
     )
     spool: Literal["auto", "copy", "in_place"] = Field(
         default="auto",
-        description="auto clones, else links, else copies; copy, where files are written over in place; in_place holds nothing",
+        description="auto clones, else links, else copies; copy: where files are overwritten; in_place: holds nothing",
     )
     after: Literal["keep", "move", "delete"] = Field(
         default="keep", description="What becomes of a file once every destination has every instance"

@@ -91,4 +91,6 @@ class InvalidSettingsError(ConfigError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        # What refuses stands last, where people look first.
+        told = sorted(self.problems, key=lambda problem: problem.is_error)
+        super().__init__("\n".join(map(str, told)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sqlalchemy import select, update
+
 from gurney.ledger import destinations, reports
-from gurney.ledger.models import Lease
+from gurney.ledger.models import Instance, Lease
 from gurney.transfer.outcomes import EventKind
-from gurney.transfer.states import ItemState, Priority
+from gurney.transfer.states import ItemState, Priority, Routing
 from tests.ledger.world import World, aborted, answered, happened
 
 STATES = {"ready", "running", "retry", "done", "warned", "failed", "dead", "cancelled"}
@@ -82,6 +84,24 @@ def test_a_study_tells_where_it_stands_at_each_destination(world: World) -> None
     assert told["destinations"]["archive"]["done"] == 2
     assert told["destinations"]["workstation"]["dead"] == 1
     json.dumps(told)
+
+
+def test_a_second_version_of_an_instance_is_no_second_instance(world: World) -> None:
+    world.items(3, study="1.2")
+    with world.ledger.write() as tx:
+        first, second = tx.conn.scalars(select(Instance.id).order_by(Instance.id).limit(2)).all()
+        uid = tx.conn.scalar(select(Instance.sop_instance_uid).where(Instance.id == first))
+        tx.conn.execute(update(Instance).where(Instance.id == first).values(routing=int(Routing.NO_ROUTE)))
+        tx.conn.execute(update(Instance).where(Instance.id == second).values(sop_instance_uid=uid, version=2))
+    with world.ledger.read() as conn:
+        study = reports.study_report(conn, "1.2")
+        transfer = reports.transfer_report(conn, 1)
+    assert study is not None
+    assert (study["instances"], [series["instances"] for series in study["series"]]) == (2, [2])
+    assert study["not_routed"] == []
+    assert transfer is not None
+    told = [(item["version"], item["superseded"]) for item in transfer["items"]]
+    assert told == [(1, True), (2, False), (1, False)]
 
 
 def test_transfers_are_listed_newest_first_and_page_by_page(world: World) -> None:

@@ -51,6 +51,8 @@ def reload(ctx: typer.Context, as_json: _AsJson = False) -> None:
     from gurney_daemon.reload_answer import ask_to_reload  # Celery comes with it, which nothing else here asks for
 
     edge: Edge = ctx.obj
+    if edge.configuration.mistakes:
+        typer.echo("nothing is reloaded: what runs goes on with the configuration that it has", err=True)
     pid = ask_to_reload(edge.settings.node.data_dir)
     if as_json:
         print_json({"pid": pid})

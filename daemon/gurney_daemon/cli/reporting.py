@@ -130,8 +130,17 @@ def _item_row(item: Report, now: float) -> tuple[object, ...]:
         item["attempts"],
         item["status"],
         "" if item["due_at"] is None else f"in {duration(max(0.0, item['due_at'] - now))}",
-        f"held for {item['held_for']}" if item["held_for"] else item["words"],
+        _why(item),
     )
+
+
+def _why(item: Report) -> str:
+    """Say what an item waits for, or how its last try ended; and which it is, where a SOP Instance UID came twice."""
+    told = f"held for {item['held_for']}" if item["held_for"] else item["words"]
+    if item["version"] == 1 and not item["superseded"]:
+        return str(told)
+    which = f"version {item['version']}" + (", superseded" if item["superseded"] else "")
+    return f"{which}: {told}" if told else which
 
 
 def _show_trail(item: Report, trail: list[Report], now: float, *, as_json: bool) -> None:

@@ -24,10 +24,16 @@ from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
 from gurney_daemon.ingest.spool import Shelf, Spool
 
-__all__ = ["FORCIBLE", "Released", "SourceDoor", "discard", "release"]
+__all__ = ["FORCIBLE", "REPLACES", "Released", "SourceDoor", "discard", "release"]
 
 FORCIBLE: Final = frozenset({*(str(reason) for reason in FORGIVABLE), CONFLICT})
 """The checks that ``force`` may skip. The others leave nothing that could be sent truthfully."""
+
+REPLACES: Final = (
+    "sent under a SOP Instance UID that destinations may hold with other content: an archive that does not overwrite "
+    "keeps its own and still answers success, so DONE does not prove replacement: compare there"
+)
+"""What a release that replaces a known content can't promise (PS3.4 B.2.3: success says nothing of an older one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class SourceDoor:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What became of one file: accepted, or still refused, and why.
+    """What became of one file: accepted, and what to mind, or still refused, and why.
 
     ``needs`` are all the checks that would have to be skipped for it, the given ones too; empty where none is enough.
     """
@@ -134,11 +140,12 @@ def _release(
         refused = taken.refused[0]
         needs = _needs(place, looks, door.source, ledger, spool)
         return Released(file.file_id, False, refused.reason, refused.detail, needs)
-    ledger.transact(quarantine.note_release, file.file_id, actor, forced=force)
+    caution = REPLACES if taken.conflicts else ""
+    ledger.transact(quarantine.note_release, file.file_id, actor, forced=force, caution=caution)
     if file.spool_path:
         spool.remove(file.spool_path)
     ring(taken.bells)
-    return Released(file.file_id, True)
+    return Released(file.file_id, True, detail=caution)
 
 
 def _lenient(source: Source, force: Collection[str]) -> Source:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,22 @@ def test_reload_without_anything_that_runs_says_what_can_be_reloaded(desk: Desk)
     answer = desk("reload", "--json")
     assert answer.code == 1
     assert "nothing to reload" in answer.err
+    assert "data_dir was changed" in answer.err
+
+
+def test_what_a_wrong_configuration_is_refused_for_stands_last(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "ct1").mkdir()
+    desk.configure(
+        f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archve"]\n'
+        f'[[watch]]\nname = "ct2"\npath = "{tmp_path / "absent"}"\nsend_to = ["archive"]\n'
+    )
+    for command in ("reload", "up"):
+        answer = desk(command)
+        lines = answer.err.splitlines()
+        assert answer.code == 2
+        assert ["warning" in line for line in lines].index(True) < len(lines) - 1
+        assert "archve" in lines[-1]
+        assert ("goes on with the configuration that it has" in answer.err) == (command == "reload")
 
 
 @pytest.mark.parametrize("earlier", ["", "it was wrong"])

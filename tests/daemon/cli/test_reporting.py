@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
+from gurney.ledger.models import Instance
 from gurney.transfer.states import ItemState
 from tests.daemon.cli.desk import Desk
 from tests.ledger.world import OK, answered
@@ -112,6 +114,8 @@ def test_a_transfer_has_its_items_with_status_and_words(desk: Desk, ids: list[in
         "sop_instance_uid",
         "sop_class_uid",
         "transfer_syntax_uid",
+        "version",
+        "superseded",
         "state",
         "priority",
         "attempts",
@@ -138,6 +142,14 @@ def test_people_see_what_is_not_done_and_every_item_on_request(desk: Desk, ids: 
     assert "1 ready, 1 done, 1 warned, 1 failed" in shown
     assert [f"2.25.{number} " in shown for number in range(1, 5)] == [False, True, True, True]
     assert "2.25.1 " in desk("transfer", 1, "--items").out
+
+
+def test_people_see_which_of_two_versions_an_item_is(desk: Desk, ids: list[int]) -> None:
+    with desk.ledger.write() as tx:
+        newer = update(Instance).where(Instance.sop_instance_uid == "2.25.4")
+        tx.conn.execute(newer.values(sop_instance_uid="2.25.1", version=2))
+    lines = [line.split() for line in desk("transfer", 1, "--items").out.splitlines() if " 2.25.1 " in line]
+    assert [line[-3:] for line in lines] == [["version", "1,", "superseded"], ["0", "version", "2"]]
 
 
 def test_the_trail_of_an_item(desk: Desk, ids: list[int]) -> None:

@@ -92,7 +92,8 @@ def test_force_skips_the_check_that_it_names_and_the_file_is_not_refused_again(
     (file,) = site.files(FileState.ACCEPTED)
     assert item.file_id == file.id
     assert site.bells
-    assert trail(site, "quarantine.released") == [{"actor": "anna", "files": [file.id - 1], "forced": [reason]}]
+    (row,) = trail(site, "quarantine.released")
+    assert row == {"actor": "anna", "files": [file.id - 1], "forced": [reason], "caution": ""}
     assert path.read_bytes() == content
     held = Path(os.fsdecode(site.spool.path_of(file.spool_path))).read_bytes()
     assert not held.startswith(b"MZ")
@@ -147,7 +148,8 @@ def test_a_conflict_stays_one_unless_it_shall_replace(site: Site) -> None:
     assert (answer.accepted, answer.reason) == (False, "conflict")
     assert only_quarantined(site) == file_id
     (answer,) = release(site, file_id, force=["conflict"])
-    assert answer.accepted
+    assert (answer.accepted, "DONE does not prove replacement" in answer.detail) == (True, True)
+    assert [one["caution"] for one in trail(site, "quarantine.released")] == [answer.detail]
     assert [instance.version for instance in site.instances()] == [1, 2]
     with site.ledger.read() as conn:
         states = conn.execute(select(Conflict.state, Conflict.decided_by).where(Conflict.file_id == file_id)).all()
