@@ -148,7 +148,7 @@ class TestRequire:
             program_there = tmp_path / name / "bin" / "storescp"
             program_there.parent.mkdir(parents=True)
             program_there.touch(mode=0o755)
-        monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+        (tmp_path / "venv" / "pyvenv.cfg").touch()
         monkeypatch.setenv("PATH", f"{tmp_path / 'venv/bin'}:{tmp_path / 'system/bin'}")
         assert find_binary("storescp") == str(tmp_path / "system/bin/storescp")
 

@@ -32,8 +32,10 @@ from gurney.pacs.errors import (
     OperationFailed,
 )
 from gurney.pacs.events import Skip, StoreChange
+from gurney.pacs.inbound import Received
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.keys import Range
+from gurney.pacs.listener import MoveListener
 from gurney.pacs.matches import Match, Search
 from gurney.pacs.models import (
     GENERAL_PURPOSE_WORKLIST,
@@ -51,7 +53,7 @@ from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
-from gurney.pacs.retrieval import Retrieval, SubOperations
+from gurney.pacs.retrieval import Retrieval, Retrieving, SubOperations
 from gurney.pacs.scu import Scu
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu, request_for_file
@@ -87,6 +89,7 @@ __all__ = [
     "Level",
     "Match",
     "ModalityWorklistQuery",
+    "MoveListener",
     "NegotiatedContext",
     "OperationFailed",
     "PatientRootQuery",
@@ -96,8 +99,10 @@ __all__ = [
     "QueryRetrieveScu",
     "Queryable",
     "Range",
+    "Received",
     "RemoteAE",
     "Retrieval",
+    "Retrieving",
     "Role",
     "Scu",
     "Search",

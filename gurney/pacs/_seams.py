@@ -36,7 +36,7 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 
 from gurney.pacs.turnstile import Turnstile
 
-__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "set_log_handlers"]
+__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "set_log_handlers", "take_datasets_into"]
 
 PRIVATE_NAMES = {
     "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
@@ -47,7 +47,6 @@ PRIVATE_NAMES = {
         "_sent_abort",
         "_serve_request",
     ),
-    "pynetdicom.dimse.DIMSEServiceProvider": ("message", "receive_primitive"),
     "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread", "_run_loop_delay"),
     "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
 }
@@ -72,6 +71,19 @@ def set_log_handlers(level: str) -> str:
     """Choose which handlers pynetdicom binds to write PDUs and messages to its log; return the former choice."""
     former, _config.LOG_HANDLER_LEVEL = _config.LOG_HANDLER_LEVEL, level
     return former
+
+
+def take_datasets_into(assoc: Association, make: Callable[[], BytesIO]) -> None:
+    """Let what ``make`` gives take the data set of each message that begins from now on."""
+    receive = assoc.dimse.receive_primitive
+
+    def receive_into(primitive: Any) -> None:
+        if assoc.dimse.message is None:
+            assoc.dimse.message = DIMSEMessage()
+            assoc.dimse.message.data_set = make()
+        receive(primitive)
+
+    assoc.dimse.receive_primitive = receive_into  # type: ignore[method-assign]
 
 
 class Loss(Enum):
@@ -354,15 +366,7 @@ class PacedAssociation(Association):
     @contextmanager
     def taking_datasets_into(self, make: Callable[[], BytesIO]) -> Iterator[None]:
         """Let what ``make`` gives take the data set of each message that begins inside the block."""
-        receive = self.dimse.receive_primitive
-
-        def receive_into(primitive: Any) -> None:
-            if self.dimse.message is None:
-                self.dimse.message = DIMSEMessage()
-                self.dimse.message.data_set = make()
-            receive(primitive)
-
-        self.dimse.receive_primitive = receive_into  # type: ignore[method-assign]
+        take_datasets_into(self, make)
         try:
             yield
         finally:

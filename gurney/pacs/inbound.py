@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ _PREAMBLE = b"\0" * 128 + b"DICM"
 class Received:
     """An instance that has arrived, whole and on disk."""
 
-    path: Path
+    path: Path = field(repr=False)
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -72,6 +72,8 @@ class IncomingDataset(BytesIO):
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".incoming-", delete=False) as whole:
             try:
                 whole.write(head.getvalue())
+                if self._file is None:
+                    whole.write(self.getbuffer())
                 whole.flush()
                 self._copy_to(whole.fileno())
                 os.fsync(whole.fileno())
@@ -96,10 +98,10 @@ class IncomingDataset(BytesIO):
         return self._file
 
     def _copy_to(self, fd: int) -> None:
+        """Let the system copy what went to a file. Raises OSError, also one of before."""
         if self.error is not None:
             raise self.error
         if self._file is None:
-            os.write(fd, self.getbuffer())
             return
         self._file.flush()
         source, at = self._file.fileno(), 0
@@ -136,6 +138,16 @@ class Inbox:
         return 0x0000
 
 
+def answer_to(request: C_STORE, status: int) -> C_STORE:
+    """Make the response to a C-STORE-RQ (PS3.7 9.1.1)."""
+    response = C_STORE()
+    response.MessageIDBeingRespondedTo = request.MessageID
+    response.AffectedSOPClassUID = request.AffectedSOPClassUID
+    response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+    response.Status = status
+    return response
+
+
 class Keeping:
     """Answer the C-STOREs that a peer makes on an association of ours, by what an inbox says of each."""
 
@@ -147,15 +159,11 @@ class Keeping:
         """Keep an instance and answer; False for any other message."""
         if not isinstance(message, C_STORE) or not isinstance(message.DataSet, IncomingDataset):
             return False
-        response = C_STORE()
-        response.MessageIDBeingRespondedTo = message.MessageID
-        response.AffectedSOPClassUID = message.AffectedSOPClassUID
-        response.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
-        response.Status = self._inbox.take(
+        status = self._inbox.take(
             str(message.AffectedSOPClassUID),
             str(message.AffectedSOPInstanceUID),
             self._syntaxes[context_id],
             message.DataSet,
         )
-        self._dimse.send(response, context_id)
+        self._dimse.send(answer_to(message, status), context_id)
         return True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from pydicom.dataset import Dataset
 
 from gurney.pacs.models import Level
 from gurney.pacs.queries import Queryable
+from gurney.pacs.stream import Stream
 
 __all__ = ["Match", "Search", "Tally"]
 
@@ -49,30 +50,12 @@ class Tally:
     is_cut_short: bool = False
 
 
-class Search(Generic[Q]):
-    """The matches of one query as they come; closing it, or leaving its ``with`` block, cancels the rest.
-
-    Whoever iterates over it and stops early should close it: the garbage collector does so only some day.
-    """
+class Search(Stream[Match[Q]]):
+    """The matches of one query as they come."""
 
     def __init__(self, matches: Generator[Match[Q]], tally: Tally) -> None:
-        self._matches, self._tally = matches, tally
-
-    def __iter__(self) -> Iterator[Match[Q]]:
-        return self._matches
-
-    def __next__(self) -> Match[Q]:
-        return next(self._matches)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the search: what the peer has yet to say is cancelled."""
-        self._matches.close()
+        super().__init__(matches)
+        self._tally = tally
 
     @property
     def count(self) -> int:

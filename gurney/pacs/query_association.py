@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from pydicom.dataset import Dataset
@@ -21,6 +22,7 @@ from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
 from gurney.pacs.keys import answers
+from gurney.pacs.listener import MoveListener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.negotiation import Negotiated
@@ -47,6 +49,7 @@ __all__ = ["QueryAssociation"]
 Q = TypeVar("Q", bound=Queryable)
 
 _RELATIONAL = 1
+_GRACE_SECONDS = 60.0
 
 
 class QueryAssociation(Association):
@@ -102,6 +105,55 @@ class QueryAssociation(Association):
                 yield progress
                 if categorise(progress.status) in {Category.FAILURE, Category.UNKNOWN}:
                     raise OperationFailed(Service.C_MOVE, progress.status, str(response.ErrorComment or ""))
+
+    def move_to_self(
+        self,
+        what: Retrieval,
+        listener: MoveListener,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        grace: float = _GRACE_SECONDS,
+        progression: Progression | None = None,
+    ) -> Retrieving:
+        """Have the peer send instances to a listener of this process, and yield them as they arrive.
+
+        A peer may say that it is done before the last instance is here: so many as it says are waited for, each for
+        ``grace`` seconds. What is missing then has not arrived. Raises as :meth:`move` does.
+        """
+        progress = progression or Progression()
+        what.identifier(model)
+        return Retrieving(self._move_to_self(what, listener, model, grace, progress), progress)
+
+    def _move_to_self(
+        self, what: Retrieval, listener: MoveListener, model: InformationModel, grace: float, progress: Progression
+    ) -> Generator[Received]:
+        count = 0
+        with (
+            listener.expecting(what) as arrivals,
+            closing(self.move(what, listener.ae_title, model=model)) as reports,
+        ):
+            for report in reports:
+                progress.last = report
+                for received in self._drained(arrivals):
+                    count += 1
+                    yield received
+            last = progress.last
+            wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
+            while count < wanted:
+                try:
+                    received = arrivals.get(timeout=grace)
+                except Empty:
+                    return
+                count += 1
+                self._events.received.tell(InstanceReceived(self.remote, received))
+                yield received
+            yield from self._drained(arrivals)
+
+    def _drained(self, arrivals: SimpleQueue[Received]) -> Iterator[Received]:
+        while not arrivals.empty():
+            received = arrivals.get_nowait()
+            self._events.received.tell(InstanceReceived(self.remote, received))
+            yield received
 
     def get(
         self,

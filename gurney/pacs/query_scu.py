@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
 from gurney.pacs.inbound import Received
+from gurney.pacs.listener import MoveListener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
 from gurney.pacs.queries import Queryable
@@ -82,6 +83,31 @@ class QueryRetrieveScu(Scu):
         proposed = {proposal.sop_class_uid for proposal in proposals}
         roles = tuple(Role(uid, scu=False, scp=True) for uid in asked if uid in proposed)
         return self._query_association(remote, AssociationTerms(proposals, roles))
+
+    def move_to_self(
+        self, remote: RemoteAE, what: Retrieval, listener: MoveListener, *, model: InformationModel = STUDY_ROOT
+    ) -> Retrieving:
+        """Have a remote AE send instances to a listener of this process, on an association of its own.
+
+        See :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
+        """
+        what.identifier(model)
+        progression = Progression()
+        return Retrieving(self._move_to_self(remote, what, listener, model, progression), progression)
+
+    def _move_to_self(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        listener: MoveListener,
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        with (
+            self.associate_for(remote, model) as association,
+            association.move_to_self(what, listener, model=model, progression=progression) as arrivals,
+        ):
+            yield from arrivals
 
     def get(
         self,

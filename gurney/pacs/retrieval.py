@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Category, categorise
 from gurney.pacs.inbound import Received
 from gurney.pacs.models import InformationModel, Level
+from gurney.pacs.stream import Stream
 
 __all__ = ["Progression", "Retrieval", "Retrieving", "SubOperations"]
 
@@ -54,6 +54,17 @@ class Retrieval:
             if above is level:
                 return made
         raise AssertionError("unreachable")
+
+    def covers(
+        self, *, patient_id: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+    ) -> bool:
+        """Tell whether an instance with these identifiers is among what is to be retrieved."""
+        return all(
+            not wanted or found in ([wanted] if isinstance(wanted, str) else wanted)
+            for found, (_, wanted) in zip(
+                (patient_id, study_instance_uid, series_instance_uid, sop_instance_uid), self._keys(), strict=True
+            )
+        )
 
     def _keys(self) -> list[tuple[Level, str | Sequence[str]]]:
         return [
@@ -100,27 +111,12 @@ class Progression:
     last: SubOperations | None = None
 
 
-class Retrieving:
-    """The instances of one retrieve as they arrive; closing it, or leaving its ``with`` block, cancels the rest."""
+class Retrieving(Stream[Received]):
+    """The instances of one retrieve as they arrive."""
 
     def __init__(self, arrivals: Generator[Received], progression: Progression) -> None:
-        self._arrivals, self._progression = arrivals, progression
-
-    def __iter__(self) -> Iterator[Received]:
-        return self._arrivals
-
-    def __next__(self) -> Received:
-        return next(self._arrivals)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End it: what the peer has yet to send is cancelled."""
-        self._arrivals.close()
+        super().__init__(arrivals)
+        self._progression = progression
 
     @property
     def progress(self) -> SubOperations | None:

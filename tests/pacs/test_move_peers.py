@@ -10,6 +10,7 @@ import pytest
 from gurney.pacs import (
     PATIENT_ROOT,
     Level,
+    MoveListener,
     OperationFailed,
     Query,
     QueryRetrieveScu,
@@ -102,3 +103,17 @@ def test_what_a_peer_would_refuse_is_not_asked(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         scu.move(workstation.remote(), what, TO)
+
+
+@pytest.mark.parametrize("kind", ["orthanc", "dcmqrscp"])
+def test_what_is_moved_to_us_is_yielded_as_it_arrives(scu: QueryRetrieveScu, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with MoveListener("GURNEY_QR", folder) as listener, filled(kind, tmp_path, {"GURNEY_QR": listener.port}) as archive:
+        first, second = archive.studies[:2]
+        with scu.associate_for(archive.remote) as association:
+            one = list(association.move_to_self(Retrieval(study_instance_uid=first), listener))
+            two = list(scu.move_to_self(archive.remote, Retrieval(study_instance_uid=second), listener))
+    assert {received.sop_instance_uid for received in one} == archive.instances[first]
+    assert {received.sop_instance_uid for received in two} == archive.instances[second]
+    assert sorted(folder.iterdir()) == sorted(received.path for received in [*one, *two])

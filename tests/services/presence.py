@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from glob import glob
 from pathlib import Path
 from typing import NoReturn
@@ -33,11 +32,10 @@ _DEBIAN_PACKAGES = {
 def find_binary(name: str) -> str | None:
     """Find a program on the PATH or where Debian hides it; of several PostgreSQL versions, the newest.
 
-    A virtual environment's own scripts don't count: pynetdicom installs a `storescp` and a `storescu` of its own,
-    which shadow DCMTK's wherever the environment is activated.
+    What virtual environments hold doesn't count: pynetdicom installs a `storescp` and a `storescu` of its own, which
+    shadow DCMTK's wherever such an environment is activated.
     """
-    environment = Path(sys.prefix, "bin") if sys.prefix != sys.base_prefix else None
-    on_path = [folder for folder in os.get_exec_path() if Path(folder) != environment]
+    on_path = [folder for folder in os.get_exec_path() if not Path(folder, "..", "pyvenv.cfg").exists()]
     return shutil.which(name, path=os.pathsep.join([*on_path, *_folders_beyond_path()]))
 
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from gurney.pacs.inbound import Inbox, IncomingDataset, Received
+from gurney.pacs.store_scu import request_for_file
+
+FRAGMENT = 16_372
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def incoming(folder: Path, content: bytes) -> IncomingDataset:
+    dataset = IncomingDataset(folder)
+    for at in range(0, len(content), FRAGMENT):
+        dataset.write(content[at : at + FRAGMENT])
+    return dataset
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "JPEG2000.dcm", "SC_rgb_rle_2frame.dcm"])
+def test_an_instance_becomes_a_file_with_the_bytes_that_came(folder: Path, name: str) -> None:
+    request = request_for_file(str(get_testdata_file(name, download=False)))
+    content = Path(request.path).read_bytes()[request.dataset_offset :]
+    received: list[Received] = []
+    inbox = Inbox(folder, received.append)
+    status = inbox.take(
+        request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, incoming(folder, content)
+    )
+    assert status == 0
+    (one,) = received
+    assert one.path == folder / f"{request.sop_instance_uid}.dcm"
+    again = request_for_file(one.path)
+    assert one.path.read_bytes()[again.dataset_offset :] == content
+    assert dcmread(one.path).file_meta.TransferSyntaxUID == request.transfer_syntax_uid
+    assert os.listdir(folder) == [one.path.name]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 16, (1 << 16) + 1, 1 << 20])
+def test_long_or_short_nothing_is_lost_at_the_seam(folder: Path, size: int) -> None:
+    content = os.urandom(size)
+    inbox = Inbox(folder, lambda _: None)
+    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, content)) == 0
+    assert (folder / "1.2.3.4.dcm").read_bytes().endswith(content)
+
+
+def test_a_uid_that_is_none_never_names_a_file(folder: Path) -> None:
+    inside = folder / "inside"
+    inside.mkdir()
+    inbox = Inbox(inside, lambda _: None)
+    assert inbox.take("1.2.3", "../1.2", "1.2.840.10008.1.2", incoming(inside, b"ab")) == 0xA900
+    assert os.listdir(folder) == ["inside"]
+    assert os.listdir(inside) == []
+
+
+def test_a_full_disk_is_our_refusal_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[Received] = []
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    inbox = Inbox(folder, received.append)
+    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, bytes(1 << 18))) == 0xA700
+    assert (received, os.listdir(folder)) == ([], [])
+
+
+def test_a_disk_that_fills_on_the_way_is_told_when_it_is_answered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = IncomingDataset(folder / "nowhere")
+    assert dataset.write(bytes(1 << 17)) == 1 << 17
+    assert dataset.write(b"ab") == 2
+    assert Inbox(folder, lambda _: None).take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", dataset) == 0xA700
+    assert os.listdir(folder) == []
