@@ -56,6 +56,7 @@ __all__ = [
 
 Report = dict[str, Any]
 
+_IN_TROUBLE = (ItemState.RETRY, ItemState.FAILED, ItemState.DEAD)
 _newer = aliased(Instance)
 # Another data set of the same SOP Instance UID was let in later, in its place.
 _SUPERSEDED = exists().where(_newer.sop_instance_uid == Instance.sop_instance_uid, _newer.version > Instance.version)
@@ -271,8 +272,20 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
             for row in unrouted
         ],
         "destinations": reached,
+        "reasons": _reasons(conn, {row.id: row.name for row in {row.name: row for row in transfers}.values()}),
         "transfers": [{"id": row.id, "destination": row.name, "generation": row.generation} for row in transfers],
     }
+
+
+def _reasons(conn: Connection, transfers: dict[int, str]) -> dict[str, Report]:
+    """Say for each transfer's destination why items are not stored there: in the words that most of them have."""
+    rows = conn.execute(
+        select(Item.transfer_id, Item.last_words, func.count().label("n"))
+        .where(Item.transfer_id.in_(transfers), item_is(*_IN_TROUBLE), Item.last_words != "")
+        .group_by(Item.transfer_id, Item.last_words)
+        .order_by(func.count(), Item.last_words)
+    )
+    return {transfers[row.transfer_id]: {"words": row.last_words, "items": row.n} for row in rows}
 
 
 def list_transfers(

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from gurney.ledger import destinations, reports
+from gurney.ledger import destinations, reports, resending
 from gurney.ledger.models import Instance, Lease
 from gurney.transfer.outcomes import EventKind
 from gurney.transfer.states import ItemState, Priority, Routing
@@ -84,6 +84,20 @@ def test_a_study_tells_where_it_stands_at_each_destination(world: World) -> None
     assert told["destinations"]["archive"]["done"] == 2
     assert told["destinations"]["workstation"]["dead"] == 1
     json.dumps(told)
+
+
+def test_a_study_says_why_most_of_it_is_not_stored_in_its_newest_generation(world: World) -> None:
+    for n, words in ((1, "rare"), (2, "frequent")):
+        world.items(n, study="1.2", state=ItemState.FAILED, last_words=words)
+    world.items(3, study="1.2", last_words="ready again")
+    with world.ledger.read() as conn:
+        first = reports.study_report(conn, "1.2")
+    world.ledger.transact(resending.resend, "1.2", "archive", "somebody")
+    with world.ledger.read() as conn:
+        again = reports.study_report(conn, "1.2")
+    assert first is not None
+    assert again is not None
+    assert (first["reasons"], again["reasons"]) == ({"archive": {"words": "frequent", "items": 2}}, {})
 
 
 def test_a_second_version_of_an_instance_is_no_second_instance(world: World) -> None:

@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from gurney.ledger import reports
 from gurney.transfer.states import ItemState
+from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, State, Unknown, known_destination
 from gurney_daemon.cli.edge import Edge, print_json
-from gurney_daemon.cli.tables import COUNTED, console, counts, duration, table
+from gurney_daemon.cli.tables import COUNTED, console, counts, duration, legible, table
 
 __all__ = ["register"]
 
@@ -193,3 +194,5 @@ def show_study(
         for name, items in report["destinations"].items()
     )
     console().print(table(columns, rows))
+    for name, reason in report["reasons"].items():
+        typer.echo(f"{name}: {several(reason['items'], 'item')}: {legible(reason['words'])}")

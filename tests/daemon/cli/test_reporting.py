@@ -40,9 +40,12 @@ def test_a_study_is_the_contract_and_more(desk: Desk) -> None:
         "open_conflicts": 0,
         "not_routed": [],
         "destinations": {"archive": counted(done=1, warned=1, failed=1, ready=1)},
+        "reasons": {"archive": {"words": desk.world.item(3).last_words, "items": 1}},
         "transfers": [{"id": 1, "destination": "archive", "generation": 1}],
     }
-    assert "4 instances in 1 series" in desk("study", "1.2.3").out
+    told = desk("study", "1.2.3").out
+    assert "4 instances in 1 series" in told
+    assert f"archive: 1 item: {desk.world.item(3).last_words}" in told
 
 
 def test_a_study_that_nobody_knows(desk: Desk) -> None:
