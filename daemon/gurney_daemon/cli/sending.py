@@ -80,7 +80,10 @@ def send(
 
 @dataclass(slots=True)
 class _Sending:
-    """What was given to one command, the paths that were ``named`` in it, and what has become of it."""
+    """What was given to one command, the paths that were ``named`` in it, and what has become of it.
+
+    ``given_up`` are the studies of which something was given up before; a dict for its order.
+    """
 
     destination: str
     named: frozenset[bytes] = field(repr=False)
@@ -88,6 +91,7 @@ class _Sending:
     left_out: list[Imported] = field(default_factory=list)
     studies: dict[str, None] = field(default_factory=dict)
     items: dict[int, str] = field(default_factory=dict)
+    given_up: dict[str, None] = field(default_factory=dict)
     pruned: int = 0
     hindrance: str = ""
     settled: list[Followed] = field(default_factory=list)
@@ -113,7 +117,9 @@ class _Sending:
         """
         self.pruned += taken - len(found)
         for one in found:
-            self.items.setdefault(one.item_id, _standing(one, begun))
+            standing = self.items.setdefault(one.item_id, _standing(one, begun))
+            if standing == "given_up":
+                self.given_up[one.study_instance_uid] = None
 
     @property
     def standings(self) -> dict[str, int]:
@@ -255,21 +261,23 @@ def _show(sending: _Sending, *, waited: bool) -> None:
         console(to_stderr=True).print(table(("NOT SENT", "REASON", "DETAIL", "FILE"), rows))
         _say_rest(len(sending.left_out))
     if sending.lost:
-        columns = ("SOP INSTANCE", "TRANSFER", "ITEM", "STATE", "WHY")
-        lost = (
-            (one.sop_instance_uid, one.transfer_id, one.item_id, one.state.name.lower(), one.words)
-            for one in sending.lost[:_SHOWN]
-        )
-        console(to_stderr=True).print(table(columns, lost))
-        _say_rest(len(sending.lost))
+        alike = Counter((one.transfer_id, one.state.name.lower(), one.words) for one in sending.lost)
+        lost = ((n, *what) for what, n in alike.most_common(_SHOWN))
+        console(to_stderr=True).print(table(("INSTANCES", "TRANSFER", "STATE", "WHY"), lost))
+        _say_rest(len(alike))
+        typer.echo("each of them: `gurney transfer ID`", err=True)
     typer.echo(f"files: {_counted(sending.outcomes) or 'none'}")
     standings = sending.standings
     told = ", ".join(f"{n} {_STANDINGS[standing]}" for standing, n in standings.items() if n)
     typer.echo(f"{sending.destination}: {told or 'nothing to send'}")
-    if standings["given_up"]:
-        typer.echo(f"what was given up goes again by `gurney retry --to {sending.destination}`", err=True)
+    for study in list(sending.given_up)[:_SHOWN]:
+        typer.echo(
+            f"what was given up goes again by `gurney retry --to {sending.destination} --study {study}`", err=True
+        )
+    _say_rest(len(sending.given_up))
     if waited and sending.settled:
-        typer.echo(f"{sending.destination}: {counts(_by_state(sending.settled))}")
+        refused = f", {sending.outcomes['refused']} refused" if sending.outcomes["refused"] else ""
+        typer.echo(f"{sending.destination}: {counts(_by_state(sending.settled))}{refused}")
 
 
 def _say_rest(n: int) -> None:

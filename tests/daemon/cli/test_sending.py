@@ -99,7 +99,7 @@ def test_what_goes_to_this_destination_is_told_from_what_it_had(desk: Desk, fold
     assert answer["instances"] == {"new": 3, "waiting": 0, "there": 0, "given_up": 0}
     shown = desk("send", folder, "--to", "archive")
     assert shown.out.endswith("archive: 1 waiting since earlier, 1 there already, 1 given up earlier\n")
-    assert "gurney retry --to archive" in shown.err
+    assert shown.err.count("gurney retry --to archive --study 1.2`") == 1
 
 
 def test_a_remote_that_the_daemon_does_not_know_yet_changes_nothing_of_the_others(desk: Desk, folder: Path) -> None:
@@ -203,7 +203,17 @@ def test_waiting_ends_with_what_failed_and_why(desk: Desk, folder: Path) -> None
     assert {one["words"] for one in answer.json["failed"]} == {"no room"}
     shown = desk("send", folder, "--to", "archive", "--wait")
     assert shown.code == 1
-    assert "no room" in shown.err
+    assert [line.split() for line in shown.err.splitlines() if "no room" in line] == [
+        [n, transfer, "failed", "no", "room"] for n, transfer in (("2", "1"), ("1", "2"))
+    ]
+
+
+def test_what_was_refused_is_told_at_the_end_too(desk: Desk, folder: Path) -> None:
+    drop(folder, "cut", ct_bytes(sop_instance_uid="1.2.9")[:-9])
+    with somebody_works(desk, state=int(ItemState.DONE)):
+        answer = desk("send", folder, "--to", "archive", "--wait")
+    assert answer.code == 1
+    assert answer.out.endswith("archive: 3 done, 1 refused\n")
 
 
 def test_only_what_was_named_is_waited_for(desk: Desk, folder: Path) -> None:
