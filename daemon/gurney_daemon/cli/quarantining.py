@@ -11,7 +11,7 @@ from gurney.ledger.quarantine import Quarantined, quarantined
 from gurney.settings import Settings
 from gurney.transfer.routing import compile_routes
 from gurney_daemon.cli.amounts import several
-from gurney_daemon.cli.asked import AsJson
+from gurney_daemon.cli.asked import AsJson, known_source
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
 from gurney_daemon.configured import door_routes, present_spool, spool_of, watched_folder
@@ -44,6 +44,8 @@ def list_files(
     with edge.ledger() as ledger:
         now = ledger.now()
         with ledger.read() as conn:
+            if source:
+                known_source(conn, edge.reach, source)
             files = quarantined(conn, source=source, reason=reason, after_id=after, limit=limit)
     if as_json:
         more = files[-1].file_id if len(files) == limit else None

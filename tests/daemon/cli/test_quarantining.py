@@ -52,7 +52,9 @@ def test_files_are_listed_with_their_reasons_under_whatever_name(desk: Desk, sit
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 4
     assert desk("quarantine", "list", "--reason", "truncated", "--json").json["files"] == []
-    assert desk("quarantine", "list", "--source", "ct2", "--json").json["files"] == []
+    assert len(desk("quarantine", "list", "--source", "ct1", "--json").json["files"]) == 3
+    unknown = desk("quarantine", "list", "--source", "ct2")
+    assert (unknown.code, "There are: ct1" in unknown.err) == (1, True)
 
 
 def test_a_long_list_goes_on_where_it_stopped(desk: Desk, site: Site) -> None:
