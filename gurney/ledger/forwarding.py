@@ -58,8 +58,8 @@ def words(decision: RoutingDecision) -> str:
     """Say in a line why an instance was not simply sent: the names of the rules, never values."""
     if decision.state is Routing.ROUTED:
         return ""
-    said = [f"{told.rule}: {told.why}" for told in decision.explanations if told.verdict in {"error", "matched"}]
-    return "; ".join(said)[:400]
+    telling = [told for told in decision.explanations if told.verdict in {"error", "matched"}]
+    return "; ".join(f"{told.rule}: {told.why}" if told.why else told.rule for told in telling)[:400]
 
 
 def let_through(tx: Transaction, instance_id: int, decision: RoutingDecision, source: str) -> None:

@@ -96,6 +96,7 @@ def test_the_list_is_of_the_states_that_were_asked_for(desk: Desk, folder: Path)
 
     assert listed() == ["error", "held"]
     assert listed("--state", "filtered") == ["filtered"]
+    assert desk("route", "list", "--json", "--state", "filtered").json["studies"][0]["why"] == "scans"
     assert desk("release", "--all", "--yes").code == 0
     assert listed("--state", "held") == []
     assert desk("route", "list", "--limit", "1", "--state", "error").err == ""
