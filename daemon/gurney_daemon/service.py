@@ -61,21 +61,31 @@ def run_daemon(
     on_reload: Callable[[], object] = _ignore_reload,
     on_stop: Callable[[], object] = lambda: None,
     drain_seconds: float = DRAIN_SECONDS,
-) -> None:
-    """Run the daemon in this process until SIGTERM or SIGINT.
+) -> bool:
+    """Run the daemon in this process until SIGTERM or SIGINT; true when it has ended to be run anew.
 
     ``on_stop`` ends what else runs in this process, before the daemon's own threads. These have ``drain_seconds``; if
     one hangs for longer, in a share whose server has gone, this ends the process instead of returning.
 
-    SIGHUP applies nothing (a supervisor restarts the daemon to reload), but has ``on_reload`` say so.
+    SIGHUP asks ``on_reload``, which either says why nothing is applied, or answers true: then the daemon ends for the
+    caller to run it with the new configuration.
 
     Raises LedgerError when the ledger can't be used, BrokerError when there is no broker to ring by.
     """
-    stop = threading.Event()
+    stop, told_to_end = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        told_to_end.set()
+        stop.set()
+
+    def reload(*_: object) -> None:
+        if on_reload():
+            stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     # Its default action would end the process undrained.
-    signal.signal(signal.SIGHUP, lambda *_: on_reload())
+    signal.signal(signal.SIGHUP, reload)
     url = broker_url or settings.broker.url or embedded_url(settings.node.data_dir)
     if url is None:
         raise BrokerError("no broker serves this data folder: start `gurney up`, or give [broker] a url")
@@ -90,6 +100,7 @@ def run_daemon(
             _quit(daemon)
         if daemon.failed:
             raise GurneyError(f"the thread {daemon.failed!r} of the daemon has failed; its log says why")
+        return not told_to_end.is_set()
     finally:
         doorbell.close()
         ledger.dispose()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+import tomlkit
 
 from gurney.pacs.testing import FakePacs
 from tests.faults.books import account_of, check
@@ -35,3 +38,25 @@ def test_workers_send_what_waits_when_the_daemon_is_gone_for_good(
         books.wait_until_stored(6, seconds=30)
         check(books, study, account_of(pacs))
     assert books.roles_held() == [], "a worker keeps no role from the daemon that will come"
+
+
+def test_a_daemon_of_its_own_reloads_by_a_new_start_and_refuses_what_is_wrong(
+    make_site: MakeSite, pacs: FakePacs, redis_server: RedisServer
+) -> None:
+    site = make_site(remote(pacs), broker_url=redis_server.url)
+    books = site.books
+    daemon = site.start("daemon")
+    daemon.wait_for("daemon_started")
+    good = site.config.read_text()
+    site.config.write_text(good.replace("[[remote]]", "[[no_such_thing]]"))
+    daemon.head().send_signal(signal.SIGHUP)
+    daemon.wait_for("reload_refused")
+    document = tomlkit.parse(good)
+    document["watch"][0]["name"] = "renamed"  # type: ignore[index]
+    site.config.write_text(tomlkit.dumps(document))
+    pid = daemon.head().pid
+    daemon.head().send_signal(signal.SIGHUP)
+    books.wait_until(lambda: len(daemon.events("daemon_started")) == 2, "a new start")
+    assert daemon.events("daemon_started")[1]["watches"] == ["renamed"]
+    assert daemon.head().pid == pid
+    daemon.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -66,13 +67,20 @@ def up(ctx: typer.Context) -> None:
 
 
 def daemon(ctx: typer.Context) -> None:
-    """Run the daemon alone: it watches folders, takes files in, rings the workers."""
+    """Run the daemon alone: it watches folders, takes files in, rings the workers. SIGTERM drains, SIGHUP reloads."""
     from gurney_daemon.service import run_daemon
 
-    settings = ctx.obj.settings
+    edge: Edge = ctx.obj
+    settings = edge.settings
     _log_to(settings, "daemon")
     _tie()
-    run_daemon(settings)
+    if SUPERVISOR in os.environ:
+        run_daemon(settings)  # it is the supervisor that reloads
+    elif run_daemon(settings, on_reload=partial(_accepts_reload, edge)):
+        # Afresh, as a restart would, but with the same process id: whoever started it need not know.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        command = _command("gurney_daemon", edge, "daemon")
+        os.execv(command[0], command)  # noqa: S606 - this very program, with its own arguments
 
 
 def worker(ctx: typer.Context) -> None:
@@ -132,6 +140,17 @@ def _supervise(
         return children_of(new)
 
     Supervisor(children_of(edge), reload=reload, answer=answer, tick=tick).run()
+
+
+def _accepts_reload(edge: Edge) -> bool:
+    """Tell whether there's a new configuration to run with, and log why not."""
+    try:
+        _ = Edge(edge.config).settings
+    except GurneyError as error:
+        log.error("reload_refused", reason=str(error))
+        return False
+    log.info("reload_accepted")
+    return True
 
 
 def _announce_restart(edge: Edge) -> None:
