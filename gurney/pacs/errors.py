@@ -51,7 +51,7 @@ class OperationFailed(GurneyError):
 
     def __init__(self, service: Service, status: int, comment: str = "") -> None:
         said = f"; it says: {comment}" if comment else ""
-        super().__init__(f"{service} failed with {status:04X}: {describe(status, service)}{said}")
+        super().__init__(f"{service} failed: {describe(status, service)}{said}")
         self.status = status
 
 

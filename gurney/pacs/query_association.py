@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -47,6 +46,7 @@ from gurney.pacs.retrieval import Progression, Retrieval, Retrieving, SubOperati
 __all__ = ["QueryAssociation"]
 
 Q = TypeVar("Q", bound=Queryable)
+R = TypeVar("R", BeforeCMove, BeforeCGet)
 
 _RELATIONAL = 1
 _GRACE_SECONDS = 60.0
@@ -91,7 +91,7 @@ class QueryAssociation(Association):
         return self._move(what.identifier(model), check_ae_title(destination), model.move)
 
     def _move(self, identifier: Dataset, destination: str, sop_class_uid: str) -> Generator[SubOperations]:
-        asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _moved_otherwise)
+        asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _retrieved_otherwise)
         context = self.context_for(sop_class_uid)
         request = C_MOVE()
         request.AffectedSOPClassUID = sop_class_uid
@@ -132,11 +132,16 @@ class QueryAssociation(Association):
             listener.expecting(what) as arrivals,
             closing(self.move(what, listener.ae_title, model=model)) as reports,
         ):
-            for report in reports:
-                progress.last = report
-                for received in self._drained(arrivals):
-                    count += 1
-                    yield received
+            try:
+                for report in reports:
+                    progress.last = report
+                    for received in self._drained(arrivals):
+                        count += 1
+                        yield received
+            except AssociationFailure:
+                # What has arrived before is here, whatever became of the rest.
+                yield from self._drained(arrivals)
+                raise
             last = progress.last
             wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
             while count < wanted:
@@ -173,14 +178,14 @@ class QueryAssociation(Association):
         return Retrieving(self._get(what.identifier(model), model.get, folder, progress), progress)
 
     def _get(self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression) -> Generator[Received]:
-        asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _got_otherwise)
+        asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _retrieved_otherwise)
         context = self.context_for(sop_class_uid)
         request = C_GET()
         request.AffectedSOPClassUID = sop_class_uid
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
-        arrived: deque[Received] = deque()
-        keep = Keeping(Inbox(folder, arrived.append), self.contexts, self._dimse)
+        arrivals = SimpleQueue[Received]()
+        keep = Keeping(Inbox(folder, arrivals.put), self.contexts, self._dimse)
         with (
             self._assoc.taking_datasets_into(lambda: IncomingDataset(folder)),
             closing(self.converse(request, sop_class_uid, self.remote.timeouts.move, serve=keep)) as responses,
@@ -189,10 +194,10 @@ class QueryAssociation(Association):
                 for response in responses:
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
-                    yield from self._told(arrived)
+                    yield from self._drained(arrivals)
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._told(arrived)
+                yield from self._drained(arrivals)
                 raise
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
@@ -230,12 +235,6 @@ class QueryAssociation(Association):
             responses.close()
             self._events.after_c_find.tell(AfterCFind(self.remote, tally.status, tally.matches, tally.filtered))
 
-    def _told(self, arrived: deque[Received]) -> Iterator[Received]:
-        while arrived:
-            received = arrived.popleft()
-            self._events.received.tell(InstanceReceived(self.remote, received))
-            yield received
-
     def _is_enough(self, match: Match[Q]) -> bool:
         """Tell everybody who listens of a match; one may have enough."""
         at_level: dict[Level | None, BeforeHook[MatchFound, MatchFound]] = {
@@ -265,13 +264,7 @@ def _sub_operations(response: C_MOVE | C_GET, transfer_syntax_uid: str) -> SubOp
     )
 
 
-def _got_otherwise(event: BeforeCGet, change: RetrieveChange) -> BeforeCGet:
-    if change.identifier is not None:
-        event = replace(event, identifier=change.identifier)
-    return replace(event, priority=change.priority) if change.priority is not None else event
-
-
-def _moved_otherwise(event: BeforeCMove, change: RetrieveChange) -> BeforeCMove:
+def _retrieved_otherwise(event: R, change: RetrieveChange) -> R:
     if change.identifier is not None:
         event = replace(event, identifier=change.identifier)
     return replace(event, priority=change.priority) if change.priority is not None else event

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove  # type: ignore[attr-defined]
 
 from gurney.pacs import (
     PATIENT_ROOT,
+    AssociationLost,
     Level,
     MoveListener,
     OperationFailed,
     Query,
     QueryRetrieveScu,
+    RemoteAE,
     Retrieval,
+    StoreScu,
     SubOperations,
 )
 from gurney.pacs.query_events import AfterCMove
@@ -117,3 +125,29 @@ def test_what_is_moved_to_us_is_yielded_as_it_arrives(scu: QueryRetrieveScu, tmp
     assert {received.sop_instance_uid for received in one} == archive.instances[first]
     assert {received.sop_instance_uid for received in two} == archive.instances[second]
     assert sorted(folder.iterdir()) == sorted(received.path for received in [*one, *two])
+
+
+def test_what_arrived_before_an_archive_is_gone_is_yielded_all_the_same(scu: QueryRetrieveScu, tmp_path: Path) -> None:
+    path = str(get_testdata_file("CT_small.dcm", download=False))
+    uid = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
+    archive = AE("ARCHIVE")
+    archive.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
+    with MoveListener("GURNEY_QR", tmp_path) as listener:
+        here = RemoteAE("GURNEY_QR", "127.0.0.1", listener.port)
+
+        def send_one_and_give_up(event: evt.Event) -> Iterator[tuple[None, None]]:
+            assert StoreScu("ARCHIVE").store(here, path).is_stored
+            event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+            yield None, None
+
+        server = archive.start_server(
+            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_MOVE, send_one_and_give_up)]
+        )
+        try:
+            remote = RemoteAE("ARCHIVE", "127.0.0.1", server.server_address[1])
+            arrivals = scu.move_to_self(remote, Retrieval(study_instance_uid=uid), listener)
+            assert next(arrivals).path.parent == tmp_path
+            with pytest.raises(AssociationLost):
+                next(arrivals)
+        finally:
+            server.shutdown()
