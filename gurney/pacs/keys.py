@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TypeAlias
@@ -44,9 +45,8 @@ def identifier(keys: Mapping[str, Wanted], template: Dataset | None = None) -> D
 
     Raises ValueError for an unknown keyword, a path through what is no sequence, and a value that its VR can't hold.
     """
-    made = Dataset()
-    if template is not None:
-        made.update(template)
+    # A copy to its depth: keys go into its sequences.
+    made = deepcopy(template) if template is not None else Dataset()
     for path, wanted in keys.items():
         *sequences, keyword = path.split(".")
         place = made

@@ -64,6 +64,13 @@ def test_a_template_gives_way_to_keys() -> None:
     assert (made.PatientID, made.StudyID) == ("2", "7")
 
 
+def test_a_template_stays_as_it_is() -> None:
+    template = of(ScheduledProcedureStepSequence=[of(Modality="MR")])
+    made = identifier({STATION: "CT1"}, template)
+    assert value_at(made, "ScheduledProcedureStepSequence.Modality") == "MR"
+    assert template == of(ScheduledProcedureStepSequence=[of(Modality="MR")])
+
+
 def test_only_what_is_not_ascii_names_a_character_set() -> None:
     assert "SpecificCharacterSet" not in identifier({"PatientName": "Doe^Jane"})
     assert identifier({"PatientName": "Müller"}).SpecificCharacterSet == "ISO_IR 192"
