@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Annotated, TypeVar
 
 import typer
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from gurney.errors import GurneyError
 from gurney.ledger import reports
 from gurney.settings import Remote, Settings
-from gurney.transfer.states import ItemState, Priority
+from gurney.transfer.states import ItemState, Priority, Routing
 
 __all__ = [
     "AsJson",
@@ -25,6 +25,7 @@ __all__ = [
     "known_destination",
     "known_name",
     "known_source",
+    "routing_among",
 ]
 
 _Word = TypeVar("_Word", ItemState, Priority)
@@ -52,6 +53,18 @@ def _parse(kind: type[_Word], word: str, what: str) -> _Word:
     if found is None:
         raise typer.BadParameter(f"{word!r} is no {what}: use {', '.join(known)}")
     return found
+
+
+def routing_among(states: Collection[Routing]) -> Callable[[str], Routing]:
+    """Make the parser of an option that takes one of these routing states. It raises a usage error that lists them."""
+    known = {state.name.lower(): state for state in states}
+
+    def parse(word: str) -> Routing:
+        if word.lower() not in known:
+            raise typer.BadParameter(f"{word!r} is none of {', '.join(known)}")
+        return known[word.lower()]
+
+    return parse
 
 
 def known_name(name: str, known: Iterable[str], what: str) -> str:

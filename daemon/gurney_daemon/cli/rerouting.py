@@ -16,7 +16,7 @@ from gurney.settings import Settings
 from gurney.transfer.routing import compile_routes
 from gurney.transfer.states import Routing
 from gurney_daemon.cli.amounts import several
-from gurney_daemon.cli.asked import AsJson, Unknown, known_source
+from gurney_daemon.cli.asked import AsJson, Unknown, known_source, routing_among
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, table
 from gurney_daemon.configured import door_routes
@@ -42,13 +42,6 @@ _UNDONE = ("error", "unreadable")
 _Found = Mapping[str, Mapping[str, int]]
 
 
-def _routing(word: str) -> Routing:
-    known = {state.name.lower(): state for state in AGAIN}
-    if word.lower() not in known:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(known)}")
-    return known[word.lower()]
-
-
 def again(
     ctx: typer.Context,
     study: Annotated[str, typer.Option("--study", metavar="UID", help="Instances of this study.")] = "",
@@ -59,7 +52,7 @@ def again(
         typer.Option(
             "--state",
             metavar="STATE",
-            parser=_routing,
+            parser=routing_among(AGAIN),
             help="Only what the rules left as error, no_route or filtered; else error and no_route.",
         ),
     ] = None,

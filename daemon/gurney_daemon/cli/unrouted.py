@@ -8,20 +8,13 @@ import typer
 
 from gurney.ledger.rerouting import UNDECIDED, UnroutedFilter, UnroutedStudy, unrouted_studies
 from gurney.transfer.states import Routing
-from gurney_daemon.cli.asked import AsJson, known_source
+from gurney_daemon.cli.asked import AsJson, known_source, routing_among
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, table
 
 __all__ = ["list_unrouted"]
 
 _LISTED = (*UNDECIDED, Routing.FILTERED)
-
-
-def _routing(word: str) -> Routing:
-    known = {state.name.lower(): state for state in _LISTED}
-    if word.lower() not in known:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(known)}")
-    return known[word.lower()]
 
 
 def list_unrouted(
@@ -31,7 +24,7 @@ def list_unrouted(
         typer.Option(
             "--state",
             metavar="STATE",
-            parser=_routing,
+            parser=routing_among(_LISTED),
             help="Only what the rules left as error, no_route, held or filtered; else all but filtered.",
         ),
     ] = None,
