@@ -211,7 +211,7 @@ class Daemon:
         def run() -> None:
             try:
                 work(self._stop)
-            except BaseException:
+            except BaseException:  # whatever it was goes on; the process must not run with a thread less
                 self.failed = name
                 self._on_failure()
                 raise

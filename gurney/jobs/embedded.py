@@ -139,7 +139,7 @@ class EmbeddedBroker:
             self._socket = os.path.join(open_runtime_folder(self._data_dir, _SOCKET), _SOCKET)
             self._replace_stray()
             self._start_first()
-        except BaseException:
+        except BaseException:  # whatever it was goes on: without a broker the folder is not ours to keep
             self._lock.release()
             raise
         self._started = True

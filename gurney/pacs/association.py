@@ -186,7 +186,7 @@ class Association:
                 return
             try:
                 self._events.before_release_request.ask(BeforeRelease(self.remote), lambda event, _: event)
-            except Exception:
+            except Exception:  # a listener's, of whatever kind: it goes on, and nothing stays open
                 self.abort()
                 raise
             self._is_over = True

@@ -78,7 +78,7 @@ class IncomingDataset(BytesIO):
                 self._copy_to(whole.fileno())
                 os.fsync(whole.fileno())
                 Path(whole.name).replace(path)
-            except BaseException:
+            except BaseException:  # whatever it was goes on: half an instance must not stay
                 with suppress(OSError):
                     Path(whole.name).unlink()
                 raise

@@ -174,7 +174,7 @@ class InstanceFile:
                 raise UnusableFileError("changed since it was accepted")
             if self._in_file <= 0:
                 raise UnusableFileError("it holds no data set")
-        except BaseException:
+        except BaseException:  # whatever it was goes on; nobody else knows the descriptor yet
             os.close(self._fd)
             raise
 

@@ -63,7 +63,7 @@ class Preparation:
             return command, payload
         try:
             return self._ask(request, command, payload)
-        except BaseException:
+        except BaseException:  # whatever a listener raises goes on; the file is nobody's then
             payload.close()
             raise
 

@@ -147,7 +147,7 @@ class Shelf:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 _write_all(fd, _note_text(self._folder, paths))
                 os.fsync(fd)
-            except BaseException:
+            except BaseException:  # whatever it was goes on: a note that is half written would be taken for a crash's
                 os.close(fd)
                 os.unlink(note)
                 raise
@@ -241,7 +241,7 @@ class Group:
                     os.rename(part, name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
                     return os.fstat(out).st_mtime_ns
                 os.unlink(part, dir_fd=self._folder_fd)
-            except BaseException:
+            except BaseException:  # whatever it was goes on: a part that nobody finishes must not stay
                 with contextlib.suppress(OSError):
                     os.unlink(part, dir_fd=self._folder_fd)
                 raise
@@ -276,7 +276,7 @@ class Group:
                 os.fsync(out)
                 os.rename(part, name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
             return Held(spool_path, os.fstat(out).st_mtime_ns, digest.digest())
-        except BaseException:
+        except BaseException:  # as above
             with contextlib.suppress(OSError):
                 os.unlink(part, dir_fd=self._folder_fd)
             raise
