@@ -23,17 +23,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.dimse_primitives import N_EVENT_REPORT, DimseServiceType
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from gurney.pacs.transport import Transport
 from gurney.pacs.turnstile import Turnstile
 
 __all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "set_log_handlers", "take_datasets_into"]
@@ -96,13 +97,13 @@ class Loss(Enum):
 
 
 class WireSocket(AssociationSocket):
-    """A connected, non-blocking TCP socket that pynetdicom's upper-layer thread uses, and lends.
+    """A connection, TCP or TLS, that pynetdicom's upper-layer thread uses, and lends.
 
     pynetdicom asks :attr:`ready` in each turn of its loop. While the wire is lent the thread stands still there; that
     is the one place where it holds no half-read PDU and no unhandled event.
     """
 
-    def __init__(self, assoc: PacedAssociation, connection: socket.socket) -> None:
+    def __init__(self, assoc: PacedAssociation, connection: Transport) -> None:
         self.connection = connection
         self.fd = connection.fileno()
         self.loss: Loss | None = None
@@ -167,7 +168,8 @@ class WireSocket(AssociationSocket):
 
     def _create_socket(self, address: AddressInformation) -> socket.socket:  # noqa: ARG002
         """Use the connection that is there in place of a new socket."""
-        return self.connection
+        # pynetdicom itself only asks whether it is there: whatever is done with it is overridden here.
+        return cast(socket.socket, self.connection)
 
     def connect(self, primitive: T_CONNECT) -> None:
         """Confirm the connection that is there (PS3.8 9.2, AE-1)."""
@@ -197,7 +199,7 @@ class WireSocket(AssociationSocket):
         ready = [fd for fd, _ in poll.poll(_TURN_SECONDS * 1000)]
         if self._nudge_fd in ready:
             os.eventfd_read(self._nudge_fd)
-        return self.fd in ready
+        return self.fd in ready and self.connection.is_for_us()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, or as many as come before the peer closes.
@@ -263,7 +265,9 @@ class WireSocket(AssociationSocket):
 
     def has_input(self) -> bool:
         """Tell whether bytes, or the end, wait to be read."""
-        return bool(self._unread) or self._can_read(0.0)
+        if self._unread or self.connection.has_pending():
+            return True
+        return self._can_read(0.0) and self.connection.is_for_us()
 
     def unacknowledged(self) -> int:
         """Count the bytes that the peer's system has not confirmed yet; while they get fewer, there is progress."""
@@ -288,6 +292,7 @@ class WireSocket(AssociationSocket):
             if self._is_severed:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             else:
+                self.connection.say_goodbye()
                 self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
@@ -299,7 +304,7 @@ class PacedAssociation(Association):
     every ``send_*`` and ``release`` of pynetdicom that clears the one and reads the other is exact as well.
     """
 
-    def __init__(self, ae: ApplicationEntity, connection: socket.socket) -> None:
+    def __init__(self, ae: ApplicationEntity, connection: Transport) -> None:
         super().__init__(ae, "requestor")
         self._reactor_checkpoint = Turnstile(self)  # type: ignore[assignment]  # it has the methods that are called
         self.dul.daemon = True
@@ -309,6 +314,7 @@ class PacedAssociation(Association):
         self._queue_pdu = self.dul.send_pdu
         self.dul.send_pdu = self._send_pdu  # type: ignore[method-assign]
         self._on_confusion: Callable[[], None] = lambda: None
+        self.on_event_report: Callable[[N_EVENT_REPORT, int], None] = super()._serve_request
         self.wire = WireSocket(self, connection)
         self.set_socket(self.wire)
 
@@ -373,8 +379,21 @@ class PacedAssociation(Association):
             del self.dimse.receive_primitive
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
-        """Let pynetdicom answer a request that the peer made of us."""
-        self._serve_request(message, context_id)
+        """Answer a request that the peer made of us: an event report by ``on_event_report``, all else by pynetdicom."""
+        if isinstance(message, N_EVENT_REPORT):
+            self.on_event_report(message, context_id)
+        else:
+            super()._serve_request(message, context_id)
+
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        """Serve a request in the reactor's turn only.
+
+        pynetdicom gives each event report a thread of its own, which would answer in the midst of what we send.
+        """
+        if threading.current_thread() is self:
+            self.serve(msg, context_id)
+        else:
+            self.dimse.msg_queue.put((context_id, msg))
 
     def watch(self, on_pdu: Handler, on_transition: Handler, on_confusion: Callable[[], None]) -> None:
         """Call these for each PDU received, each transition, and when the state machine itself fails."""

@@ -7,14 +7,15 @@ import time
 
 from gurney.pacs.errors import ConnectFailed
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.transport import PlainSocket, Transport
 
 __all__ = ["connect"]
 
 _KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_PROBES = 60, 15, 4
 
 
-def connect(remote: RemoteAE) -> socket.socket:
-    """Connect to a remote AE and return a non-blocking socket.
+def connect(remote: RemoteAE) -> Transport:
+    """Connect to a remote AE and return a transport that does not block.
 
     The name is resolved now, and its addresses are tried in the resolver's order within one connect timeout. Small
     messages leave at once (TCP_NODELAY: without it each response waits for a delayed acknowledgement), and a peer that
@@ -32,7 +33,7 @@ def connect(remote: RemoteAE) -> socket.socket:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             break
-        connection = socket.socket(family, kind, protocol)
+        connection = PlainSocket(family, kind, protocol)
         try:
             connection.settimeout(remaining)
             connection.connect(address)

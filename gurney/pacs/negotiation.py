@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedCon
 from gurney.pacs.errors import BadResponse, ClosedAtRequest
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.terms import AssociationTerms, Role
+from gurney.pacs.transport import Transport
 from gurney.pacs.witness import Witness
 
 __all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "Identity", "Negotiated", "negotiate"]
@@ -60,7 +60,7 @@ class Negotiated:
     identity_response: bytes | None = field(default=None, repr=False)
 
 
-def negotiate(connection: socket.socket, remote: RemoteAE, identity: Identity, terms: AssociationTerms) -> Negotiated:
+def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms: AssociationTerms) -> Negotiated:
     """Associate over a connection, which is closed again if nothing comes of it.
 
     A peer that refuses every context still gives an answer, with the association already ended: look at

@@ -68,7 +68,7 @@ class Wire:
         """Raise :class:`HandBack` if the peer has something to say before we send: then nothing is in flight."""
         if self._wire.is_interrupted:
             raise AssociationEnded("aborted by us")
-        if self._length or self._readable.poll(0):
+        if self._length or self._wire.has_input():
             raise HandBack
 
     def send(self, outgoing: Outgoing) -> None:
@@ -99,6 +99,9 @@ class Wire:
                 raise BadResponse(str(error)) from error
             if message is not None:
                 break
+            if self._socket.has_pending():
+                self._read()
+                continue
             left = deadline - time.monotonic()
             events = dict(self._readable.poll(max(0.0, min(left, glance)) * 1000))
             self._check_wake(events)
