@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,8 +168,15 @@ class TestWaitUntil:
             wait_until(list, timeout=0.05, what="the moon")
 
 
-def test_free_ports_differ() -> None:
-    assert free_port() != free_port()
+class TestPorts:
+    def test_no_port_is_given_twice(self) -> None:
+        ports = [free_port() for _ in range(200)]
+        assert len(set(ports)) == len(ports)
+
+    def test_another_run_is_not_given_what_this_one_has(self) -> None:
+        port = free_port()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, pytest.raises(OSError, match="in use"):
+            other.bind(f"\0gurney-test-port-{port}")
 
 
 class TestPostgreSql:

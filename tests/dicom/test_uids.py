@@ -8,9 +8,13 @@ from pydicom.uid import generate_uid
 from gurney.dicom.uids import is_valid_uid, uid_of
 
 
-@pytest.mark.parametrize("text", ["1.2.840.10008.1.2", "0", "2.25.0", "1." + "2" * 62, str(generate_uid()), "1.02.003"])
+@pytest.mark.parametrize("text", ["1.2.840.10008.1.2", "0", "2.25.0", "1." + "2" * 62, "1.02.003"])
 def test_uids_pass_even_with_leading_zeros(text: str) -> None:
     assert is_valid_uid(text)
+
+
+def test_uids_that_pydicom_makes_pass() -> None:
+    assert is_valid_uid(str(generate_uid()))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_dead_hold_nothing_and_are_not_seen(world: World) -> None:
     assert bury(world.ledger) == 0
 
 
-@pytest.mark.parametrize("holder", [str(ALIVE), str(ELSEWHERE), "h1:2:1"])
+@pytest.mark.parametrize("holder", [str(ALIVE), str(ELSEWHERE), "h1:2:1"], ids=["alive", "elsewhere", "unknown"])
 def test_who_may_live_keeps_everything(world: World, holder: str) -> None:
     world.items(2)
     claimed = world.take(worker=holder)
