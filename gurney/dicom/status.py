@@ -31,6 +31,11 @@ class Service(StrEnum):
     C_MOVE = "C-MOVE"
     C_GET = "C-GET"
     C_ECHO = "C-ECHO"
+    N_CREATE = "N-CREATE"
+    N_SET = "N-SET"
+    N_GET = "N-GET"
+    N_ACTION = "N-ACTION"
+    N_DELETE = "N-DELETE"
 
 
 # PS3.7 Annex C: statuses that mean the same in every service.
@@ -95,12 +100,39 @@ _MOVE: Final[_Rows] = (
     (0xC000, 0xCFFF, "unable to process the request"),
     (0xFF00, 0xFF00, "pending, sub-operations continue"),
 )
+# Of print management (PS3.4 H.4) and media creation (PS3.4 S.3.2): no two of their SOP classes use one status twice.
+_NORMALIZED: Final[_Rows] = (
+    (0xA510, 0xA510, "media creation has been initiated for this request already"),
+    (0xB600, 0xB600, "memory allocation is not supported"),
+    (0xB601, 0xB601, "the printer can't collate: the films are printed one by one"),
+    (0xB602, 0xB602, "the film session has no image box with an image: an empty page"),
+    (0xB603, 0xB603, "the film box has no image box with an image: an empty page"),
+    (0xB604, 0xB604, "the image was made smaller to fit"),
+    (0xB605, 0xB605, "the densities asked for are outside the printer's range, its own limits are used"),
+    (0xB609, 0xB609, "the image was cropped to fit"),
+    (0xB60A, 0xB60A, "the image was decimated to fit"),
+    (0xC201, 0xC201, "the media creation request is completed already"),
+    (0xC202, 0xC202, "media creation is in progress and can't be interrupted"),
+    (0xC203, 0xC203, "cancellation denied, for no reason given"),
+    (0xC600, 0xC600, "the film session has no film box"),
+    (0xC601, 0xC601, "the print queue is full: the film session makes no print job"),
+    (0xC602, 0xC602, "the print queue is full: the film box makes no print job"),
+    (0xC603, 0xC603, "the image is larger than its image box"),
+    (0xC605, 0xC605, "the printer has not enough memory for the image"),
+    (0xC613, 0xC613, "the combined print image is larger than its image box"),
+    (0xC616, 0xC616, "a film box is not printed yet, and the printer prints no whole film sessions"),
+)
 _SPECIFIC: Final[dict[Service, _Rows]] = {
     Service.C_STORE: _STORE,
     Service.C_FIND: _FIND,
     Service.C_MOVE: _MOVE,
     Service.C_GET: _MOVE,
     Service.C_ECHO: (),
+    Service.N_CREATE: _NORMALIZED,
+    Service.N_SET: _NORMALIZED,
+    Service.N_GET: _NORMALIZED,
+    Service.N_ACTION: _NORMALIZED,
+    Service.N_DELETE: _NORMALIZED,
 }
 
 

@@ -31,6 +31,7 @@ from gurney.pacs.errors import (
     EngineError,
     OperationFailed,
 )
+from gurney.pacs.event_reports import EventReport
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.inbound import Received
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
@@ -47,6 +48,8 @@ from gurney.pacs.models import (
     InformationModel,
     Level,
 )
+from gurney.pacs.normalized import NormalizedServices
+from gurney.pacs.normalized_events import NormalizedChange, NormalizedResult
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
@@ -84,6 +87,7 @@ __all__ = [
     "DimseTimeout",
     "EchoResult",
     "EngineError",
+    "EventReport",
     "FileSignature",
     "InformationModel",
     "Level",
@@ -91,6 +95,9 @@ __all__ = [
     "ModalityWorklistQuery",
     "MoveListener",
     "NegotiatedContext",
+    "NormalizedChange",
+    "NormalizedResult",
+    "NormalizedServices",
     "OperationFailed",
     "PatientRootQuery",
     "Progress",

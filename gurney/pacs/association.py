@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from pydicom.uid import UID
+from pynetdicom.dimse_primitives import DIMSEPrimitive
 
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.conversation import Conversation
 from gurney.pacs.dimse import Dimse, M, Serve, serve_nothing
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
+from gurney.pacs.event_reports import EventReport, EventReports
 from gurney.pacs.events import Aborted, AfterCEcho, AfterRelease, BeforeCEcho, BeforeRelease, Events
+from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
@@ -27,6 +31,12 @@ __all__ = ["Association"]
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _PATIENCE_WITH_A_MESSAGE = 1.0
+# Message IDs begin at 1: whatever answers a request is out of place while there is none.
+_NO_REQUEST = Awaited(message_id=0, context_id=0)
+
+
+class _EnoughAttended(Exception):
+    """Ends a wait in :meth:`Association.attend`."""
 
 
 class Association:
@@ -45,11 +55,17 @@ class Association:
         """What the peer answered to extended negotiation, by SOP class; a class that it does not know is missing."""
         self.identity_response = negotiated.identity_response
         """What the peer answered to a user identity that asked for an answer."""
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
+        """Hears of the event reports on this association, before ``events.event_report`` does."""
+        self.events = events
         self._assoc = negotiated.assoc
         self._witness = negotiated.witness
         self._events = events
         self._progress = progress
         self._dimse = Dimse(self._assoc, self._witness, progress)
+        self._assoc.on_event_report = EventReports(
+            remote, self.contexts, self._dimse.send, self.event_report, events.event_report
+        ).answer
         self._message_id = 0
         self._on_wire = threading.RLock()
         self._is_busy = False
@@ -150,6 +166,31 @@ class Association:
                 if not conversation.is_over and self.is_usable:
                     self._leave(conversation)
                 self._conversation = None
+
+    def attend(self, until: Callable[[], bool], seconds: float, *, serve: Serve = serve_nothing) -> bool:
+        """Answer what the peer asks, and ask nothing, until a condition holds or time is up; tell whether it holds.
+
+        An event report that is waited for, such as that of a storage commitment (PS3.4 J.3.3), comes to the listeners
+        of :attr:`event_report`: subscribe before what brings it about. ``serve`` may answer other requests.
+
+        Raises a refinement of AssociationFailure when the association ends.
+        """
+        deadline = time.monotonic() + seconds
+
+        def glance() -> None:
+            if until() or time.monotonic() > deadline:
+                raise _EnoughAttended
+
+        with self._busy(), self._assoc.paused(), self._on_wire:
+            try:
+                self._check_open()
+                self._dimse.receive(DIMSEPrimitive, _NO_REQUEST, math.inf, serve=serve, glance=glance)
+            except _EnoughAttended:
+                pass
+            except AssociationFailure as failure:
+                self._end(failure)
+                raise
+        return until()
 
     def cancel(self) -> None:
         """Ask the peer to stop what is being asked of it (C-CANCEL, PS3.7 9.3.2.3). From any thread.

@@ -11,8 +11,10 @@ from pydicom.dataset import Dataset
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.contexts import NegotiatedContext
 from gurney.pacs.errors import AssociationFailure
+from gurney.pacs.event_reports import EventReport
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.instance import StoreRequest, StoreResult
+from gurney.pacs.normalized_events import AfterNormalized, BeforeNormalized, NormalizedChange
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.terms import AssociationTerms
 
@@ -169,6 +171,17 @@ class Events:
         self.after_c_echo: AfterHook[AfterCEcho] = AfterHook("after_c_echo")
         self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store")
         self.after_c_store: AfterHook[AfterCStore] = AfterHook("after_c_store")
+        self.before_n_create: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_create")
+        self.after_n_create: AfterHook[AfterNormalized] = AfterHook("after_n_create")
+        self.before_n_set: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_set")
+        self.after_n_set: AfterHook[AfterNormalized] = AfterHook("after_n_set")
+        self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get")
+        self.after_n_get: AfterHook[AfterNormalized] = AfterHook("after_n_get")
+        self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_action")
+        self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
+        self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
+        self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
         self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
         self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")
         self.aborted: AfterHook[Aborted] = AfterHook("aborted")

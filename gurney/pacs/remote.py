@@ -18,6 +18,7 @@ class Timeouts:
     store: for the peer to take the next bytes of an instance, and then for its C-STORE response.
     find: for the next match of a query; the first may take an archive long.
     move: for the next sign of life from a C-MOVE or C-GET: an archive may have to fetch from tape.
+    normalized: for the answer to a DIMSE-N request, such as an N-CREATE; a printer may think before it takes a job.
     network: an association on which nothing happens is aborted after it.
     """
 
@@ -26,6 +27,7 @@ class Timeouts:
     store: float = 300.0
     find: float = 120.0
     move: float = 600.0
+    normalized: float = 120.0
     network: float = 60.0
 
     @property
@@ -37,7 +39,7 @@ class Timeouts:
         return max(self.connect + self.acse, self.store)
 
     def __post_init__(self) -> None:
-        for name in ("connect", "acse", "store", "find", "move", "network"):
+        for name in ("connect", "acse", "store", "find", "move", "normalized", "network"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
                 raise ValueError(f"timeout {name!r} must be a positive number of seconds, not {seconds!r}")

@@ -46,6 +46,12 @@ TABLES = {
     Service.C_MOVE: theirs.QR_MOVE_SERVICE_CLASS_STATUS,
     Service.C_GET: theirs.QR_GET_SERVICE_CLASS_STATUS,
     Service.C_ECHO: theirs.VERIFICATION_SERVICE_CLASS_STATUS,
+    **dict.fromkeys(
+        (Service.N_CREATE, Service.N_SET, Service.N_GET, Service.N_ACTION, Service.N_DELETE),
+        theirs.PRINT_JOB_MANAGEMENT_SERVICE_CLASS_STATUS
+        | theirs.MEDIA_CREATION_MANAGEMENT_SERVICE_CLASS_STATUS
+        | theirs.PROCEDURE_STEP_STATUS,
+    ),
 }
 
 
