@@ -10,7 +10,7 @@ import time
 
 from gurney.pacs import AssociationFailure, StoreAssociation, StoreScu, Timeouts
 from gurney.pacs.testing import Break, FakePacs, How, InPlaceOfAccept, Reject, Respond, Stall, When
-from gurney.pacs.testing.script import AssociationAct, InstanceAct
+from gurney.pacs.testing.acts import AssociationAct, InstanceAct
 from tests.pacs.conftest import CT_ONLY, MakeRequests
 
 ROUNDS = 1000

@@ -30,7 +30,7 @@ from gurney.pacs import (
 )
 from gurney.pacs.carriers import FastCarrier
 from gurney.pacs.testing import Accept, Break, FakePacs, Garbage, How, Respond, Stall, When
-from gurney.pacs.testing.script import InstanceAct
+from gurney.pacs.testing.acts import InstanceAct
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT_ONLY, EXPLICIT, MR, MakeRequests, digest
 from tests.services import wait_until

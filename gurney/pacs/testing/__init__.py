@@ -2,42 +2,58 @@
 
 ::
 
-    with FakePacs() as pacs:
+    with FakePacs(holdings=[dataset, "scan.dcm"]) as pacs:
         pacs.on_instance(2, Respond(0xA700, comment="out of space"))
         pacs.on_instance(3, Break(How.RESET, When.MIDDLE))
         pacs.on_association(2, Reject(2, 3, 2))
+        pacs.on_request(Operation.C_FIND, Find(say={"PatientID": "SOMEBODY ELSE"}))
+        pacs.on_request(Operation.C_GET, Retrieve(omit=["1.2.3"]))
         ...
         assert pacs.stored_uids() == [...]
 """
 
 from __future__ import annotations
 
-from gurney.pacs.testing.fake_pacs import FakePacs
-from gurney.pacs.testing.record import Stored
-from gurney.pacs.testing.script import (
+from gurney.pacs.testing.acts import (
     Accept,
     Break,
+    Counts,
     Garbage,
     Gate,
     How,
     InPlaceOfAccept,
+    Operation,
     Reject,
     Respond,
     Stall,
     When,
 )
+from gurney.pacs.testing.answers import Answer, Ask, Commit, Find, Retrieve, Send, Where
+from gurney.pacs.testing.fake_pacs import FakePacs
+from gurney.pacs.testing.record import Stored
+from gurney.pacs.testing.request import Request
 
 __all__ = [
     "Accept",
+    "Answer",
+    "Ask",
     "Break",
+    "Commit",
+    "Counts",
     "FakePacs",
+    "Find",
     "Garbage",
     "Gate",
     "How",
     "InPlaceOfAccept",
+    "Operation",
     "Reject",
+    "Request",
     "Respond",
+    "Retrieve",
+    "Send",
     "Stall",
     "Stored",
     "When",
+    "Where",
 ]

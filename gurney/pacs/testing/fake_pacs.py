@@ -1,17 +1,26 @@
-"""A Storage SCP on plain sockets that does what its script says and remembers what it acknowledged."""
+"""A PACS on plain sockets that does what its script says and remembers what it was asked and what it acknowledged."""
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from pydicom.dataset import Dataset
+
 from gurney.pacs.remote import RemoteAE, Timeouts
-from gurney.pacs.testing.record import Record, Stored
-from gurney.pacs.testing.script import Accept, AssociationAct, InstanceAct, Respond, Script
+from gurney.pacs.testing.acts import Accept, AssociationAct, InstanceAct, Operation, Respond
+from gurney.pacs.testing.answers import RequestAct
+from gurney.pacs.testing.archive import Archive
+from gurney.pacs.testing.holdings import as_held
+from gurney.pacs.testing.record import Stored
+from gurney.pacs.testing.request import Request
+from gurney.pacs.testing.script import Script
 from gurney.pacs.testing.visit import Visit
 
 __all__ = ["FakePacs"]
@@ -20,9 +29,12 @@ __all__ = ["FakePacs"]
 class FakePacs:
     """A PACS on loopback, running for a ``with`` block; :meth:`stop` and :meth:`start` take it down and up.
 
-    Without a script it accepts everything and answers success; Verification too. ``limit`` rejects what goes beyond so
-    many associations at once (2/3/2); ``pace`` reads only so many bytes a second of each.
-    All methods may be called from any thread, also while it runs.
+    Without a script it accepts everything and answers success. Queries and retrieves are answered from ``holdings``:
+    data sets, or Part 10 files whose bytes are sent as they lie; a data set without a SOP Instance UID is an entry of a
+    worklist. It knows the move destinations that it was told of by :meth:`know`.
+
+    ``limit`` rejects what goes beyond so many associations at once (2/3/2); ``pace`` reads only so many bytes a second
+    of each. All methods may be called from any thread, also while it runs.
     """
 
     def __init__(
@@ -34,6 +46,7 @@ class FakePacs:
         association: AssociationAct | None = None,
         limit: int = 0,
         pace: float = 0.0,
+        holdings: Iterable[Dataset | str | os.PathLike[str]] = (),
     ) -> None:
         self.ae_title = ae_title
         self.port = port
@@ -44,7 +57,20 @@ class FakePacs:
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._visits: dict[Visit, threading.Thread] = {}
-        self._record = Record()
+        self._archive = Archive(ae_title)
+        self._record = self._archive.record
+        self.hold(*holdings)
+
+    # --- What it holds and knows --------------------------------------------------------------------------------------
+
+    def hold(self, *items: Dataset | str | os.PathLike[str]) -> None:
+        """Hold further instances or worklist entries."""
+        for item in items:
+            self._archive.holdings.add(as_held(item))
+
+    def know(self, ae_title: str, port: int, host: str = "127.0.0.1") -> None:
+        """Know where an AE title listens: for C-MOVEs to it, and for the results of its storage commitments."""
+        self._archive.destinations[ae_title] = (host, port)
 
     # --- The script ---------------------------------------------------------------------------------------------------
 
@@ -59,6 +85,19 @@ class FakePacs:
     def on_association(self, number: int, act: AssociationAct) -> None:
         """Do this with the association that is the so-manieth to be requested."""
         self._script.by_association[number] = act
+
+    def on_request(self, operation: Operation, *acts: RequestAct) -> None:
+        """Do these with requests of an operation, one each time that one comes; then as usual. Not for C-STORE."""
+        if operation in (Operation.C_STORE, Operation.C_CANCEL):
+            raise ValueError(
+                f"{operation.name} has no such acts: on_instance and on_uid are for C-STORE, on_cancel is an answer's"
+            )
+        self._script.by_operation[operation] = list(acts)
+
+    def on_every(self, operation: Operation, act: RequestAct) -> None:
+        """Do this with every request of an operation that has no act of its own. Not for C-STORE."""
+        self.on_request(operation)
+        self._script.request_defaults[operation] = act
 
     def always(self, act: InstanceAct | AssociationAct) -> None:
         """Do this with every instance, or association, that has no act of its own."""
@@ -77,6 +116,16 @@ class FakePacs:
     def stored_uids(self) -> list[str]:
         """The SOP Instance UIDs of what was acknowledged."""
         return [one.sop_instance_uid for one in self.stored]
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked besides C-STOREs, in order."""
+        return self._record.requests
+
+    @property
+    def cancels(self) -> int:
+        """How many C-CANCELs have come."""
+        return self._record.cancels
 
     @property
     def associations(self) -> int:
@@ -143,8 +192,10 @@ class FakePacs:
             self._thread.join()
         with self._lock:
             visits = dict(self._visits)
-        for visit, thread in visits.items():
+        for visit in visits:
             visit.cut()
+        self._archive.stop()
+        for thread in visits.values():
             thread.join()
 
     def __enter__(self) -> Self:
@@ -162,7 +213,7 @@ class FakePacs:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            visit = Visit(connection, self._script, self._record, self._limit, self._pace)
+            visit = Visit(connection, self._script, self._archive, self._limit, self._pace)
             thread = threading.Thread(target=self._serve, args=(visit,), name="fake PACS visit", daemon=True)
             with self._lock:
                 self._visits[visit] = thread

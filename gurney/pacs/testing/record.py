@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from gurney.pacs.testing.request import Request
+
 __all__ = ["Record", "Stored"]
 
 
@@ -31,8 +33,10 @@ class Record:
         self._lock = threading.Lock()
         self._stored: list[Stored] = []
         self._endings: list[str] = []
+        self._requests: list[Request] = []
         self._guests = 0
         self.longest_pdu = 0
+        self.cancels = 0
 
     def enter(self) -> int:
         """Count an association that is being requested; return how many there are now."""
@@ -54,6 +58,17 @@ class Record:
         """Remember what is about to be acknowledged."""
         with self._lock:
             self._stored.append(stored)
+
+    def ask(self, request: Request) -> None:
+        """Remember a request that is no C-STORE."""
+        with self._lock:
+            self._requests.append(request)
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked besides C-STOREs, in order."""
+        with self._lock:
+            return list(self._requests)
 
     @property
     def stored(self) -> list[Stored]:
