@@ -8,6 +8,11 @@ BIN := $(VENV)/bin
 # Written after an installation; older than pyproject.toml means install again.
 INSTALLED := $(VENV)/installed
 
+# As many tests at a time as there are cores. "worksteal" leaves tests that follow each other to one process, so that
+# what serves a whole module is started once or twice, and lets whoever has finished take over half of the rest.
+# One at a time: `make test ARGS="-n 0"`.
+PARALLEL := -n logical --dist worksteal
+
 # Set one to choose, e.g. `make test PYTHON=python3.13`.
 PYTHON ?=
 CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14 python
@@ -24,7 +29,7 @@ demo: $(INSTALLED) ## Send a study from a folder to a PACS on loopback and compa
 
 .PHONY: test
 test: lint ## Check style, types and import rules, then run the tests; ARGS="-k name" narrows
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types and import rules only

@@ -80,6 +80,12 @@ def big_file(parts: Callable[[int], None]) -> Iterator[int]:
 
 
 def peak_of(fd: int, policy: ReadPolicy | None = None) -> tuple[int, Part10 | Part10Error]:
+    """Read a file and tell how much memory that took at most. Twice: what another thread takes meanwhile counts, too."""
+    (first, _), (second, result) = _peak_of(fd, policy), _peak_of(fd, policy)
+    return min(first, second), result
+
+
+def _peak_of(fd: int, policy: ReadPolicy | None) -> tuple[int, Part10 | Part10Error]:
     result: Part10 | Part10Error
     tracemalloc.start()
     try:
