@@ -80,7 +80,7 @@ def big_file(parts: Callable[[int], None]) -> Iterator[int]:
 
 
 def peak_of(fd: int, policy: ReadPolicy | None = None) -> tuple[int, Part10 | Part10Error]:
-    """Read a file and tell how much memory that took at most. Twice: what another thread takes meanwhile counts, too."""
+    """Read a file, and tell how much memory it took at most. Twice: what other threads take meanwhile counts too."""
     (first, _), (second, result) = _peak_of(fd, policy), _peak_of(fd, policy)
     return min(first, second), result
 
