@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 from tests.services.presence import program, refuse
 from tests.services.process import Service
 
-__all__ = ["DcmjsStoreScp", "installed_node_modules"]
+__all__ = ["DcmjsNormalizedScp", "DcmjsStoreScp", "installed_node_modules"]
 
 _PEERS = Path(__file__).parents[1] / "peers"
 _CACHE = Path(__file__).parents[2] / ".make" / "peers"
 
 
-class DcmjsStoreScp(Service):
-    """A Storage SCP that accepts the first transfer syntax of each context and keeps data sets unparsed."""
-
-    name = "dcmjs-dimse"
+class _DcmjsScp(Service):
     ae_title = "DCMJS"
+    script: ClassVar[str]
 
     def __init__(self, folder: Path, node_modules: Path, *, port: int | None = None) -> None:
         super().__init__(folder, port=port)
         self.output = folder / "received"
-        self.output.mkdir(exist_ok=True)
         self._node_modules = node_modules
 
     def command(self) -> list[str]:
-        return [program("node"), str(_PEERS / "store_scp.js"), str(self.port), str(self.output)]
+        return [program("node"), str(_PEERS / self.script), str(self.port), str(self.output)]
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "NODE_PATH": str(self._node_modules)}
+
+
+class DcmjsNormalizedScp(_DcmjsScp):
+    """A provider of every DIMSE-N service; what `tests/peers/normalized_scp.js` says of faults can be asked of it."""
+
+    name = "dcmjs-dimse-normalized"
+    script = "normalized_scp.js"
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what it was asked, in order: `service`, `uid`, `elements` by keyword, `action` of an N-ACTION."""
+        return [json.loads(line) for line in self.output.read_text().splitlines()] if self.output.exists() else []
+
+
+class DcmjsStoreScp(_DcmjsScp):
+    """A Storage SCP that accepts the first transfer syntax of each context and keeps data sets unparsed."""
+
+    name = "dcmjs-dimse"
+    script = "store_scp.js"
+
+    def __init__(self, folder: Path, node_modules: Path, *, port: int | None = None) -> None:
+        super().__init__(folder, node_modules, port=port)
+        self.output.mkdir(exist_ok=True)
 
     def datasets(self) -> dict[str, list[bytes]]:
         """Return, by SOP Instance UID, the data set of each C-STORE in the order of arrival, as it was on the wire."""

@@ -17,6 +17,7 @@ _BEYOND_PATH = ("/usr/lib/postgresql/*/bin", "/usr/lib/rabbitmq/bin", "/usr/loca
 
 _DEBIAN_PACKAGES = {
     "Orthanc": "orthanc",
+    "dcmprscp": "dcmtk",
     "dcmqrscp": "dcmtk",
     "dcmsend": "dcmtk",
     "echoscu": "dcmtk",
