@@ -29,6 +29,7 @@ from gurney.pacs.errors import (
     ContextRefused,
     DimseTimeout,
     EngineError,
+    InvalidQuery,
     OperationFailed,
 )
 from gurney.pacs.event_reports import EventReport
@@ -51,7 +52,7 @@ from gurney.pacs.models import (
 from gurney.pacs.normalized import NormalizedServices
 from gurney.pacs.normalized_events import NormalizedChange, NormalizedResult
 from gurney.pacs.progress import Progress
-from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, Query, Queryable, key
+from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
@@ -90,6 +91,7 @@ __all__ = [
     "EventReport",
     "FileSignature",
     "InformationModel",
+    "InvalidQuery",
     "Level",
     "Match",
     "ModalityWorklistQuery",
@@ -100,6 +102,7 @@ __all__ = [
     "NormalizedServices",
     "OperationFailed",
     "PatientRootQuery",
+    "PatientStudyOnlyQuery",
     "Progress",
     "Query",
     "QueryAssociation",

@@ -2,6 +2,7 @@
 
 GurneyError
 ├── OperationFailed             the peer answered an operation with a failure
+├── InvalidQuery                a key or a retrieve that no peer could answer; nothing was sent
 ├── EngineError                 an SCU was used without an engine, or across a fork
 └── AssociationError            (gurney.errors)
     └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
@@ -36,6 +37,7 @@ __all__ = [
     "ContextRefused",
     "DimseTimeout",
     "EngineError",
+    "InvalidQuery",
     "OperationFailed",
 ]
 
@@ -53,6 +55,21 @@ class OperationFailed(GurneyError):
         said = f"; it says: {comment}" if comment else ""
         super().__init__(f"{service} failed: {describe(status, service)}{said}")
         self.status = status
+
+
+class InvalidQuery(GurneyError, ValueError):
+    """Refuse a query or a retrieve before anything is sent: which field, what is wrong with it, what to do.
+
+    ``field`` is the key's path or the argument's name. The value is not repeated: it may name a patient.
+    """
+
+    permanent = True
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field!r} {problem}: {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
 
 
 class AssociationFailure(AssociationError):

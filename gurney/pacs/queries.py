@@ -19,10 +19,19 @@ from typing import Any, ClassVar, Self
 
 from pydicom.dataset import Dataset
 
-from gurney.pacs.keys import Wanted, identifier, value_at
-from gurney.pacs.models import MODALITY_WORKLIST, PATIENT_ROOT, STUDY_ROOT, InformationModel, Level
+from gurney.pacs.display import text_at
+from gurney.pacs.errors import InvalidQuery
+from gurney.pacs.keys import Wanted, identifier, is_moment
+from gurney.pacs.models import (
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    PATIENT_STUDY_ONLY,
+    STUDY_ROOT,
+    InformationModel,
+    Level,
+)
 
-__all__ = ["ModalityWorklistQuery", "PatientRootQuery", "Query", "Queryable", "key"]
+__all__ = ["ModalityWorklistQuery", "PatientRootQuery", "PatientStudyOnlyQuery", "Query", "Queryable", "key"]
 
 _PATH = "gurney.key"
 _LEVELS = "gurney.levels"
@@ -51,20 +60,43 @@ class Queryable:
             if (wanted := getattr(self, name)) or self.level is None or self.level in levels
         }
 
-    def identifier(self, template: Dataset | None = None) -> Dataset:
-        """Make the identifier (PS3.4 C.4.1.1.3). Raises ValueError for a key that can't be asked so."""
-        made = identifier(self.keys(), template)
-        if self.level is not None:
-            made.QueryRetrieveLevel = self.level.value
+    def identifier(
+        self, template: Dataset | None = None, *, character_set: str = "ISO_IR 192", combined: bool = False
+    ) -> Dataset:
+        """Make the identifier (PS3.4 C.4.1.1.3), as :func:`gurney.pacs.keys.identifier` does.
+
+        Raises InvalidQuery for a key that can't be asked so, and for a level that the model does not have.
+        """
+        level = self._checked_level()
+        made = identifier(self.keys(), template, character_set=character_set, combined=combined)
+        if level is not None:
+            made.QueryRetrieveLevel = level.value
         return made
+
+    def _checked_level(self) -> Level | None:
+        levels = self.model.levels
+        if not levels and self.level is None:
+            return None
+        known = ", ".join(levels) if levels else "none: it is a worklist"
+        if self.level not in levels:
+            raise InvalidQuery("level", f"is none of the {self.model.name} model", f"its levels are {known}")
+        return Level(self.level)
 
     @classmethod
     def of(cls, match: Dataset, level: Level | None) -> Self:
-        """Fill in a query of this kind from a match: its values as text."""
-        values: dict[str, Any] = {name: value_at(match, path) for name, path, _ in _keys_of(cls)}
+        """Fill in a query of this kind from a match: its values as text. What can't be read never raises."""
+        values: dict[str, Any] = {name: _shown(match, path) for name, path, _ in _keys_of(cls)}
         if level is not None:
             values["level"] = level
         return cls(**values)
+
+
+def _shown(match: Dataset, path: str) -> str:
+    """Return a key's text; of a moment, its date and time in one (PS3.5 6.2, DT)."""
+    if not is_moment(path):
+        return text_at(match, path)
+    *sequences, pair = path.split(".")
+    return "".join(text_at(match, ".".join([*sequences, keyword])) for keyword in pair.split("+"))
 
 
 def _keys_of(kind: type[Queryable]) -> Iterator[tuple[str, str, tuple[Level, ...]]]:
@@ -91,6 +123,8 @@ class Query(Queryable):
     referring_physician_name: Wanted = key("ReferringPhysicianName", Level.STUDY)
     study_date: Wanted = key("StudyDate", Level.STUDY)
     study_time: Wanted = key("StudyTime", Level.STUDY)
+    study_moment: Wanted = key("StudyDate+StudyTime", Level.STUDY)
+    """A Range of datetimes, when date and time are meant as one."""
     study_description: Wanted = key("StudyDescription", Level.STUDY)
     modalities: Wanted = key("ModalitiesInStudy", Level.STUDY)
     study_instances: Wanted = key("NumberOfStudyRelatedInstances", Level.STUDY)
@@ -113,6 +147,14 @@ class PatientRootQuery(Query):
     """Ask for patients, or for what is theirs, in the Patient Root model (PS3.4 C.6.1)."""
 
     model: ClassVar[InformationModel] = PATIENT_ROOT
+    level: Level = Level.PATIENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientStudyOnlyQuery(Query):
+    """Ask for patients or studies in the Patient/Study Only model, retired in 2004 (PS3.4-2003 C.6.3)."""
+
+    model: ClassVar[InformationModel] = PATIENT_STUDY_ONLY
     level: Level = Level.PATIENT
 
 

@@ -20,9 +20,9 @@ from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
-from gurney.pacs.keys import answers
 from gurney.pacs.listener import MoveListener
 from gurney.pacs.matches import Match, Search, Tally
+from gurney.pacs.matching import answers
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
