@@ -31,6 +31,9 @@ from gurney.pacs.errors import (
     EngineError,
     InvalidQuery,
     OperationFailed,
+    TlsFailed,
+    TlsProblem,
+    TlsSetupError,
 )
 from gurney.pacs.event_reports import EventReport
 from gurney.pacs.events import Skip, StoreChange
@@ -62,6 +65,7 @@ from gurney.pacs.scu import Scu
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu, request_for_file
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
+from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
 
 __all__ = [
     "GENERAL_PURPOSE_WORKLIST",
@@ -90,6 +94,7 @@ __all__ = [
     "EngineError",
     "EventReport",
     "FileSignature",
+    "InboundTls",
     "InformationModel",
     "InvalidQuery",
     "Level",
@@ -103,6 +108,7 @@ __all__ = [
     "OperationFailed",
     "PatientRootQuery",
     "PatientStudyOnlyQuery",
+    "PeerCertificate",
     "Progress",
     "Query",
     "QueryAssociation",
@@ -116,6 +122,7 @@ __all__ = [
     "Role",
     "Scu",
     "Search",
+    "SecureLink",
     "Skip",
     "StoreAssociation",
     "StoreChange",
@@ -124,6 +131,12 @@ __all__ = [
     "StoreScu",
     "SubOperations",
     "Timeouts",
+    "Tls",
+    "TlsFailed",
+    "TlsIdentity",
+    "TlsProblem",
+    "TlsProfile",
+    "TlsSetupError",
     "UserIdentity",
     "UserIdentityKind",
     "key",

@@ -7,23 +7,22 @@ import time
 
 from gurney.pacs.errors import ConnectFailed
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.transport import PlainSocket, Transport
+from gurney.pacs.transport import PlainSocket
 
 __all__ = ["connect"]
 
 _KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_PROBES = 60, 15, 4
 
 
-def connect(remote: RemoteAE) -> Transport:
-    """Connect to a remote AE and return a transport that does not block.
+def connect(remote: RemoteAE, deadline: float) -> PlainSocket:
+    """Connect to a remote AE until ``deadline`` (``time.monotonic``) and return a socket that does not block.
 
-    The name is resolved now, and its addresses are tried in the resolver's order within one connect timeout. Small
+    The name is resolved now, and its addresses are tried in the resolver's order. Small
     messages leave at once (TCP_NODELAY: without it each response waits for a delayed acknowledgement), and a peer that
     vanished behind a firewall is found out by keepalive probes.
 
     Raises :class:`ConnectFailed`.
     """
-    deadline = time.monotonic() + remote.timeouts.connect
     try:
         addresses = socket.getaddrinfo(remote.host, remote.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

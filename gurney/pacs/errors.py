@@ -4,9 +4,11 @@ GurneyError
 ├── OperationFailed             the peer answered an operation with a failure
 ├── InvalidQuery                a key or a retrieve that no peer could answer; nothing was sent
 ├── EngineError                 an SCU was used without an engine, or across a fork
+├── TlsSetupError               our certificate, key, password, CA or CRL can't be used
 └── AssociationError            (gurney.errors)
     └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
         ├── ConnectFailed       no TCP connection: name, refusal, route, timeout
+        ├── TlsFailed           no trust over TLS: ``problem`` tells what is wrong, of ours or of the peer's
         ├── ClosedAtRequest     closed, aborted or answered with something else in place of A-ASSOCIATE-AC
         ├── AssociationRejected A-ASSOCIATE-RJ
         ├── AcseTimeout         no answer to A-ASSOCIATE-RQ in time
@@ -19,6 +21,8 @@ GurneyError
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from gurney.dicom.status import Service, describe
 from gurney.errors import AssociationError, GurneyError
@@ -39,11 +43,20 @@ __all__ = [
     "EngineError",
     "InvalidQuery",
     "OperationFailed",
+    "TlsFailed",
+    "TlsProblem",
+    "TlsSetupError",
 ]
 
 
 class EngineError(GurneyError):
     """Report an SCU that was used outside its engine."""
+
+    permanent = True
+
+
+class TlsSetupError(GurneyError):
+    """Report a TLS identity or trust of ours that can't be used: which file, and what to do about it."""
 
     permanent = True
 
@@ -96,6 +109,35 @@ class ConnectFailed(AssociationFailure):
     """Report that no TCP connection came about."""
 
     kind = EventKind.CONNECT_FAILED
+
+
+class TlsProblem(StrEnum):
+    """What kept a TLS connection from being trusted, by us or by the peer."""
+
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    UNKNOWN_CA = "unknown_ca"
+    WRONG_HOST = "wrong_host"
+    REVOKED = "revoked"
+    CRL = "crl"  # the revocation list is out of date, or there is none of that CA
+    WEAK = "weak"  # a key or a signature that the profile does not allow
+    CERTIFICATE_WANTED = "certificate_wanted"  # the peer requires a certificate of ours
+    CERTIFICATE_REFUSED = "certificate_refused"  # the peer does not take the one that we have shown
+    VERSION = "version"
+    CIPHER = "cipher"
+    NO_TLS = "no_tls"  # the peer speaks something else
+    OURS = "ours"  # our own files can't be used
+    OTHER = "other"
+
+
+class TlsFailed(AssociationFailure):
+    """Report a connection that TLS did not let us trust, or did not let the peer trust us (PS3.15 B.12)."""
+
+    kind = EventKind.TLS_FAILED
+
+    def __init__(self, problem: TlsProblem, words: str) -> None:
+        super().__init__(words)
+        self.problem = problem
 
 
 class ClosedAtRequest(AssociationFailure):

@@ -17,6 +17,7 @@ from gurney.pacs.instance import StoreRequest, StoreResult
 from gurney.pacs.normalized_events import AfterNormalized, BeforeNormalized, NormalizedChange
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.terms import AssociationTerms
+from gurney.pacs.tls import SecureLink
 
 __all__ = [
     "Aborted",
@@ -25,12 +26,14 @@ __all__ = [
     "AfterCStore",
     "AfterConnect",
     "AfterRelease",
+    "AfterSecureLinkReady",
     "BeforeAssociateRequest",
     "BeforeCEcho",
     "BeforeCStore",
     "BeforeConnect",
     "BeforeRelease",
     "Events",
+    "PrivateKeyPassword",
     "Skip",
     "StoreChange",
 ]
@@ -48,6 +51,26 @@ class AfterConnect:
     """A TCP connection came about, or not: ``error`` says why."""
 
     remote: RemoteAE
+    error: AssociationFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKeyPassword:
+    """A private key of ours is locked. A listener may return its password; raising prevents the connection.
+
+    Asked for each connection. Where nobody answers, the identity's own source of the password is used.
+    """
+
+    key_file: str
+    password: str | bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterSecureLinkReady:
+    """A connection was secured by TLS as ``link`` says, or ``error`` says why not."""
+
+    remote: RemoteAE
+    link: SecureLink | None = None
     error: AssociationFailure | None = None
 
 
@@ -163,6 +186,8 @@ class Events:
     def __init__(self) -> None:
         self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
         self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
+        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
+        self.after_secure_link_ready: AfterHook[AfterSecureLinkReady] = AfterHook("after_secure_link_ready")
         self.before_associate_request: BeforeHook[BeforeAssociateRequest, AssociationTerms] = BeforeHook(
             "before_associate_request"
         )

@@ -73,7 +73,7 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
         try:
             address = AddressInformation.from_tuple(connection.getpeername())
         except OSError as error:
-            raise ClosedAtRequest("connection reset by the peer") from error
+            raise connection.failure or ClosedAtRequest("connection reset by the peer") from error
         requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(terms.proposals)]
         assoc = PacedAssociation(_entity(remote, identity), connection)
         undo.pop_all()

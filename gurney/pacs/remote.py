@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gurney.dicom.ae_titles import check_ae_title
+from gurney.pacs.tls import Tls
 
 __all__ = ["RemoteAE", "Timeouts"]
 
@@ -13,7 +14,7 @@ __all__ = ["RemoteAE", "Timeouts"]
 class Timeouts:
     """Seconds to wait for a remote AE, each counted from its own last progress.
 
-    connect: for the TCP connection, over all addresses that the name resolves to.
+    connect: for the TCP connection, over all addresses that the name resolves to, and the TLS handshake on it.
     acse: for the answer to an association request, a release or a C-ECHO.
     store: for the peer to take the next bytes of an instance, and then for its C-STORE response.
     find: for the next match of a query; the first may take an archive long.
@@ -51,6 +52,8 @@ class RemoteAE:
 
     The host may be a name, an IPv4 or an IPv6 address; names are resolved at each connection, so that an archive that
     moves is found again. ``max_pdu`` is the longest PDU that we take from it (PS3.8 D.1), 0 for no limit.
+
+    With ``tls`` every connection is secured, or refused (PS3.15 B.12); without it, none is.
     """
 
     ae_title: str
@@ -58,6 +61,7 @@ class RemoteAE:
     port: int
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_pdu: int = 16384
+    tls: Tls | None = None
 
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title)

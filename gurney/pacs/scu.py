@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypedDict, TypeVar, Unpack
 
 from gurney.dicom.ae_titles import check_ae_title
@@ -10,8 +13,17 @@ from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
 from gurney.pacs.association import Association
 from gurney.pacs.connection import connect
 from gurney.pacs.engine import DicomEngine
-from gurney.pacs.errors import AssociationFailure, EngineError
-from gurney.pacs.events import AfterAssociateRequest, AfterConnect, BeforeAssociateRequest, BeforeConnect, Events
+from gurney.pacs.errors import AssociationFailure, EngineError, TlsFailed, TlsProblem, TlsSetupError
+from gurney.pacs.events import (
+    AfterAssociateRequest,
+    AfterConnect,
+    AfterSecureLinkReady,
+    BeforeAssociateRequest,
+    BeforeConnect,
+    Events,
+    PrivateKeyPassword,
+)
+from gurney.pacs.handshake import secure
 from gurney.pacs.negotiation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -23,6 +35,8 @@ from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import EchoResult
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
+from gurney.pacs.tls_contexts import client_context
+from gurney.pacs.transport import Transport
 
 __all__ = ["VERIFICATION", "Scu", "Who"]
 
@@ -91,12 +105,7 @@ class Scu:
         ).terms
         if not 1 <= len(terms.proposals) <= MAX_CONTEXTS:
             raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(terms.proposals)}")
-        try:
-            connection = connect(remote)
-        except AssociationFailure as error:
-            self.events.after_connect.tell(AfterConnect(remote, error))
-            raise
-        self.events.after_connect.tell(AfterConnect(remote))
+        connection = self._connect(remote)
         try:
             negotiated = negotiate(connection, remote, self._identity, terms)
         except AssociationFailure as error:
@@ -110,3 +119,36 @@ class Scu:
             raise
         self.events.after_associate_request.tell(AfterAssociateRequest(remote, negotiated.contexts.all))
         return association
+
+    def _connect(self, remote: RemoteAE) -> Transport:
+        """Connect, and secure the connection where the remote AE asks for it, all within one timeout."""
+        deadline = time.monotonic() + remote.timeouts.connect
+        try:
+            # Before anything else: a peer is not to be bothered by files of ours that can't be used.
+            context = self._tls_context(remote)
+            connection = connect(remote, deadline)
+        except AssociationFailure as error:
+            self.events.after_connect.tell(AfterConnect(remote, error))
+            raise
+        self.events.after_connect.tell(AfterConnect(remote))
+        if context is None:
+            return connection
+        try:
+            secured, link = secure(connection, context, remote, deadline)
+        except AssociationFailure as error:
+            self.events.after_secure_link_ready.tell(AfterSecureLinkReady(remote, error=error))
+            raise
+        self.events.after_secure_link_ready.tell(AfterSecureLinkReady(remote, link))
+        return secured
+
+    def _tls_context(self, remote: RemoteAE) -> ssl.SSLContext | None:
+        if remote.tls is None:
+            return None
+        try:
+            return client_context(remote.tls, self._ask_password if self.events.private_key_password else None)
+        except TlsSetupError as error:
+            raise TlsFailed(TlsProblem.OURS, f"{remote}: {error}") from error
+
+    def _ask_password(self, key_file: str) -> str | bytes | None:
+        asked = PrivateKeyPassword(key_file)
+        return self.events.private_key_password.ask(asked, lambda event, found: replace(event, password=found)).password

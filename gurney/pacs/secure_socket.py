@@ -140,7 +140,13 @@ class SecureSocket:
 
     def getpeername(self) -> Any:
         """Return the peer's address."""
-        return self._connection.getpeername()
+        try:
+            return self._connection.getpeername()
+        except OSError:
+            # As in send.
+            with self._turn:
+                self._look()
+            raise
 
     def setsockopt(self, level: int, name: int, value: int | bytes, /) -> None:
         """Set an option of the TCP socket."""

@@ -73,8 +73,10 @@ class Witness:
         """Tell whether the association has met its end."""
         return self._ended.is_set()
 
-    def refusal(self, peer: str) -> AssociationFailure:
+    def refusal(self, peer: str) -> AssociationFailure:  # noqa: PLR0911 - one return for each cause is the clearest form
         """Say why no association came about."""
+        if self._wire.connection.failure is not None:
+            return self._wire.connection.failure
         if self._rejection is not None:
             return AssociationRejected(*self._rejection)
         if self._abort is not None:

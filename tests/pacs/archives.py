@@ -16,7 +16,7 @@ from tests.services.dcmtk import DcmQrScp
 from tests.services.orthanc import Orthanc
 from tests.services.presence import require
 
-__all__ = ["STUDIES", "Archive", "filled"]
+__all__ = ["STUDIES", "Archive", "fill", "filled"]
 
 STUDIES = 4
 
@@ -43,10 +43,11 @@ def filled(kind: str, folder: Path, destinations: dict[str, int]) -> Iterator[Ar
         peer = DcmQrScp(folder / "peer", move_destinations=destinations)
     with peer:
         timeouts = Timeouts(connect=5, acse=10, store=20, find=20, move=20)
-        yield _fill(RemoteAE(peer.ae_title, "127.0.0.1", peer.port, timeouts), folder)
+        yield fill(RemoteAE(peer.ae_title, "127.0.0.1", peer.port, timeouts), folder)
 
 
-def _fill(remote: RemoteAE, folder: Path) -> Archive:
+def fill(remote: RemoteAE, folder: Path) -> Archive:
+    """Store the four studies at an archive; ``folder`` takes their files."""
     template = dcmread(str(get_testdata_file("CT_small.dcm")))
     archive = Archive(remote, [generate_uid() for _ in range(STUDIES)], {})
     paths = []

@@ -1,0 +1,193 @@
+"""TLS with peers that we did not write: Orthanc and DCMTK's storescp, each requiring a certificate of ours.
+
+Debian's dcmqrscp takes no TLS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from gurney.pacs import (
+    AssociationFailure,
+    DicomEngine,
+    Query,
+    QueryRetrieveScu,
+    RemoteAE,
+    Retrieval,
+    StoreScu,
+    Timeouts,
+    Tls,
+    TlsFailed,
+    TlsIdentity,
+    TlsProblem,
+    TlsProfile,
+)
+from gurney.pacs.events import AfterSecureLinkReady
+from gurney.transfer.outcomes import EventKind
+from tests.pacs.archives import Archive, fill
+from tests.services.certificates import Authority, Issued
+from tests.services.dcmtk import StoreScp
+from tests.services.orthanc import Orthanc
+from tests.services.presence import require
+
+pytestmark = pytest.mark.peer
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+TIMEOUTS = Timeouts(connect=5, acse=10, store=20, find=20, move=20)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Issued:
+    return authority.issue("server")
+
+
+@pytest.fixture(scope="module")
+def tls(authority: Authority) -> Tls:
+    client = authority.issue("client")
+    return Tls(ca=authority.file, identity=TlsIdentity(client.certificate, client.key))
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory, authority: Authority, server: Issued) -> Iterator[Orthanc]:
+    require("Orthanc")
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(server.certificate),
+        "DicomTlsPrivateKey": str(server.key),
+        "DicomTlsTrustedCertificates": str(authority.file),
+        "DicomTlsRemoteCertificateRequired": True,
+    }
+    with Orthanc(tmp_path_factory.mktemp("orthanc"), settings=settings) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def storescp(tmp_path_factory: pytest.TempPathFactory, authority: Authority, server: Issued) -> Iterator[StoreScp]:
+    require("storescp")
+    options = ["--enable-tls", str(server.key), str(server.certificate), "--add-cert-file", str(authority.file)]
+    with StoreScp(tmp_path_factory.mktemp("storescp"), options=options) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def filled(orthanc: Orthanc, tls: Tls, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    remote = RemoteAE(orthanc.ae_title, "127.0.0.1", orthanc.port, TIMEOUTS, tls=tls)
+    with DicomEngine():
+        return fill(remote, tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(params=["orthanc", "storescp"])
+def connect_to(request: pytest.FixtureRequest) -> Callable[[Tls | None], RemoteAE]:
+    peer = request.getfixturevalue(request.param)
+    return lambda tls: RemoteAE(peer.ae_title, "127.0.0.1", peer.port, TIMEOUTS, tls=tls)
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "plain"])
+def fast_path(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def test_each_side_knows_the_other(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls) -> None:
+    scu = StoreScu()
+    links: list[AfterSecureLinkReady] = []
+    scu.events.after_secure_link_ready(links.append)
+    assert scu.verify(connect_to(tls)).status == 0
+    (told,) = links
+    assert told.error is None
+    assert told.link is not None
+    assert told.link.protocol == "TLSv1.3"
+    assert told.link.certificate is not None
+    assert told.link.certificate.subject == "commonName=server"
+    assert "127.0.0.1" in told.link.certificate.names
+
+
+@pytest.mark.parametrize("profile", TlsProfile)
+def test_both_profiles(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, profile: TlsProfile) -> None:
+    chosen = Tls(ca=tls.ca, identity=tls.identity, profile=profile)
+    assert StoreScu().verify(connect_to(chosen)).status == 0
+
+
+def test_instances_arrive_whole(storescp: StoreScp, tls: Tls, fast_path: bool, tmp_path: Path) -> None:
+    """Small ones, and one of many records, whose size is no multiple of anything."""
+    remote = RemoteAE(storescp.ae_title, "127.0.0.1", storescp.port, TIMEOUTS, tls=tls)
+    template = dcmread(str(get_testdata_file("CT_small.dcm")))
+    paths = []
+    for number, size in enumerate((0, 17, 16_000, 5_000_001)):
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{int(fast_path)}.{number}"
+        template.add_new(0x00091002, "OB", os.urandom(size))
+        paths.append(tmp_path / f"{number}.dcm")
+        template.save_as(paths[-1])
+    before = set(storescp.files())
+    results = list(StoreScu(fast_path=fast_path).store_many(remote, paths))
+    assert all(result.is_stored for result in results)
+    arrived = {dcmread(path).SOPInstanceUID: path for path in set(storescp.files()) - before}
+    for path in paths:
+        sent = dcmread(path)
+        assert dcmread(arrived[sent.SOPInstanceUID])[0x00091002].value == sent[0x00091002].value
+
+
+def test_store_in_an_archive(orthanc: Orthanc, tls: Tls, fast_path: bool, tmp_path: Path) -> None:
+    remote = RemoteAE(orthanc.ae_title, "127.0.0.1", orthanc.port, TIMEOUTS, tls=tls)
+    template = dcmread(str(get_testdata_file("CT_small.dcm")))
+    paths = []
+    for number in range(20):
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = f"1.2.4.{int(fast_path)}.{number}"
+        paths.append(tmp_path / f"{number}.dcm")
+        template.save_as(paths[-1])
+    assert all(result.is_stored for result in StoreScu(fast_path=fast_path).store_many(remote, paths))
+    assert {f"1.2.4.{int(fast_path)}.{number}" for number in range(20)} <= orthanc.sop_instance_uids()
+
+
+def test_find_and_get(filled: Archive, tmp_path: Path) -> None:
+    scu = QueryRetrieveScu()
+    study = filled.studies[1]
+    with scu.find(filled.remote, Query(study_instance_uid=study)) as search:
+        assert [match.value.study_instance_uid for match in search] == [study]
+    with scu.get(filled.remote, Retrieval(study_instance_uid=study), tmp_path, [CT]) as arrivals:
+        received = list(arrivals)
+    assert {one.sop_instance_uid for one in received} == filled.instances[study]
+    assert all(dcmread(one.path).pixel_array.shape == (128, 128) for one in received)
+
+
+def test_no_certificate_of_ours(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls) -> None:
+    """Under TLS 1.3 the peer says so only after the handshake."""
+    with pytest.raises(TlsFailed) as caught:
+        StoreScu().verify(connect_to(Tls(ca=tls.ca)))
+    assert caught.value.problem is TlsProblem.CERTIFICATE_WANTED
+    assert caught.value.event.kind is EventKind.TLS_FAILED
+
+
+def test_a_certificate_that_the_peer_does_not_know(
+    connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path, "Stranger").issue("stranger")
+    shown = Tls(ca=tls.ca, identity=TlsIdentity(stranger.certificate, stranger.key))
+    with pytest.raises(TlsFailed) as caught:
+        StoreScu().verify(connect_to(shown))
+    assert caught.value.problem is TlsProblem.CERTIFICATE_REFUSED
+
+
+def test_plain_to_a_tls_port(connect_to: Callable[[Tls | None], RemoteAE]) -> None:
+    with pytest.raises(AssociationFailure, match="TLS port"):
+        StoreScu().verify(connect_to(None))
+
+
+@pytest.mark.parametrize("kind", ["orthanc", "storescp"])
+def test_tls_to_a_plain_port(kind: str, tls: Tls, tmp_path: Path) -> None:
+    require("Orthanc" if kind == "orthanc" else "storescp")
+    with Orthanc(tmp_path) if kind == "orthanc" else StoreScp(tmp_path) as peer:
+        remote = RemoteAE("PLAIN", "127.0.0.1", peer.port, TIMEOUTS, tls=tls)
+        with pytest.raises(TlsFailed, match="port without TLS") as caught:
+            StoreScu().verify(remote)
+    assert caught.value.problem is TlsProblem.NO_TLS
