@@ -30,6 +30,7 @@ from gurney.pacs.errors import (
     DimseTimeout,
     EngineError,
     InvalidQuery,
+    ListenerError,
     OperationFailed,
     TlsFailed,
     TlsProblem,
@@ -40,7 +41,7 @@ from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.inbound import Received
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.keys import Range
-from gurney.pacs.listener import MoveListener
+from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search
 from gurney.pacs.models import (
     GENERAL_PURPOSE_WORKLIST,
@@ -98,9 +99,10 @@ __all__ = [
     "InformationModel",
     "InvalidQuery",
     "Level",
+    "Listener",
+    "ListenerError",
     "Match",
     "ModalityWorklistQuery",
-    "MoveListener",
     "NegotiatedContext",
     "NormalizedChange",
     "NormalizedResult",

@@ -179,6 +179,12 @@ class WireSocket(AssociationSocket):
         self.provider_queue.put(primitive)
         self._ready.set()
 
+    def accept(self) -> None:
+        """Indicate the connection that is there, which the peer has made (PS3.8 9.2, AE-5)."""
+        self._is_connected = True
+        self._ready.set()
+        self.event_queue.put("Evt5")
+
     @property
     def ready(self) -> bool:
         """Tell whether there are bytes to read; rest here while there is nothing to do, or the wire is lent."""

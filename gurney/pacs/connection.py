@@ -9,7 +9,7 @@ from gurney.pacs.errors import ConnectFailed
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.transport import PlainSocket
 
-__all__ = ["connect"]
+__all__ = ["connect", "keep_alive"]
 
 _KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_PROBES = 60, 15, 4
 
@@ -36,7 +36,7 @@ def connect(remote: RemoteAE, deadline: float) -> PlainSocket:
         try:
             connection.settimeout(remaining)
             connection.connect(address)
-            _prepare(connection)
+            keep_alive(connection)
         except OSError as error:
             connection.close()
             failure = error
@@ -45,7 +45,8 @@ def connect(remote: RemoteAE, deadline: float) -> PlainSocket:
     raise ConnectFailed(f"{remote}: {_words(failure) if failure else 'timed out'}") from failure
 
 
-def _prepare(connection: socket.socket) -> None:
+def keep_alive(connection: socket.socket) -> None:
+    """Prepare a TCP connection, whoever made it: non-blocking, its small messages sent at once, and probed."""
     connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -4,6 +4,7 @@ GurneyError
 ├── OperationFailed             the peer answered an operation with a failure
 ├── InvalidQuery                a key or a retrieve that no peer could answer; nothing was sent
 ├── EngineError                 an SCU was used without an engine, or across a fork
+├── ListenerError               the port to listen on can't be had
 ├── TlsSetupError               our certificate, key, password, CA or CRL can't be used
 └── AssociationError            (gurney.errors)
     └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
@@ -42,6 +43,7 @@ __all__ = [
     "DimseTimeout",
     "EngineError",
     "InvalidQuery",
+    "ListenerError",
     "OperationFailed",
     "TlsFailed",
     "TlsProblem",
@@ -57,6 +59,12 @@ class EngineError(GurneyError):
 
 class TlsSetupError(GurneyError):
     """Report a TLS identity or trust of ours that can't be used: which file, and what to do about it."""
+
+    permanent = True
+
+
+class ListenerError(GurneyError):
+    """Report a listener that could not be started."""
 
     permanent = True
 

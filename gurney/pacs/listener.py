@@ -1,136 +1,229 @@
-"""The Storage SCP to which a C-MOVE can bring what we asked for: one for a process, as long as it is open.
+"""The one place of a process where peers call it: they bring what a C-MOVE asked for, and answers to commitments.
 
-It takes any SOP class that pynetdicom knows, in any transfer syntax, and keeps each instance as a file. What arrives is
-told apart by its own UIDs: a Move Originator Message ID is optional, and one peer may send for many moves at once.
+A service class user needs it where the standard has the peer make an association of its own: the C-STOREs of a C-MOVE
+(PS3.4 C.4.2), and the N-EVENT-REPORT of a storage commitment (PS3.4 J.3.3).
 """
 
 from __future__ import annotations
 
-import os
+import errno
+import logging
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.ae import ApplicationEntity
 
 from gurney.dicom.ae_titles import check_ae_title
-from gurney.dicom.errors import FORGIVABLE
-from gurney.dicom.part10 import read_part10
-from gurney.dicom.policy import ReadPolicy
-from gurney.errors import DicomFileError
-from gurney.pacs._seams import take_datasets_into
+from gurney.pacs.accepted import AcceptedAssociation
+from gurney.pacs.connection import keep_alive
+from gurney.pacs.deliveries import Deliveries
 from gurney.pacs.engine import DicomEngine
-from gurney.pacs.inbound import Inbox, IncomingDataset, Received
+from gurney.pacs.errors import ListenerError
+from gurney.pacs.event_reports import EventReport
+from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.inbound import Received
+from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieval import Retrieval
+from gurney.pacs.transport import PlainSocket, Transport
 
-__all__ = ["MoveListener"]
+__all__ = ["Listener"]
 
-_VERIFICATION = "1.2.840.10008.1.1"
-_PATIENT_ID = 0x00100020
-_PROCESSING_FAILURE = 0x0110
-# What is here is only to be told apart: whatever can be read is good enough.
-_LENIENT = ReadPolicy(forgive=FORGIVABLE)
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 64
+# Besides the associations, so many connections may be on their way to become one.
+_MOST_PENDING = 32
+_PAUSE_SECONDS = 0.1
+_JOIN_SECONDS = 5.0
 
 
-class MoveListener:
-    """Listen for what C-MOVEs bring, under an AE title that the archive knows, for the length of a ``with`` block.
+class Listener:
+    """Let peers associate with us, under an AE title and a port that they know, for the length of a ``with`` block.
 
-    Each instance lands in ``folder`` before it is answered with success. One listener serves any number of moves at a
-    time; the engine ends it when it is shut down. Raises OSError where the port can't be had.
+    It answers C-ECHO; keeps what a C-STORE brings of any storage SOP class, private and future ones too, in ``folder``
+    before it answers, or refuses storage without one; and passes each N-EVENT-REPORT of a storage commitment to the
+    listeners of :attr:`event_report`. One is enough for all SCUs of a process, in any number of threads. It may be
+    entered by several, and ends with the last; it may be entered again, and has the same port then. The engine ends it
+    when it is shut down.
+
+    ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
+    connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
+    answer.
     """
 
-    def __init__(self, ae_title: str, folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        ae_title: str,
+        folder: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        calling_ae_titles: Collection[str] = (),
+        max_associations: int = 32,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         """Prepare; with port 0 the system chooses one."""
-        self.ae_title, self.folder = check_ae_title(ae_title), folder
+        self.ae_title = check_ae_title(ae_title)
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
+        """Hears of what peers report. Who returns ``event.taken()`` has it answered with success."""
+        self._deliveries = Deliveries(folder) if folder is not None else None
+        self._calling_ae_titles = [check_ae_title(title) for title in calling_ae_titles]
+        self._max_associations = max_associations
+        self._timeouts = timeouts or Timeouts()
         self._address = (host, port)
-        self._server: ThreadedAssociationServer | None = None
-        self._guard = threading.Lock()
-        self._waiting: tuple[tuple[Retrieval, SimpleQueue[Received]], ...] = ()
-        self._inbox = Inbox(folder, self._pass_on)
+        self._guard = threading.RLock()
+        self._users = 0
+        self._socket: socket.socket | None = None
+        self._threads: dict[threading.Thread, AcceptedAssociation] = {}
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._server.server_address[1]) if self._server is not None else self._address[1]
+        """The port that it listens on, or will again."""
+        return self._address[1]
+
+    # --- Up and down --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen, or count one more user. Raises ListenerError where the port can't be had, EngineError."""
+        with self._guard:
+            if self._socket is None:
+                DicomEngine.adopt(self)
+                try:
+                    self._socket = _bound(self._address)
+                except OSError as error:
+                    DicomEngine.forget(self)
+                    raise ListenerError(_words(self._address, error)) from error
+                self._users = 0
+                self._address = (self._address[0], self._socket.getsockname()[1])
+                entity = self._entity()
+                name = f"listener {self.ae_title}"
+                threading.Thread(target=self._listen, args=(self._socket, entity), name=name, daemon=True).start()
+            self._users += 1
+
+    def stop(self) -> None:
+        """Give up one use; the last one ends it. Without a use it does nothing."""
+        with self._guard:
+            self._users = max(0, self._users - 1)
+            if self._users:
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        """Stop listening, whoever uses it, and end the associations that are open."""
+        with self._guard:
+            listening, self._socket = self._socket, None
+            self._users = 0
+            open_now = dict(self._threads)
+        if listening is not None:
+            with suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
+        for association in open_now.values():
+            association.drop()
+        for thread in open_now:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_SECONDS)
+        DicomEngine.forget(self)
 
     def __enter__(self) -> Self:
-        """Start to listen."""
-        DicomEngine.adopt(self)
-        ae = AE(self.ae_title)
-        ae.require_called_aet = True
-        ae.maximum_associations = 32
-        for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax or "", ALL_TRANSFER_SYNTAXES)
-        ae.add_supported_context(_VERIFICATION)
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, self._greet), (evt.EVT_C_STORE, self._keep)]
-        self._server = ae.start_server(self._address, block=False, evt_handlers=handlers)
+        self.start()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.abort()
+        self.stop()
 
-    def abort(self) -> None:
-        """Stop listening, and end the associations that are open."""
-        with self._guard:
-            server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            for association in server.active_associations:
-                association.abort()
-        DicomEngine.forget(self)
+    # --- For the services ---------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def expecting(self, what: Retrieval) -> Iterator[SimpleQueue[Received]]:
-        """Give a queue that gets what arrives of a retrieve inside the block."""
-        entry = (what, SimpleQueue[Received]())
+    def expecting(self, what: Retrieval) -> AbstractContextManager[SimpleQueue[Received]]:
+        """Give a queue that gets what arrives of a retrieve inside the block. Raises ValueError without a folder."""
+        if self._deliveries is None:
+            raise ValueError("this listener has no folder: it takes no instances")
+        return self._deliveries.expecting(what)
+
+    # --- Connections --------------------------------------------------------------------------------------------------
+
+    def _listen(self, listening: socket.socket, entity: ApplicationEntity) -> None:
+        while self._socket is listening:
+            try:
+                connection, _ = listening.accept()
+            except OSError as error:
+                if self._socket is listening:
+                    # Out of descriptors, or the peer was gone at once: neither is a reason to end.
+                    _log.warning("accept_failed error=%s", errno.errorcode.get(error.errno or 0, "unknown"))
+                    time.sleep(_PAUSE_SECONDS)
+                continue
+            plain = PlainSocket(fileno=connection.detach())
+            try:
+                keep_alive(plain)
+                self._welcome(plain, entity)
+            except OSError:
+                # The peer is gone already.
+                plain.close()
+
+    def _welcome(self, connection: Transport, entity: ApplicationEntity) -> None:
+        """Give a connection its own thread; when there are too many, who has waited longest without a word goes."""
+        association = AcceptedAssociation(entity, connection, self._deliveries, self.event_report, self._has_room)
+        thread = threading.Thread(target=self._attend, args=(association,), name="listener's caller", daemon=True)
         with self._guard:
-            self._waiting = (*self._waiting, entry)
+            pending = [other for other in self._threads.values() if not other.has_requested]
+            self._threads[thread] = association
+        if len(pending) >= _MOST_PENDING:
+            pending[0].drop()
+        thread.start()
+
+    def _attend(self, association: AcceptedAssociation) -> None:
         try:
-            yield entry[1]
+            association.start()
+            association.join()
         finally:
+            association.dispose()
             with self._guard:
-                self._waiting = tuple(other for other in self._waiting if other is not entry)
+                self._threads.pop(threading.current_thread(), None)
 
-    def _greet(self, event: evt.Event) -> None:
-        take_datasets_into(event.assoc, lambda: IncomingDataset(self.folder))
+    def _has_room(self) -> bool:
+        with self._guard:
+            return sum(other.has_requested for other in self._threads.values()) <= self._max_associations
 
-    def _keep(self, event: evt.Event) -> int:
-        request = event.request
-        if not isinstance(request, C_STORE) or not isinstance(request.DataSet, IncomingDataset):
-            return _PROCESSING_FAILURE
-        return self._inbox.take(
-            str(request.AffectedSOPClassUID),
-            str(request.AffectedSOPInstanceUID),
-            str(event.context.transfer_syntax),
-            request.DataSet,
-        )
-
-    def _pass_on(self, received: Received) -> None:
-        for what, arrivals in self._waiting:
-            if _is_of(received, what):
-                arrivals.put(received)
+    def _entity(self) -> ApplicationEntity:
+        entity = ApplicationEntity(self.ae_title)
+        entity.require_called_aet = True
+        entity.require_calling_aet = self._calling_ae_titles
+        # Ours to count: pynetdicom's count takes those who only connect for associations.
+        entity.maximum_associations = 1 << 16
+        entity.acse_timeout = self._timeouts.acse
+        entity.network_timeout = self._timeouts.network
+        entity.dimse_timeout = self._timeouts.store
+        return entity
 
 
-def _is_of(received: Received, what: Retrieval) -> bool:
-    """Tell whether an instance belongs to a retrieve, by what its own header says."""
-    fd = os.open(received.path, os.O_RDONLY | os.O_CLOEXEC)
+def _bound(address: tuple[str, int]) -> socket.socket:
+    """Listen at an address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        header = read_part10(fd, wanted=frozenset({_PATIENT_ID}), policy=_LENIENT)
-    except DicomFileError:
-        return False
-    finally:
-        os.close(fd)
-    return what.covers(
-        patient_id=str(header.value(_PATIENT_ID) or ""),
-        study_instance_uid=header.study_instance_uid,
-        series_instance_uid=header.series_instance_uid,
-        sop_instance_uid=header.sop_instance_uid,
-    )
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _words(address: tuple[str, int], error: OSError) -> str:
+    host, port = address
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is taken: another listener of this process, or another program, has it; "
+            "share one listener among all SCUs of a process"
+        )
+    return f"can't listen at port {port} of {host}: {error.strerror or error}"

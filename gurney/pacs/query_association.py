@@ -20,7 +20,7 @@ from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
-from gurney.pacs.listener import MoveListener
+from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.matching import answers
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
@@ -109,7 +109,7 @@ class QueryAssociation(Association):
     def move_to_self(
         self,
         what: Retrieval,
-        listener: MoveListener,
+        listener: Listener,
         *,
         model: InformationModel = STUDY_ROOT,
         grace: float = _GRACE_SECONDS,
@@ -125,7 +125,7 @@ class QueryAssociation(Association):
         return Retrieving(self._move_to_self(what, listener, model, grace, progress), progress)
 
     def _move_to_self(
-        self, what: Retrieval, listener: MoveListener, model: InformationModel, grace: float, progress: Progression
+        self, what: Retrieval, listener: Listener, model: InformationModel, grace: float, progress: Progression
     ) -> Generator[Received]:
         count = 0
         with (

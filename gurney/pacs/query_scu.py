@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
 from gurney.pacs.inbound import Received
-from gurney.pacs.listener import MoveListener
+from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
 from gurney.pacs.queries import Queryable
@@ -85,7 +85,7 @@ class QueryRetrieveScu(Scu):
         return self._query_association(remote, AssociationTerms(proposals, roles))
 
     def move_to_self(
-        self, remote: RemoteAE, what: Retrieval, listener: MoveListener, *, model: InformationModel = STUDY_ROOT
+        self, remote: RemoteAE, what: Retrieval, listener: Listener, *, model: InformationModel = STUDY_ROOT
     ) -> Retrieving:
         """Have a remote AE send instances to a listener of this process, on an association of its own.
 
@@ -99,7 +99,7 @@ class QueryRetrieveScu(Scu):
         self,
         remote: RemoteAE,
         what: Retrieval,
-        listener: MoveListener,
+        listener: Listener,
         model: InformationModel,
         progression: Progression,
     ) -> Generator[Received]:

@@ -16,7 +16,7 @@ from gurney.pacs import (
     PATIENT_ROOT,
     AssociationLost,
     Level,
-    MoveListener,
+    Listener,
     OperationFailed,
     Query,
     QueryRetrieveScu,
@@ -117,7 +117,7 @@ def test_what_a_peer_would_refuse_is_not_asked(
 def test_what_is_moved_to_us_is_yielded_as_it_arrives(scu: QueryRetrieveScu, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
-    with MoveListener("GURNEY_QR", folder) as listener, filled(kind, tmp_path, {"GURNEY_QR": listener.port}) as archive:
+    with Listener("GURNEY_QR", folder) as listener, filled(kind, tmp_path, {"GURNEY_QR": listener.port}) as archive:
         first, second = archive.studies[:2]
         with scu.associate_for(archive.remote) as association:
             one = list(association.move_to_self(Retrieval(study_instance_uid=first), listener))
@@ -132,7 +132,7 @@ def test_what_arrived_before_an_archive_is_gone_is_yielded_all_the_same(scu: Que
     uid = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
     archive = AE("ARCHIVE")
     archive.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
-    with MoveListener("GURNEY_QR", tmp_path) as listener:
+    with Listener("GURNEY_QR", tmp_path) as listener:
         here = RemoteAE("GURNEY_QR", "127.0.0.1", listener.port)
 
         def send_one_and_give_up(event: evt.Event) -> Iterator[tuple[None, None]]:

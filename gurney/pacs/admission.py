@@ -1,0 +1,81 @@
+"""Which associations a listener accepts, and for what (PS3.8 7.1, PS3.7 D.3.3.4). Decisions only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pydicom.uid import UID
+from pynetdicom.presentation import PresentationContext
+
+from gurney.dicom.uids import is_valid_uid
+
+__all__ = ["STORAGE_COMMITMENT", "admitted_contexts", "is_storage_class", "is_transfer_syntax"]
+
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+_VERIFICATION = "1.2.840.10008.1.1"
+_UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+# Registered as transfer syntaxes, but for mail, text and live video: no data set can be in one (PS3.6 table A-1).
+_NOT_FOR_DATASETS = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.")
+
+
+@lru_cache(maxsize=1024)
+def is_storage_class(sop_class_uid: str) -> bool:
+    """Tell whether instances of a SOP class may be stored: all that are not known for something else.
+
+    A list of storage classes is out of date when it is printed, and private ones are on none; so what nobody knows is
+    taken for one (PS3.4 B.5).
+    """
+    if not is_valid_uid(sop_class_uid):
+        return False
+    uid = UID(sop_class_uid)
+    if uid.type != "SOP Class":
+        return not uid.type
+    # The dictionary knows a few that were assigned and never named.
+    is_named_so = not uid.name or "Storage" in uid.name
+    return is_named_so and not uid.name.startswith(("Storage Commitment", "Media Storage Directory"))
+
+
+@lru_cache(maxsize=256)
+def is_transfer_syntax(transfer_syntax_uid: str) -> bool:
+    """Tell whether a data set can be in this transfer syntax, as far as anybody knows."""
+    return UID(transfer_syntax_uid).type == "Transfer Syntax" and not transfer_syntax_uid.startswith(_NOT_FOR_DATASETS)
+
+
+def admitted_contexts(
+    proposed: Iterable[PresentationContext], *, takes_instances: bool
+) -> tuple[PresentationContext, ...]:
+    """Give what is supported of what a peer proposes: Verification, commitment reports, and storage if wanted.
+
+    Of the transfer syntaxes of a context the peer's first is preferred: that in which it has its instances. For storage
+    commitment the peer reports to us, so it may be the SCP (PS3.4 J.3.3).
+    """
+    syntaxes: dict[str, dict[str, None]] = {}
+    for context in proposed:
+        wanted = syntaxes.setdefault(str(context.abstract_syntax), {})
+        wanted.update(dict.fromkeys(str(syntax) for syntax in context.transfer_syntax))
+    return tuple(
+        context
+        for sop_class_uid, offered in syntaxes.items()
+        if (context := _admitted(sop_class_uid, tuple(offered), takes_instances=takes_instances)) is not None
+    )
+
+
+def _admitted(
+    sop_class_uid: str, transfer_syntax_uids: tuple[str, ...], *, takes_instances: bool
+) -> PresentationContext | None:
+    plain = tuple(uid for uid in transfer_syntax_uids if uid in _UNCOMPRESSED)
+    if sop_class_uid in (_VERIFICATION, STORAGE_COMMITMENT):
+        fit = plain
+    elif takes_instances and is_storage_class(sop_class_uid):
+        fit = tuple(uid for uid in transfer_syntax_uids if is_transfer_syntax(uid))
+    else:
+        fit = ()
+    if not fit:
+        return None
+    context = PresentationContext()
+    context.abstract_syntax = UID(sop_class_uid)
+    context.transfer_syntax = [UID(uid) for uid in fit]
+    if sop_class_uid == STORAGE_COMMITMENT:
+        context.scu_role = context.scp_role = True
+    return context
