@@ -29,9 +29,11 @@ from gurney.pacs.errors import (
     ContextRefused,
     DimseTimeout,
     EngineError,
+    InvalidAttributes,
     InvalidQuery,
     ListenerError,
     OperationFailed,
+    StepIsFinal,
     TlsFailed,
     TlsProblem,
     TlsSetupError,
@@ -55,6 +57,15 @@ from gurney.pacs.models import (
 )
 from gurney.pacs.normalized import NormalizedServices
 from gurney.pacs.normalized_events import NormalizedChange, NormalizedResult
+from gurney.pacs.normalized_scu import NormalizedScu
+from gurney.pacs.performed_procedure_step import (
+    Code,
+    PerformedProcedureStep,
+    PerformedSeries,
+    ScheduledStep,
+    StepStatus,
+)
+from gurney.pacs.performed_procedure_step_scu import PerformedProcedureStepScu, StepInProgress
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
@@ -85,6 +96,7 @@ __all__ = [
     "AssociationTerms",
     "BadResponse",
     "ClosedAtRequest",
+    "Code",
     "ConnectFailed",
     "ContextRefused",
     "ContextResult",
@@ -97,6 +109,7 @@ __all__ = [
     "FileSignature",
     "InboundTls",
     "InformationModel",
+    "InvalidAttributes",
     "InvalidQuery",
     "Level",
     "Listener",
@@ -106,11 +119,15 @@ __all__ = [
     "NegotiatedContext",
     "NormalizedChange",
     "NormalizedResult",
+    "NormalizedScu",
     "NormalizedServices",
     "OperationFailed",
     "PatientRootQuery",
     "PatientStudyOnlyQuery",
     "PeerCertificate",
+    "PerformedProcedureStep",
+    "PerformedProcedureStepScu",
+    "PerformedSeries",
     "Progress",
     "Query",
     "QueryAssociation",
@@ -122,10 +139,14 @@ __all__ = [
     "Retrieval",
     "Retrieving",
     "Role",
+    "ScheduledStep",
     "Scu",
     "Search",
     "SecureLink",
     "Skip",
+    "StepInProgress",
+    "StepIsFinal",
+    "StepStatus",
     "StoreAssociation",
     "StoreChange",
     "StoreRequest",

@@ -3,6 +3,8 @@
 GurneyError
 ├── OperationFailed             the peer answered an operation with a failure
 ├── InvalidQuery                a key or a retrieve that no peer could answer; nothing was sent
+├── InvalidAttributes           attributes that a SOP class does not allow, or lacks; nothing was sent
+├── StepIsFinal                 a performed procedure step that has ended and can't be changed
 ├── EngineError                 an SCU was used without an engine, or across a fork
 ├── ListenerError               the port to listen on can't be had
 ├── TlsSetupError               our certificate, key, password, CA or CRL can't be used
@@ -23,6 +25,7 @@ GurneyError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from gurney.dicom.status import Service, describe
@@ -42,9 +45,11 @@ __all__ = [
     "ContextRefused",
     "DimseTimeout",
     "EngineError",
+    "InvalidAttributes",
     "InvalidQuery",
     "ListenerError",
     "OperationFailed",
+    "StepIsFinal",
     "TlsFailed",
     "TlsProblem",
     "TlsSetupError",
@@ -72,10 +77,36 @@ class ListenerError(GurneyError):
 class OperationFailed(GurneyError):
     """Report an operation that the peer answered with a failure; the association goes on."""
 
-    def __init__(self, service: Service, status: int, comment: str = "") -> None:
+    def __init__(self, service: Service, status: int, comment: str = "", *, error_id: int | None = None) -> None:
         said = f"; it says: {comment}" if comment else ""
         super().__init__(f"{service} failed: {describe(status, service)}{said}")
         self.status = status
+        self.error_id = error_id
+        """The peer's own code for what went wrong, or the SOP class's (PS3.7 C.4.2)."""
+
+
+class InvalidAttributes(GurneyError, ValueError):
+    """Refuse attributes before anything is sent: of what, and all that is wrong with them, by keyword.
+
+    Values are not repeated: they may name a patient.
+    """
+
+    permanent = True
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{what} can't be told so: {'; '.join(problems)}")
+        self.problems = tuple(problems)
+
+
+class StepIsFinal(GurneyError):
+    """Report a performed procedure step that is completed or discontinued: begin another one (PS3.4 F.7.2.2.2)."""
+
+    permanent = True
+
+    def __init__(self, sop_instance_uid: str, status: str = "") -> None:
+        how = status or "ended, as the peer says,"
+        super().__init__(f"procedure step {sop_instance_uid} is {how} and can't be changed any more: begin a new one")
+        self.sop_instance_uid = sop_instance_uid
 
 
 class InvalidQuery(GurneyError, ValueError):

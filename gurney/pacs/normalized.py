@@ -98,7 +98,7 @@ class NormalizedServices:
                 raise association.failure or AssociationEnded("cancelled")
             status = response.Status or 0
             if categorise(status) not in {Category.SUCCESS, Category.WARNING}:
-                raise OperationFailed(service, status, str(response.ErrorComment or ""))
+                raise OperationFailed(service, status, str(response.ErrorComment or ""), error_id=response.ErrorID)
             result = _result(asked, response, context.transfer_syntax_uid)
             return result
         finally:

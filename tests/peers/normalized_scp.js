@@ -17,6 +17,7 @@ const FAULT = /^1\.2\.999\.(\d+)$/;
 const [SILENCE, ABORT, OTHER_MESSAGE, OTHER_INSTANCE] = [70001, 70002, 70003, 70004];
 const [REPORT_FIRST, REPORT_LATER, ABORT_LATER] = [70005, 70006, 70007];
 const LATER = 100;
+const NO_LONGER_UPDATED = { status: 0x0110, errorId: 0xa710 };
 const STEP = '1.2.840.10008.3.1.2.3.3';
 const MEDIA_CREATION = '1.2.840.10008.5.1.1.33';
 const [SESSION, FILM_BOX] = ['1.2.840.10008.5.1.1.1', '1.2.840.10008.5.1.1.2'];
@@ -68,7 +69,7 @@ class NormalizedScp extends dimse.Scp {
     this.answer('N-SET', request, responses.NSetResponse, uid, respond, (elements) => {
       const known = instances.get(uid);
       if (!known) return 0x0112;
-      if (known.SOPClass === STEP && known.PerformedProcedureStepStatus !== 'IN PROGRESS') return 0x0110;
+      if (known.SOPClass === STEP && known.PerformedProcedureStepStatus !== 'IN PROGRESS') return NO_LONGER_UPDATED;
       Object.assign(known, elements);
       return elements;
     });
@@ -142,8 +143,9 @@ class NormalizedScp extends dimse.Scp {
     if (kind === REPORT_FIRST) this.report();
     const outcome = kind < SILENCE ? kind || act(elements) : {};
     response.setAffectedSopInstanceUid(kind === OTHER_INSTANCE ? '1.2.3.4.5' : uid);
-    if (typeof outcome === 'number') {
-      response.setStatus(outcome);
+    if (typeof outcome === 'number' || outcome === NO_LONGER_UPDATED) {
+      response.setStatus(outcome.status || outcome);
+      if (outcome.errorId) response.getCommandDataset().setElement('ErrorID', outcome.errorId);
       response.setErrorComment('as the test wants it');
     } else {
       response.setStatus(Status.Success);
