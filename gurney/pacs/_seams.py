@@ -290,7 +290,14 @@ class WireSocket(AssociationSocket):
         poll.register(self.connection, select.POLLIN)
         if seconds > 0:
             poll.register(self.wake_fd, select.POLLIN)
-        return any(fd != self.wake_fd for fd, _ in poll.poll(max(0.0, seconds) * 1000))
+        deadline = time.monotonic() + seconds
+        # In turns: whoever looks meanwhile may take in what is there, and poll then says nothing of it.
+        while not self.connection.has_pending():
+            left = deadline - time.monotonic()
+            ready = poll.poll(max(0.0, min(left, _TURN_SECONDS)) * 1000)
+            if ready or left <= 0:
+                return any(fd != self.wake_fd for fd, _ in ready)
+        return True
 
     def _shutdown_socket(self) -> None:
         """Close the connection for certain: pynetdicom leaves it open when the peer was faster."""
