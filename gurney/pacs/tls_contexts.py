@@ -168,9 +168,10 @@ def _identify(context: ssl.SSLContext, identity: TlsIdentity, ask: AskPassword |
         raise TlsSetupError(f"{key} holds no private key in PEM: name the file that does")
     _warn_open(key)
     is_locked = any(mark in content for mark in _LOCKED)
+    # Never without a password: OpenSSL would ask at the terminal.
+    password = _password(identity, key, ask) if is_locked else ""
     try:
-        # Never without a password: OpenSSL would ask at the terminal.
-        context.load_cert_chain(certificate, key, _password(identity, key, ask) if is_locked else "")
+        context.load_cert_chain(certificate, key, password)
     except (ssl.SSLError, OSError) as error:
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             raise TlsSetupError(
