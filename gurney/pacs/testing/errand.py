@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from gurney.pacs.testing.archive import Archive
 from gurney.pacs.testing.link import Link, Over
@@ -24,8 +24,8 @@ def errand(
     """Associate with somebody whom the PACS knows, and release at the end of the block.
 
     Each pair of a SOP class and a transfer syntax is proposed, and behind what is native the other native one, into
-    which it can be recoded. ``roles`` are the SOP classes whose provider we are. Raises Over for any association that
-    does not come about.
+    which it can be recoded. ``roles`` are the SOP classes whose provider we are. Raises Over or OSError for any
+    association that does not come about.
     """
     others = [(uid, other) for uid, syntax in pairs if syntax in _NATIVE for other in _NATIVE]
     contexts = [
@@ -36,18 +36,13 @@ def errand(
         link = Link(socket.create_connection(archive.destinations[ae_title], timeout=10))
     except OSError as error:
         raise Over("lost") from error
-    with archive.accompanied(link):
-        try:
-            link.send(associate(ae_title, archive.ae_title, contexts, roles))
-            kind, body = link.pdu()
-            if kind != 0x02:
-                raise Over("rejected")
-            max_pdu, accepted = read_associate_ac(body, contexts)
-            yield Peer(link, accepted, max_pdu)
+    with archive.accompanied(link), closing(link):
+        link.send(associate(ae_title, archive.ae_title, contexts, roles))
+        kind, body = link.pdu()
+        if kind != 0x02:
+            raise Over("rejected")
+        max_pdu, accepted = read_associate_ac(body, contexts)
+        yield Peer(link, accepted, max_pdu)
+        with suppress(Over, OSError):  # all that there was to say is said
             link.send(RELEASE_RQ)
-            with suppress(Over):
-                link.pdu()
-        except OSError as error:
-            raise Over("lost") from error
-        finally:
-            link.close()
+            link.pdu()

@@ -104,7 +104,7 @@ def _tell_apart(act: Commit, told: Ask, ae_title: str, archive: Archive) -> None
     time.sleep(act.delay)
     pairs = [(_STORAGE_COMMITMENT, _IMPLICIT)]
     # Whoever asked may be gone: then nobody hears of it.
-    with suppress(Over), errand(archive, ae_title, pairs, roles=[_STORAGE_COMMITMENT]) as peer:
+    with suppress(Over, OSError), errand(archive, ae_title, pairs, roles=[_STORAGE_COMMITMENT]) as peer:
         if peer.contexts:
             peer.ask(told, min(peer.contexts))
 

@@ -87,7 +87,10 @@ class Peer:
         context_id = send.context_id or self._context_for(held)
         if context_id is None:
             return _NO_CONTEXT
-        encoded = _encoded_for(held, self.contexts[context_id][1]) if send.dataset is None else send.dataset
+        encoded = send.dataset
+        if encoded is None:
+            _, syntax = self.contexts.get(context_id, ("", held.transfer_syntax_uid))
+            encoded = _encoded_for(held, syntax)
         elements = {
             0x0002: _uid(send.sop_class_uid or held.sop_class_uid),
             0x0100: struct.pack("<H", Operation.C_STORE),

@@ -98,6 +98,9 @@ class Turn:
                 )
             return self._courier.store(send, (self._request.calling_ae_title, self._request.message_id))
         except (Over, OSError):
+            # The next one goes over an association of its own.
+            self._courier = None
+            self._errand.close()
             return _UNREACHABLE
 
     def _pairs(self, send: Send) -> list[tuple[str, str]]:
