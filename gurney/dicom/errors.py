@@ -1,9 +1,12 @@
 """Why a file is refused.
 
     DicomFileError
-    └── Part10Error          any reason to refuse a file; ``reason`` is what quarantine shows
-        ├── TruncatedError   the file stops before its data set does: more bytes may still come
-        └── UnreadableError  the operating system could not give the bytes: the file may be fine
+    ├── Part10Error          any reason to refuse a file; ``reason`` is what quarantine shows
+    │   ├── TruncatedError   the file stops before its data set does: more bytes may still come
+    │   └── UnreadableError  the operating system could not give the bytes: the file may be fine
+    ├── UnfitInstance        a path or a data set in memory that is no instance to send: what is missing, what to do
+    └── TranscodingError     an instance can't be put into another transfer syntax
+        └── CodecMissing     a Python package that encodes or decodes its pixel data is not installed
 
 ``detail`` names what was found and where (an attribute, an offset, a syntax), never a value: what stands in a broken
 file's fields may be a patient's name.
@@ -15,7 +18,16 @@ from enum import StrEnum
 
 from gurney.errors import DicomFileError
 
-__all__ = ["FORGIVABLE", "Part10Error", "Reason", "TruncatedError", "UnreadableError"]
+__all__ = [
+    "FORGIVABLE",
+    "CodecMissing",
+    "Part10Error",
+    "Reason",
+    "TranscodingError",
+    "TruncatedError",
+    "UnfitInstance",
+    "UnreadableError",
+]
 
 
 class Reason(StrEnum):
@@ -84,3 +96,15 @@ class UnreadableError(Part10Error):
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.UNREADABLE, detail)
         self.args = (detail,)
+
+
+class UnfitInstance(DicomFileError):
+    """Report what was given to be sent and can't be: what it lacks, and what to do about it."""
+
+
+class TranscodingError(DicomFileError):
+    """Report an instance that can't be put into another transfer syntax without loss, or not at all."""
+
+
+class CodecMissing(TranscodingError):
+    """Report a codec that is not installed, with what to install."""
