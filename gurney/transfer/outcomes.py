@@ -30,6 +30,7 @@ class EventKind(StrEnum):
     DIMSE_TIMEOUT = "dimse_timeout"
     FILE_MISSING = "file_missing"  # gone, forbidden or changed since it was accepted, its spool online
     UNREADABLE = "unreadable"  # an error of the disk or share, or of this one file: EIO, ESTALE
+    UNFIT = "unfit"  # no instance that could be sent: not DICOM, cut short, without UIDs, a link or a device
     SPOOL_OFFLINE = "spool_offline"
     LOCAL = "local"  # our own want: no more files or memory, a full disk, the ledger unreachable
     NEIGHBOUR = "neighbour"  # was not on the wire when its association ended

@@ -198,6 +198,10 @@ def _unreadable(case: _Case) -> Decision:
     return Decision(Outcome.TRANSIENT, ItemState.RETRY, words, delay=delay, charge=True, alert=True)
 
 
+def _unfit(case: _Case) -> Decision:
+    return _failed(_with_detail("not an instance that can be sent", case.event), alert=True)
+
+
 def _given_back(words: str, *, alert: bool = False) -> Callable[[_Case], Decision]:
     decision = Decision(Outcome.CANCELLED, ItemState.READY, words, alert=alert)
     return lambda _: decision
@@ -329,6 +333,7 @@ _HANDLERS: Mapping[EventKind, Callable[[_Case], Decision]] = {
     EventKind.DIMSE_TIMEOUT: _lost("no response in time"),
     EventKind.FILE_MISSING: _file_missing,
     EventKind.UNREADABLE: _unreadable,
+    EventKind.UNFIT: _unfit,
     EventKind.SPOOL_OFFLINE: _given_back("the spool is offline", alert=True),
     EventKind.LOCAL: _given_back("this host wants something: files, memory, disk or the ledger", alert=True),
     EventKind.NEIGHBOUR: _given_back("not on the wire when its association ended"),

@@ -20,6 +20,7 @@ LOSES_ASSOCIATION = frozenset(EventKind) - {
     EventKind.RESPONSE,
     EventKind.NO_CONTEXT,
     EventKind.FILE_MISSING,
+    EventKind.UNFIT,
     EventKind.VETOED,
 }
 

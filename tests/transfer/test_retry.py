@@ -227,6 +227,12 @@ ROWS: list[Row] = [
         says=("file",),
     ),
     Row(
+        "Local: not an instance that can be sent: not DICOM, cut short, without UIDs",
+        Event(EventKind.UNFIT, detail="truncated"),
+        FAILED | {"alert": True},
+        says=("truncated",),
+    ),
+    Row(
         UNREADABLE,
         Event(EventKind.UNREADABLE, detail="Input/output error"),
         ITEMS_OWN | {"alert": True},
