@@ -14,7 +14,7 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.errors import InvalidAttributes
 
-__all__ = ["UTF_8", "attribute_list", "require"]
+__all__ = ["UTF_8", "attribute_list", "references", "require"]
 
 UTF_8 = "ISO_IR 192"
 """What text is encoded in, unless the caller says otherwise (PS3.3 C.12.1.1.2)."""
@@ -39,6 +39,20 @@ def attribute_list(what: str, **values: object) -> Dataset:
             # From None: the value may name a patient, and pydicom repeats it.
             raise InvalidAttributes(what, [f"{keyword} is no valid {vr}"]) from None
     return made
+
+
+def references(what: str, instances: Iterable[tuple[str, str]]) -> list[Dataset]:
+    """Make items that refer to instances, pairs of SOP Class UID and SOP Instance UID (PS3.3 10.8).
+
+    Raises InvalidAttributes for a pair that lacks one.
+    """
+    items = [
+        attribute_list(what, ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_instance)
+        for sop_class, sop_instance in instances
+    ]
+    for item in items:
+        require(what, item, ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"))
+    return items
 
 
 def require(what: str, attributes: Dataset, paths: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 class EventReport:
     """A peer reports an event. A listener that returns ``event.taken()`` has it answered with success.
 
-    ``event_type_id`` is the SOP class's own: of a printer 1 is normal, 2 a warning, 3 a failure (PS3.4 H.4.8.2.1).
+    ``event_type_id`` is the SOP class's own: of a printer 1 is normal, 2 a warning, 3 a failure (PS3.4 H.4.6.2.1).
     ``status`` is what will be answered: that we could not process it, as long as no listener has taken it.
     """
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from gurney.pacs.attributes import UTF_8, attribute_list, require
+from gurney.pacs.attributes import UTF_8, attribute_list, references, require
 from gurney.pacs.display import text_at
 
 __all__ = ["Code", "PerformedProcedureStep", "PerformedSeries", "ScheduledStep", "StepStatus"]
@@ -124,8 +124,8 @@ class PerformedSeries:
             SeriesInstanceUID=self.series_instance_uid,
             SeriesDescription=self.description,
             RetrieveAETitle=self.retrieve_ae_title,
-            ReferencedImageSequence=_references(self.images),
-            ReferencedNonImageCompositeSOPInstanceSequence=_references(self.non_images),
+            ReferencedImageSequence=references(_STEP, self.images),
+            ReferencedNonImageCompositeSOPInstanceSequence=references(_STEP, self.non_images),
         )
 
 
@@ -219,16 +219,6 @@ def final_attributes(
     )
     require(_STEP, made, _ENDED_WITH)
     return made
-
-
-def _references(instances: Sequence[tuple[str, str]]) -> list[Dataset]:
-    references = [
-        attribute_list(_STEP, ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_instance)
-        for sop_class, sop_instance in instances
-    ]
-    for reference in references:
-        require(_STEP, reference, ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"))
-    return references
 
 
 def _date(moment: datetime) -> str:

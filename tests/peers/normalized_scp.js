@@ -167,16 +167,14 @@ class NormalizedScp extends dimse.Scp {
   }
 }
 
-// Pixel data as their length; sequences as lists.
+// Elements by keyword, without what the library notes for itself; of pixel data their length only.
 function plain(elements) {
   const size = (value) => value.byteLength ?? value.length;
-  const one = ([name, value]) => [name, name === 'PixelData' ? value.map(size) : value];
-  return JSON.parse(
-    JSON.stringify(
-      Object.fromEntries(Object.entries(elements).filter(([name]) => !name.startsWith('_')).map(one)),
-      (name, value) => (name === 'PixelData' && Array.isArray(value) ? value.map(size) : value)
-    )
-  );
+  const show = (name, value) => {
+    if (name.startsWith('_')) return undefined;
+    return name === 'PixelData' ? [value].flat().map(size) : value;
+  };
+  return JSON.parse(JSON.stringify(elements, show));
 }
 
 const server = new dimse.Server(NormalizedScp);

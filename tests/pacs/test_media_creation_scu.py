@@ -1,0 +1,136 @@
+"""Media creation: what is requested, and how dcmjs-dimse, told to take two questions for a disc, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pydicom.dataset import Dataset
+
+from gurney.pacs import (
+    ExecutionStatus,
+    InvalidAttributes,
+    MediaCreationManagementScu,
+    MediaCreationRequest,
+    MediaCreationState,
+    OperationFailed,
+    RemoteAE,
+    RequestPriority,
+)
+from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+INSTANCES = [(CT, "1.2.3.1"), (CT, "1.2.3.2")]
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmjsNormalizedScp]:
+    with DcmjsNormalizedScp(tmp_path_factory.mktemp("dcmjs"), installed_node_modules()) as peer:
+        yield peer
+
+
+@pytest.fixture
+def remote(peer: DcmjsNormalizedScp) -> RemoteAE:
+    return RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
+
+
+@pytest.fixture
+def scu() -> MediaCreationManagementScu:
+    return MediaCreationManagementScu("GURNEY")
+
+
+@pytest.mark.peer
+def test_a_disc_is_requested_initiated_and_watched_until_it_is_done(
+    scu: MediaCreationManagementScu, remote: RemoteAE, peer: DcmjsNormalizedScp
+) -> None:
+    creation = scu.create(remote, MediaCreationRequest(INSTANCES, profile="STD-GEN-CD", label_text="Doe"))
+    assert creation.state().status is ExecutionStatus.IDLE
+    creation.initiate(copies=2, priority=RequestPriority.HIGH)
+    states = [state.status for state in creation.watch(every=0.01)]
+    assert states == [ExecutionStatus.CREATING, ExecutionStatus.DONE]
+    create, _, initiate, *_ = (one for one in peer.requests() if one["uid"] == creation.sop_instance_uid)
+    assert create["elements"]["LabelText"] == "Doe"
+    assert create["elements"]["ReferencedSOPSequence"][1] == {
+        "ReferencedSOPClassUID": CT,
+        "ReferencedSOPInstanceUID": "1.2.3.2",
+        "RequestedMediaApplicationProfile": "STD-GEN-CD",
+    }
+    assert initiate["action"] == 1
+    assert (initiate["elements"]["NumberOfCopies"], initiate["elements"]["RequestPriority"]) == (2, "HIGH")
+
+
+@pytest.mark.peer
+def test_a_request_is_initiated_once_and_not_cancelled_when_it_is_done(
+    scu: MediaCreationManagementScu, remote: RemoteAE
+) -> None:
+    creation = scu.create(remote, MediaCreationRequest(INSTANCES))
+    creation.initiate()
+    with pytest.raises(OperationFailed, match="A510 media creation has been initiated for this request already"):
+        creation.initiate()
+    assert list(creation.watch(every=0.01))[-1].is_complete
+    with pytest.raises(OperationFailed, match="C201 the media creation request is completed already"):
+        creation.cancel()
+
+
+@pytest.mark.peer
+def test_a_request_that_is_cancelled_is_known_no_more(scu: MediaCreationManagementScu, remote: RemoteAE) -> None:
+    uid = scu.create(remote, MediaCreationRequest(INSTANCES)).sop_instance_uid
+    resumed = scu.resume(remote, uid)
+    resumed.cancel()
+    with pytest.raises(OperationFailed, match="0112 no such SOP instance"):
+        resumed.state()
+
+
+def test_only_what_was_wished_is_requested() -> None:
+    made = MediaCreationRequest(INSTANCES, allow_lossy_compression=False, label_from_instances=True).attributes()
+    assert made.AllowLossyCompression == "NO"
+    assert made.LabelUsingInformationExtractedFromInstances == "YES"
+    assert "AllowMediaSplitting" not in made
+    assert "LabelText" not in made
+
+
+@pytest.mark.parametrize(
+    ("instances", "problem"),
+    [
+        ([], "ReferencedSOPSequence has no value"),
+        ([(CT, "")], "ReferencedSOPInstanceUID has no value"),
+        ([("x", "1.2")], "ReferencedSOPClassUID is no valid UI"),
+    ],
+)
+def test_what_a_request_lacks_is_told(instances: list[tuple[str, str]], problem: str) -> None:
+    with pytest.raises(InvalidAttributes, match=problem):
+        MediaCreationRequest(instances).attributes()
+
+
+def told(**values: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("attributes", "over", "complete"),
+    [
+        (None, False, False),
+        (told(ExecutionStatus="CREATING"), False, False),
+        (told(ExecutionStatus="DONE", TotalNumberOfPiecesOfMediaCreated=1), True, True),
+        (told(ExecutionStatus="DONE", FailedSOPSequence=[told(ReferencedSOPInstanceUID="1.2")]), True, False),
+        (told(ExecutionStatus="FAILURE", ExecutionStatusInfo="NO_INSTANCE"), True, False),
+    ],
+    ids=["nothing", "creating", "done", "partly", "failed"],
+)
+def test_a_state_is_complete_only_where_the_peer_says_so(
+    attributes: Dataset | None, over: bool, complete: bool
+) -> None:
+    state = MediaCreationState.of(attributes)
+    assert (state.is_over, state.is_complete) == (over, complete)
+
+
+def test_a_state_keeps_what_the_peer_says_besides() -> None:
+    failed = [told(ReferencedSOPInstanceUID="1.2"), told(ReferencedSOPInstanceUID="1.3")]
+    state = MediaCreationState.of(
+        told(ExecutionStatus="BURNING", ExecutionStatusInfo="SPINNING", FailedSOPSequence=failed)
+    )
+    assert (state.status, state.info, state.failed) == ("BURNING", "SPINNING", ("1.2", "1.3"))
+    assert state.pieces is None
