@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from gurney.dicom.presentation import ContextProposal
-from gurney.pacs import DicomEngine, FileSignature, StoreRequest
+from gurney.pacs import AssociationFailure, DicomEngine, FileSignature, QueryRetrieveScu, StoreRequest, StoreResult
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -45,3 +47,35 @@ def make_requests(tmp_path: Path) -> MakeRequests:
 def digest(request: StoreRequest) -> str:
     """The SHA-256 of the bytes that should arrive."""
     return hashlib.sha256(Path(request.path).read_bytes()[request.dataset_offset :]).hexdigest()
+
+
+def take(running: Iterator[StoreResult]) -> tuple[list[StoreResult], AssociationFailure | None]:
+    """Take all results up to the failure, if there is one."""
+    results: list[StoreResult] = []
+    try:
+        for result in running:
+            results.append(result)
+    except AssociationFailure as failure:
+        return results, failure
+    return results, None
+
+
+WAYS = ["fast", "plain"] if "fast_path" in inspect.signature(QueryRetrieveScu).parameters else ["plain"]
+
+
+def query_scu(way: str) -> QueryRetrieveScu:
+    """An SCU that goes this way on the wire."""
+    return QueryRetrieveScu("GURNEY", fast_path=way == "fast") if len(WAYS) > 1 else QueryRetrieveScu("GURNEY")
+
+
+def study_of(number: int, *, size: int = 100) -> Dataset:
+    """A study of one CT instance of one patient; ``size`` bytes of pixel data."""
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID = CT, f"1.2.3.{number}.1.1"
+    made.StudyInstanceUID, made.SeriesInstanceUID = f"1.2.3.{number}", f"1.2.3.{number}.1"
+    made.PatientID, made.PatientName = f"P{number}", f"Doe^Number{number}"
+    made.Modality, made.StudyDate, made.AccessionNumber = "CT", "20240101", f"A{number}"
+    made.add_new(0x7FE00010, "OW", bytes(size))
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = EXPLICIT
+    return made

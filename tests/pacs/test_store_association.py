@@ -6,22 +6,18 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     AssociationAborted,
     AssociationEnded,
     AssociationFailure,
     AssociationLost,
     BadResponse,
-    ContextRefused,
     DimseTimeout,
     FileSignature,
-    Progress,
     StoreAssociation,
     StoreRequest,
     StoreResult,
@@ -32,12 +28,10 @@ from gurney.pacs.carriers import FastCarrier
 from gurney.pacs.testing import Accept, Break, FakePacs, Garbage, How, Respond, Stall, When
 from gurney.pacs.testing.acts import InstanceAct
 from gurney.transfer.outcomes import EventKind
-from tests.pacs.conftest import CT_ONLY, EXPLICIT, MR, MakeRequests, digest
+from tests.pacs.conftest import CT_ONLY, EXPLICIT, MR, MakeRequests, digest, take
 from tests.services import wait_until
-from tests.services.hanging import hanging_file
 
 SHORT = Timeouts(connect=2, acse=1, store=0.4, network=2)
-VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 
 @pytest.fixture(params=[True, False], ids=["fast", "plain"])
@@ -54,17 +48,6 @@ def run(
         assert association.is_usable == (failure is None)
         assert association.failure is failure
     return results, failure
-
-
-def take(running: Iterator[StoreResult]) -> tuple[list[StoreResult], AssociationFailure | None]:
-    """Take all results up to the failure, if there is one."""
-    results: list[StoreResult] = []
-    try:
-        for result in running:
-            results.append(result)
-    except AssociationFailure as failure:
-        return results, failure
-    return results, None
 
 
 # --- Good answers -----------------------------------------------------------------------------------------------------
@@ -399,6 +382,16 @@ def test_many_refused_in_a_row_keep_the_order(scu: StoreScu, make_requests: Make
     assert [result.is_stored for result in results] == [False, True, False, False, True, True]
 
 
+def test_requests_after_the_end_are_neighbours(scu: StoreScu, make_requests: MakeRequests) -> None:
+    with FakePacs() as pacs:
+        association = scu.associate(pacs.remote(), CT_ONLY)
+        association.release()
+        running = association.store(make_requests(1))
+        assert next(running).event.kind is EventKind.NEIGHBOUR
+        with pytest.raises(AssociationEnded):
+            next(running)
+
+
 # --- Stopping ---------------------------------------------------------------------------------------------------------
 
 
@@ -451,14 +444,6 @@ def test_only_one_run_at_a_time(scu: StoreScu, make_requests: MakeRequests) -> N
         assert len(list(running)) == 2
 
 
-def test_a_block_that_raises_aborts(scu: StoreScu) -> None:
-    with FakePacs() as pacs:
-        with pytest.raises(LookupError), scu.associate(pacs.remote(), CT_ONLY):
-            raise LookupError
-        pacs.wait_until_quiet()
-    assert pacs.endings == ["aborted"]
-
-
 @pytest.mark.parametrize("when", [When.BEFORE, When.MIDDLE, When.AFTER])
 @pytest.mark.parametrize("size", [1000, 12_000_000])
 def test_another_thread_aborts_a_store_that_waits(
@@ -501,91 +486,3 @@ def test_an_abort_between_two_instances(scu: StoreScu, make_requests: MakeReques
         pacs.wait_until_quiet()
     assert pacs.endings == ["aborted"]
     assert len(pacs.stored) == 1
-
-
-def test_it_is_of_no_use_after_its_end(scu: StoreScu, make_requests: MakeRequests) -> None:
-    with FakePacs() as pacs:
-        association = scu.associate(pacs.remote(), [*CT_ONLY, VERIFICATION])
-        association.release()
-        association.release()
-        association.abort()
-        with pytest.raises(AssociationEnded):
-            association.verify()
-        running = association.store(make_requests(1))
-        assert next(running).event.kind is EventKind.NEIGHBOUR
-        with pytest.raises(AssociationEnded):
-            next(running)
-
-
-# --- C-ECHO -----------------------------------------------------------------------------------------------------------
-
-
-def test_verify_between_stores(scu: StoreScu, make_requests: MakeRequests) -> None:
-    with FakePacs() as pacs, scu.associate(pacs.remote(), [*CT_ONLY, VERIFICATION]) as association:
-        for _ in range(20):
-            assert association.verify().is_success
-            assert next(association.store(make_requests(1))).is_stored
-
-
-def test_verify_needs_its_context(scu: StoreScu) -> None:
-    with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
-        with pytest.raises(ContextRefused, match="Verification"):
-            association.verify()
-        assert association.is_usable
-
-
-# --- What no timeout ends ---------------------------------------------------------------------------------------------
-
-
-def test_whatever_moves_leaves_a_mark(scu: StoreScu, make_requests: MakeRequests) -> None:
-    progress = Progress()
-    marks = [progress.moved_at]
-    with FakePacs() as pacs, scu.associate(pacs.remote(SHORT), CT_ONLY, progress) as association:
-        marks.append(progress.moved_at)
-        for _ in association.store(make_requests(3)):
-            marks.append(progress.moved_at)
-    assert marks == sorted(set(marks))
-
-
-def test_a_slow_peer_leaves_marks_though_it_says_nothing(scu: StoreScu, make_requests: MakeRequests) -> None:
-    progress = Progress()
-    seen = set()
-    with FakePacs(pace=6_000_000) as pacs:
-        remote = pacs.remote(Timeouts(connect=2, acse=2, store=5))
-        with scu.associate(remote, CT_ONLY, progress) as association:
-            thread = threading.Thread(target=list, args=(association.store(make_requests(1, size=12_000_000)),))
-            thread.start()
-            while thread.is_alive():
-                seen.add(progress.moved_at)
-                time.sleep(0.005)
-            thread.join()
-    assert len(seen) > 5
-
-
-@pytest.mark.parametrize("let_through", [0, 1], ids=["at-its-beginning", "in-its-middle"])
-def test_an_abort_reaches_the_peer_though_a_file_hangs(
-    scu: StoreScu, make_requests: MakeRequests, let_through: int
-) -> None:
-    first, second = make_requests(2, size=40_000_000)
-    outcome: list[tuple[list[StoreResult], AssociationFailure | None]] = []
-    progress = Progress()
-    with FakePacs() as pacs, ExitStack() as file:
-        association = scu.associate(pacs.remote(Timeouts(connect=2, acse=2, store=30)), CT_ONLY, progress)
-        hanging = file.enter_context(hanging_file(Path(second.path), let_through=let_through))
-        thread = threading.Thread(target=lambda: outcome.append(take(association.store([first, second]))))
-        thread.start()
-        hanging.wait_until_read()
-        stood_at = progress.moved_at
-        time.sleep(0.1)
-        assert progress.moved_at == stood_at
-        association.abort()
-        wait_until(lambda: pacs.endings, what="the peer to hear of it")
-        assert thread.is_alive()
-        file.close()
-        thread.join(10)
-        assert not thread.is_alive()
-    assert not association.is_usable
-    results, failure = outcome[0]
-    assert isinstance(failure, AssociationEnded | AssociationLost)
-    assert len(results) == 2
-    assert not results[1].is_stored
