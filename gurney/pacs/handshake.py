@@ -1,19 +1,22 @@
-"""The TLS handshake on a connection of ours, within a deadline, and what its failures mean."""
+"""The TLS handshake, on a connection that we made or a peer did, within a deadline; and what its failures mean."""
 
 from __future__ import annotations
 
 import select
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
-from gurney.pacs.errors import AssociationFailure, ConnectFailed, TlsFailed, TlsProblem
+from gurney.pacs.errors import ConnectFailed, TlsFailed, TlsProblem
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.secure_socket import SecureSocket
 from gurney.pacs.tls import PeerCertificate, SecureLink
 from gurney.pacs.transport import PlainSocket
 
-__all__ = ["secure"]
+__all__ = ["Caller", "secure"]
 
 
 def secure(
@@ -25,6 +28,7 @@ def secure(
     connection is closed.
     """
     tls = remote.tls
+    peer = _Peer(str(remote), tls is not None and tls.identity is not None)
     name = (tls.server_name if tls is not None else None) or remote.host
     try:
         secured = context.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
@@ -35,15 +39,51 @@ def secure(
         _shake(secured, deadline)
     except TimeoutError as error:
         secured.close()
-        raise ConnectFailed(
-            f"{remote}: no TLS handshake in time; a port without TLS may be silent like this"
-        ) from error
+        words = "no TLS handshake in time; a port without TLS may be silent like this"
+        raise ConnectFailed(f"{remote}: {words}") from error
     except OSError as error:
-        failure = _failure(secured, error, remote)
+        failure = _failure(secured, error, peer)
         secured.close()
         raise failure from error
-    has_certificate = tls is not None and tls.identity is not None
-    return SecureSocket(secured, _late(remote, has_certificate=has_certificate)), link_of(secured)
+    # What comes from the peer's TLS in place of its first byte is what it thinks of our certificate.
+    return SecureSocket(secured, lambda error: _refused(error.reason or "", peer)), link_of(secured)
+
+
+class Caller:
+    """A connection that a peer has made, and on which it has yet to shake hands. Another thread may drop it."""
+
+    has_requested = False
+
+    def __init__(self, connection: PlainSocket) -> None:
+        self._connection: socket.socket = connection
+        self._guard = threading.Lock()
+        try:
+            self.address = str(connection.getpeername()[0])
+        except OSError:
+            self.address = "a peer that is gone"
+
+    def secure(self, context: ssl.SSLContext, deadline: float) -> SecureSocket:
+        """Shake hands until ``deadline`` (``time.monotonic``). Raises TlsFailed, TimeoutError, or another OSError."""
+        with self._guard:
+            secured = context.wrap_socket(self._connection, server_side=True, do_handshake_on_connect=False)
+            self._connection = secured
+        try:
+            _shake(secured, deadline)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _failure(secured, error, _Peer(self.address, has_certificate=True)) from error
+        return SecureSocket(secured)
+
+    def drop(self) -> None:
+        """End the connection under whoever uses it."""
+        with self._guard, suppress(OSError):
+            socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._guard:
+            self._connection.close()
 
 
 def link_of(secured: ssl.SSLSocket) -> SecureLink:
@@ -65,59 +105,68 @@ def _shake(secured: ssl.SSLSocket, deadline: float) -> None:
             poll.register(secured, select.POLLOUT)
         else:
             return
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise TimeoutError("no handshake in time")
 
 
-def _failure(secured: ssl.SSLSocket, error: OSError, remote: RemoteAE) -> TlsFailed:
+class _Peer(NamedTuple):
+    """Whom to speak of, and whether we have a certificate to show."""
+
+    name: str
+    has_certificate: bool
+
+
+def _failure(secured: ssl.SSLSocket, error: OSError, peer: _Peer) -> TlsFailed:  # noqa: PLR0911 - one for each cause
     """Say what ended a handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _distrust(error, remote)
+        return _distrust(error, peer)
     reason = getattr(error, "reason", None) or ""
-    if reason in _NO_TLS or isinstance(error, ssl.SSLEOFError | ConnectionError):
-        what = "closed the connection in place of" if reason not in _NO_TLS else "sent something else in place of"
-        return TlsFailed(TlsProblem.NO_TLS, f"{remote} {what} a TLS handshake: usually a port without TLS")
-    if reason in _ALERTS_OF_VERSION:
+    if reason in _NO_TLS:
+        return TlsFailed(
+            TlsProblem.NO_TLS, f"{peer.name} sent something else in place of a TLS handshake: usually no TLS there"
+        )
+    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return TlsFailed(
+            TlsProblem.NO_TLS, f"{peer.name} closed the connection in place of a TLS handshake: usually no TLS there"
+        )
+    if reason in _NO_VERSION:
         return TlsFailed(
             TlsProblem.VERSION,
-            f"{remote} and we share no version of TLS: 1.2 at least, 1.3 where both can (PS3.15 B.12)",
+            f"{peer.name} and we share no version of TLS: 1.2 at least, 1.3 where both can (PS3.15 B.12)",
         )
-    has_certificate = remote.tls is not None and remote.tls.identity is not None
     # With a suite chosen, what the peer can still miss is a certificate.
-    if reason in _ALERTS_OF_CIPHER and secured.cipher() is None:
-        return TlsFailed(TlsProblem.CIPHER, f"{remote} and we share no cipher suite, or no signature algorithm")
-    if reason in _ALERTS_OF_CIPHER and not has_certificate:
-        return _wanted(remote)
-    return _refused(reason, remote, has_certificate=has_certificate)
+    if reason in _NO_CIPHER and secured.cipher() is None:
+        return TlsFailed(TlsProblem.CIPHER, f"{peer.name} and we share no cipher suite, or no signature algorithm")
+    if reason in _NO_CIPHER and not peer.has_certificate:
+        return _wanted(peer)
+    if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        return TlsFailed(TlsProblem.CERTIFICATE_WANTED, f"{peer.name} showed no certificate, and we require one")
+    return _refused(reason, peer)
 
 
-def _late(remote: RemoteAE, *, has_certificate: bool) -> Callable[[ssl.SSLError], AssociationFailure]:
-    """Explain what comes from the peer's TLS in place of its first byte: it did not like what we showed."""
-    return lambda error: _refused(error.reason or "", remote, has_certificate=has_certificate)
-
-
-def _refused(reason: str, remote: RemoteAE, *, has_certificate: bool) -> TlsFailed:
+def _refused(reason: str, peer: _Peer) -> TlsFailed:
     """Read an alert about our certificate (RFC 8446 6.2)."""
     alert = next((word for word in _ALERTS if word in reason), None)
-    if "CERTIFICATE_REQUIRED" in reason or (alert is not None and not has_certificate):
-        return _wanted(remote)
+    if "CERTIFICATE_REQUIRED" in reason or (alert is not None and not peer.has_certificate):
+        return _wanted(peer)
     if alert is not None:
-        return TlsFailed(TlsProblem.CERTIFICATE_REFUSED, f"{remote} refused our certificate: {_ALERTS[alert]}")
+        return TlsFailed(TlsProblem.CERTIFICATE_REFUSED, f"{peer.name} refused our certificate: {_ALERTS[alert]}")
     said = reason.replace("_", " ").lower() or "no reason given"
-    return TlsFailed(TlsProblem.OTHER, f"{remote}: TLS handshake failed: {said}")
+    return TlsFailed(TlsProblem.OTHER, f"{peer.name}: TLS handshake failed: {said}")
 
 
-def _wanted(remote: RemoteAE) -> TlsFailed:
+def _wanted(peer: _Peer) -> TlsFailed:
     return TlsFailed(
         TlsProblem.CERTIFICATE_WANTED,
-        f"{remote} requires a certificate of ours: give its Tls an identity whose CA the peer trusts",
+        f"{peer.name} requires a certificate of ours: give its Tls an identity whose CA the peer trusts",
     )
 
 
-def _distrust(error: ssl.SSLCertVerificationError, remote: RemoteAE) -> TlsFailed:
+def _distrust(error: ssl.SSLCertVerificationError, peer: _Peer) -> TlsFailed:
     """Read the result of the verification (X509_V_ERR_* of OpenSSL's x509_vfy.h)."""
     problem, words = _VERIFICATION.get(error.verify_code, (TlsProblem.OTHER, f"is not trusted: {error.verify_message}"))
-    return TlsFailed(problem, f"{remote}: its certificate {words}")
+    return TlsFailed(problem, f"{peer.name}: its certificate {words}")
 
 
 _UNKNOWN = (TlsProblem.UNKNOWN_CA, "is vouched for by no CA that we trust: see ca of its Tls")
@@ -149,10 +198,8 @@ _VERIFICATION = {
 }
 
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
-_ALERTS_OF_VERSION = frozenset(
-    {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "UNEXPECTED_MESSAGE", "VERSION_TOO_LOW"}
-)
-_ALERTS_OF_CIPHER = frozenset(
+_NO_VERSION = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW"})
+_NO_CIPHER = frozenset(
     {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "NO_SHARED_CIPHER", "WRONG_CIPHER_RETURNED"}
 )
 _ALERTS = {

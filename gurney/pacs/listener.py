@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -25,12 +28,16 @@ from gurney.pacs.accepted import AcceptedAssociation
 from gurney.pacs.connection import keep_alive
 from gurney.pacs.deliveries import Deliveries
 from gurney.pacs.engine import DicomEngine
-from gurney.pacs.errors import ListenerError
+from gurney.pacs.errors import ListenerError, TlsFailed, TlsSetupError
 from gurney.pacs.event_reports import EventReport
+from gurney.pacs.events import PrivateKeyPassword
+from gurney.pacs.handshake import Caller
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.inbound import Received
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieval import Retrieval
+from gurney.pacs.tls import InboundTls
+from gurney.pacs.tls_contexts import server_context
 from gurney.pacs.transport import PlainSocket, Transport
 
 __all__ = ["Listener"]
@@ -53,6 +60,9 @@ class Listener:
     entered by several, and ends with the last; it may be entered again, and has the same port then. The engine ends it
     when it is shut down.
 
+    ``tls`` says how callers secure their connections, with an identity of its own; who does not is turned away. Its
+    certificate and lists are read again when they change.
+
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
     answer.
@@ -68,11 +78,15 @@ class Listener:
         calling_ae_titles: Collection[str] = (),
         max_associations: int = 32,
         timeouts: Timeouts | None = None,
+        tls: InboundTls | None = None,
     ) -> None:
         """Prepare; with port 0 the system chooses one."""
         self.ae_title = check_ae_title(ae_title)
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
         """Hears of what peers report. Who returns ``event.taken()`` has it answered with success."""
+        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
+        """Supplies the password of the key in ``tls``, at the start and for each connection."""
+        self._tls = tls
         self._deliveries = Deliveries(folder) if folder is not None else None
         self._calling_ae_titles = [check_ae_title(title) for title in calling_ae_titles]
         self._max_associations = max_associations
@@ -81,7 +95,7 @@ class Listener:
         self._guard = threading.RLock()
         self._users = 0
         self._socket: socket.socket | None = None
-        self._threads: dict[threading.Thread, AcceptedAssociation] = {}
+        self._threads: dict[threading.Thread, AcceptedAssociation | Caller] = {}
 
     @property
     def port(self) -> int:
@@ -91,9 +105,15 @@ class Listener:
     # --- Up and down --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen, or count one more user. Raises ListenerError where the port can't be had, EngineError."""
+        """Listen, or count one more user.
+
+        Raises ListenerError where the port can't be had, TlsSetupError for a TLS identity that can't be used,
+        EngineError.
+        """
         with self._guard:
             if self._socket is None:
+                if self._tls is not None:
+                    self._context(self._tls)
                 DicomEngine.adopt(self)
                 try:
                     self._socket = _bound(self._address)
@@ -169,16 +189,46 @@ class Listener:
                 # The peer is gone already.
                 plain.close()
 
-    def _welcome(self, connection: Transport, entity: ApplicationEntity) -> None:
+    def _welcome(self, connection: PlainSocket, entity: ApplicationEntity) -> None:
         """Give a connection its own thread; when there are too many, who has waited longest without a word goes."""
-        association = AcceptedAssociation(entity, connection, self._deliveries, self.event_report, self._has_room)
-        thread = threading.Thread(target=self._attend, args=(association,), name="listener's caller", daemon=True)
+        if self._tls is None:
+            association = self._accepted(connection, entity)
+            thread = _thread(partial(self._attend, association))
+        else:
+            caller = Caller(connection)
+            thread = _thread(partial(self._secure, caller, self._tls, entity))
         with self._guard:
             pending = [other for other in self._threads.values() if not other.has_requested]
-            self._threads[thread] = association
+            self._threads[thread] = association if self._tls is None else caller
         if len(pending) >= _MOST_PENDING:
             pending[0].drop()
         thread.start()
+
+    def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
+        return AcceptedAssociation(entity, connection, self._deliveries, self.event_report, self._has_room)
+
+    def _secure(self, caller: Caller, tls: InboundTls, entity: ApplicationEntity) -> None:
+        """Shake hands with a caller, however long it takes of its time, and go on with it."""
+        try:
+            deadline = time.monotonic() + tls.handshake
+            association = self._accepted(caller.secure(self._context(tls), deadline), entity)
+        except Exception as error:  # noqa: BLE001  (a listener's for the password, of whatever kind, ends this caller)
+            is_ours = isinstance(error, TlsFailed | TlsSetupError | OSError)
+            reason = str(error) if is_ours else type(error).__name__
+            _log.warning("caller_refused address=%s reason=%r", caller.address, reason)
+            caller.close()
+            self._forget()
+            return
+        with self._guard:
+            self._threads[threading.current_thread()] = association
+        self._attend(association)
+
+    def _context(self, tls: InboundTls) -> ssl.SSLContext:
+        return server_context(tls, self._ask_password if self.private_key_password else None)
+
+    def _ask_password(self, key_file: str) -> str | bytes | None:
+        asked = PrivateKeyPassword(key_file)
+        return self.private_key_password.ask(asked, lambda event, found: replace(event, password=found)).password
 
     def _attend(self, association: AcceptedAssociation) -> None:
         try:
@@ -186,8 +236,11 @@ class Listener:
             association.join()
         finally:
             association.dispose()
-            with self._guard:
-                self._threads.pop(threading.current_thread(), None)
+            self._forget()
+
+    def _forget(self) -> None:
+        with self._guard:
+            self._threads.pop(threading.current_thread(), None)
 
     def _has_room(self) -> bool:
         with self._guard:
@@ -203,6 +256,10 @@ class Listener:
         entity.network_timeout = self._timeouts.network
         entity.dimse_timeout = self._timeouts.store
         return entity
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    return threading.Thread(target=work, name="listener's caller", daemon=True)
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:
