@@ -42,17 +42,9 @@ from gurney.pacs.event_reports import EventReport
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.inbound import Received
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
-from gurney.pacs.instance_availability_scu import (
-    Availability,
-    AvailableInstance,
-    InstanceAvailability,
-    InstanceAvailabilityScu,
-)
 from gurney.pacs.keys import Range
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search
-from gurney.pacs.media_creation import ExecutionStatus, MediaCreationRequest, MediaCreationState, RequestPriority
-from gurney.pacs.media_creation_scu import MediaCreation, MediaCreationManagementScu
 from gurney.pacs.models import (
     GENERAL_PURPOSE_WORKLIST,
     MODALITY_WORKLIST,
@@ -86,6 +78,7 @@ from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu, request_for_file
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
+from gurney.pacs.wire_log import WireLevel, WireLog
 
 __all__ = [
     "GENERAL_PURPOSE_WORKLIST",
@@ -102,8 +95,6 @@ __all__ = [
     "AssociationLost",
     "AssociationRejected",
     "AssociationTerms",
-    "Availability",
-    "AvailableInstance",
     "BadResponse",
     "ClosedAtRequest",
     "Code",
@@ -116,22 +107,15 @@ __all__ = [
     "EchoResult",
     "EngineError",
     "EventReport",
-    "ExecutionStatus",
     "FileSignature",
     "InboundTls",
     "InformationModel",
-    "InstanceAvailability",
-    "InstanceAvailabilityScu",
     "InvalidAttributes",
     "InvalidQuery",
     "Level",
     "Listener",
     "ListenerError",
     "Match",
-    "MediaCreation",
-    "MediaCreationManagementScu",
-    "MediaCreationRequest",
-    "MediaCreationState",
     "ModalityWorklistQuery",
     "NegotiatedContext",
     "NormalizedChange",
@@ -153,7 +137,6 @@ __all__ = [
     "Range",
     "Received",
     "RemoteAE",
-    "RequestPriority",
     "Retrieval",
     "Retrieving",
     "Role",
@@ -180,6 +163,8 @@ __all__ = [
     "TlsSetupError",
     "UserIdentity",
     "UserIdentityKind",
+    "WireLevel",
+    "WireLog",
     "key",
     "request_for_file",
 ]

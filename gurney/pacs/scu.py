@@ -37,6 +37,7 @@ from gurney.pacs.response import EchoResult
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
 from gurney.pacs.tls_contexts import client_context
 from gurney.pacs.transport import Transport
+from gurney.pacs.wire_log import WireLog
 
 __all__ = ["VERIFICATION", "Scu", "Who"]
 
@@ -46,18 +47,19 @@ VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 
 class Who(TypedDict, total=False):
-    """How an SCU introduces itself, besides its AE title (PS3.7 D.3.3.2, D.3.3.7)."""
+    """How an SCU introduces itself, besides its AE title (PS3.7 D.3.3.2, D.3.3.7), and what it logs of the wire."""
 
     user_identity: UserIdentity | None
     implementation_class_uid: str
     implementation_version_name: str
+    wire_log: WireLog | None
 
 
 class Scu:
     """A service class user. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     By itself it verifies, and associates for whatever :meth:`Association.converse` is to ask; the others add methods
-    for their services. A ``user_identity`` goes with every association.
+    for their services. A ``user_identity`` goes with every association; a ``wire_log`` tells what passes on each.
     """
 
     def __init__(self, calling_ae_title: str = "GURNEY", **who: Unpack[Who]) -> None:
@@ -67,6 +69,7 @@ class Scu:
             who.get("implementation_version_name", IMPLEMENTATION_VERSION_NAME),
         )
         self._user_identity = who.get("user_identity")
+        self._wire_log = who.get("wire_log")
         self.events = Events()
 
     def verify(self, remote: RemoteAE) -> EchoResult:
@@ -132,14 +135,17 @@ class Scu:
             raise
         self.events.after_connect.tell(AfterConnect(remote))
         if context is None:
-            return connection
+            return self._overheard(connection, remote)
         try:
             secured, link = secure(connection, context, remote, deadline)
         except AssociationFailure as error:
             self.events.after_secure_link_ready.tell(AfterSecureLinkReady(remote, error=error))
             raise
         self.events.after_secure_link_ready.tell(AfterSecureLinkReady(remote, link))
-        return secured
+        return self._overheard(secured, remote, f"{link.protocol} with {link.cipher}")
+
+    def _overheard(self, connection: Transport, remote: RemoteAE, secured: str = "") -> Transport:
+        return self._wire_log.overhear(connection, str(remote), secured) if self._wire_log is not None else connection
 
     def _tls_context(self, remote: RemoteAE) -> ssl.SSLContext | None:
         if remote.tls is None:
