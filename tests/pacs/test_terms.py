@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs import AssociationTerms, Role, UserIdentity, UserIdentityKind
+
+TERMS = AssociationTerms((ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2"),))
+
+
+def test_a_role_is_the_user_of_its_class_unless_said_otherwise() -> None:
+    assert (Role("1.2.3").scu, Role("1.2.3").scp) == (True, False)
+
+
+def test_a_name_alone_and_a_name_with_a_passcode() -> None:
+    alone, both = UserIdentity.username("Jürgen"), UserIdentity.username("jane", "geheim", wants_response=True)
+    assert (alone.kind, alone.primary, alone.secondary) == (UserIdentityKind.USERNAME, "Jürgen".encode(), b"")
+    assert (both.kind, both.primary, both.secondary) == (UserIdentityKind.PASSCODE, b"jane", b"geheim")
+    assert (alone.wants_response, both.wants_response) == (False, True)
+
+
+@pytest.mark.parametrize("kind", [UserIdentityKind.KERBEROS, UserIdentityKind.SAML, UserIdentityKind.JWT])
+def test_a_ticket_is_one_opaque_field(kind: UserIdentityKind) -> None:
+    assert UserIdentity(kind, b"\0ticket\xff").primary == b"\0ticket\xff"
+    with pytest.raises(ValueError, match="secondary"):
+        UserIdentity(kind, b"ticket", b"passcode")
+
+
+@pytest.mark.parametrize("kind", list(UserIdentityKind), ids=lambda kind: kind.name)
+def test_an_identity_of_nobody_is_refused(kind: UserIdentityKind) -> None:
+    with pytest.raises(ValueError, match="primary"):
+        UserIdentity(kind, b"")
+
+
+def test_a_passcode_and_its_kind_go_together() -> None:
+    with pytest.raises(ValueError, match="passcode"):
+        UserIdentity(UserIdentityKind.PASSCODE, b"jane")
+    with pytest.raises(ValueError, match="passcode"):
+        UserIdentity.username("jane", "")
+
+
+def test_an_identity_says_no_secret_of_itself() -> None:
+    said = repr(UserIdentity.username("jane", "geheim"))
+    assert "jane" not in said
+    assert "geheim" not in said
+
+
+def test_the_same_terms_for_another_user() -> None:
+    jane = UserIdentity.username("jane")
+    changed = TERMS.with_identity(jane)
+    assert changed.user_identity is jane
+    assert (changed.proposals, changed.roles, dict(changed.extended)) == (TERMS.proposals, (), {})
+    assert TERMS.user_identity is None
+    assert changed.with_identity(None) == TERMS
