@@ -67,9 +67,9 @@ class Orthanc(Service):
         assert len(found) == 1, f"{sop_instance_uid} is there {len(found)} times"
         return self._request(f"/instances/{found[0]}/file")
 
-    def register_modality(self, name: str, ae_title: str, port: int) -> None:
+    def register_modality(self, name: str, ae_title: str, port: int, *, tls: bool = False) -> None:
         """Make a node on loopback known, so that it may be a move destination."""
-        body = json.dumps({"AET": ae_title, "Host": LOOPBACK, "Port": port}).encode()
+        body = json.dumps({"AET": ae_title, "Host": LOOPBACK, "Port": port, "UseDicomTls": tls}).encode()
         self._request(f"/modalities/{name}", body, method="PUT")
 
     def _request(self, path: str, body: bytes | None = None, *, method: str | None = None) -> bytes:
