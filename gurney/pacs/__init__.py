@@ -42,9 +42,17 @@ from gurney.pacs.event_reports import EventReport
 from gurney.pacs.events import Skip, StoreChange
 from gurney.pacs.inbound import Received
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
+from gurney.pacs.instance_availability_scu import (
+    Availability,
+    AvailableInstance,
+    InstanceAvailability,
+    InstanceAvailabilityScu,
+)
 from gurney.pacs.keys import Range
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search
+from gurney.pacs.media_creation import ExecutionStatus, MediaCreationRequest, MediaCreationState, RequestPriority
+from gurney.pacs.media_creation_scu import MediaCreation, MediaCreationManagementScu
 from gurney.pacs.models import (
     GENERAL_PURPOSE_WORKLIST,
     MODALITY_WORKLIST,
@@ -95,6 +103,8 @@ __all__ = [
     "AssociationLost",
     "AssociationRejected",
     "AssociationTerms",
+    "Availability",
+    "AvailableInstance",
     "BadResponse",
     "ClosedAtRequest",
     "Code",
@@ -107,15 +117,22 @@ __all__ = [
     "EchoResult",
     "EngineError",
     "EventReport",
+    "ExecutionStatus",
     "FileSignature",
     "InboundTls",
     "InformationModel",
+    "InstanceAvailability",
+    "InstanceAvailabilityScu",
     "InvalidAttributes",
     "InvalidQuery",
     "Level",
     "Listener",
     "ListenerError",
     "Match",
+    "MediaCreation",
+    "MediaCreationManagementScu",
+    "MediaCreationRequest",
+    "MediaCreationState",
     "ModalityWorklistQuery",
     "NegotiatedContext",
     "NormalizedChange",
@@ -137,6 +154,7 @@ __all__ = [
     "Range",
     "Received",
     "RemoteAE",
+    "RequestPriority",
     "Retrieval",
     "Retrieving",
     "Role",

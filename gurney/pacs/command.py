@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["C_STORE_RSP", "CommandSet", "DimsePriority", "MalformedCommandError", "encode_c_store_rq", "read_command"]
+__all__ = [
+    "C_CANCEL_RQ",
+    "C_FIND_RSP",
+    "C_GET_RSP",
+    "C_STORE_RQ",
+    "C_STORE_RSP",
+    "NO_DATA_SET",
+    "CommandSet",
+    "DimsePriority",
+    "MalformedCommandError",
+    "encode_c_store_rq",
+    "encode_command",
+    "read_command",
+    "read_elements",
+]
 
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_GET_RSP = 0x8010
+C_FIND_RSP = 0x8020
+C_CANCEL_RQ = 0x0FFF
 
 A_DATA_SET = 0x0001
 """Any value but NO_DATA_SET says that one follows; this is the one that everybody sends."""
 NO_DATA_SET = 0x0101
 
-_READ = frozenset({0x0100, 0x0120, 0x0800, 0x0900, 0x0901, 0x0902})
-
 _ELEMENT = struct.Struct("<HHI")
 _GROUP_LENGTH = struct.Struct("<HHII")
+_NUMBER = struct.Struct("<HHIH")
 _NUMBERS = struct.Struct("<" + "HHIH" * 4)
 
 
@@ -74,8 +91,20 @@ def encode_c_store_rq(sop_class_uid: str, sop_instance_uid: str, message_id: int
     return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
-def read_command(encoded: bytes | bytearray | memoryview) -> CommandSet:
-    """Read the elements that matter of any command set.
+def encode_command(elements: Mapping[int, int | bytes]) -> bytes:
+    """Encode any command set of UIDs, as the bytes of their values, and 16-bit numbers, in the order of elements."""
+    body = bytearray()
+    for element, value in elements.items():
+        if isinstance(value, int):
+            body += _NUMBER.pack(0, element, 2, value)
+        else:
+            padded = value + b"\0" * (len(value) % 2)
+            body += _ELEMENT.pack(0, element, len(padded)) + padded
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
+
+
+def read_elements(encoded: bytes | bytearray | memoryview) -> dict[int, bytes]:
+    """Read the values of a command set, by their element numbers.
 
     Raises :class:`MalformedCommandError` when the bytes do not divide into elements of group 0000.
     """
@@ -88,9 +117,14 @@ def read_command(encoded: bytes | bytearray | memoryview) -> CommandSet:
         at += _ELEMENT.size
         if group or length > end - at:
             raise MalformedCommandError("a command set with a foreign group or a wrong length")
-        if element in _READ:
-            found[element] = bytes(encoded[at : at + length])
+        found[element] = bytes(encoded[at : at + length])
         at += length
+    return found
+
+
+def read_command(encoded: bytes | bytearray | memoryview) -> CommandSet:
+    """Read the elements that matter of the response to a C-STORE. Raises as :func:`read_elements` does."""
+    found = read_elements(encoded)
     return CommandSet(
         command_field=_number(found.get(0x0100)),
         message_id_responded_to=_number(found.get(0x0120)),
