@@ -378,6 +378,8 @@ class PacedAssociation(Association):
             self.join(_JOIN_SECONDS)
         self.dul.join(_PARTING_SECONDS)
         if self.dul.is_alive():
+            # It may wait for the rest of a PDU that is none, for as long as the network timeout.
+            self.wire.interrupt()
             self.dul._kill_thread = True
             self.dul.join(_JOIN_SECONDS)
         self.wire.dispose()
