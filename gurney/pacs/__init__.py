@@ -16,6 +16,7 @@ from gurney.pacs.association import Association
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.engine import DicomEngine
+from gurney.pacs.entities import Entity, Instance, Patient, Series, Study
 from gurney.pacs.errors import (
     AcseTimeout,
     AssociationAborted,
@@ -48,6 +49,7 @@ from gurney.pacs.instance_availability_scu import (
     InstanceAvailability,
     InstanceAvailabilityScu,
 )
+from gurney.pacs.inventory import Holding, Inventory
 from gurney.pacs.keys import Range
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search
@@ -77,10 +79,13 @@ from gurney.pacs.performed_procedure_step_scu import PerformedProcedureStepScu, 
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
+from gurney.pacs.query_options import QueryOptions
 from gurney.pacs.query_scu import QueryRetrieveScu
+from gurney.pacs.reconciliation import Reconciliation, Verdict
 from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
-from gurney.pacs.retrieval import Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieval import Moving, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieve_result import RetrieveResult
 from gurney.pacs.scu import Scu
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu, request_for_file
@@ -116,15 +121,19 @@ __all__ = [
     "DimseTimeout",
     "EchoResult",
     "EngineError",
+    "Entity",
     "EventReport",
     "ExecutionStatus",
     "FileSignature",
+    "Holding",
     "InboundTls",
     "InformationModel",
+    "Instance",
     "InstanceAvailability",
     "InstanceAvailabilityScu",
     "InvalidAttributes",
     "InvalidQuery",
+    "Inventory",
     "Level",
     "Listener",
     "ListenerError",
@@ -134,12 +143,14 @@ __all__ = [
     "MediaCreationRequest",
     "MediaCreationState",
     "ModalityWorklistQuery",
+    "Moving",
     "NegotiatedContext",
     "NormalizedChange",
     "NormalizedResult",
     "NormalizedScu",
     "NormalizedServices",
     "OperationFailed",
+    "Patient",
     "PatientRootQuery",
     "PatientStudyOnlyQuery",
     "PeerCertificate",
@@ -149,19 +160,23 @@ __all__ = [
     "Progress",
     "Query",
     "QueryAssociation",
+    "QueryOptions",
     "QueryRetrieveScu",
     "Queryable",
     "Range",
     "Received",
+    "Reconciliation",
     "RemoteAE",
     "RequestPriority",
     "Retrieval",
+    "RetrieveResult",
     "Retrieving",
     "Role",
     "ScheduledStep",
     "Scu",
     "Search",
     "SecureLink",
+    "Series",
     "Skip",
     "StepInProgress",
     "StepIsFinal",
@@ -171,6 +186,7 @@ __all__ = [
     "StoreRequest",
     "StoreResult",
     "StoreScu",
+    "Study",
     "SubOperations",
     "Timeouts",
     "Tls",
@@ -181,6 +197,7 @@ __all__ = [
     "TlsSetupError",
     "UserIdentity",
     "UserIdentityKind",
+    "Verdict",
     "WireLevel",
     "WireLog",
     "key",

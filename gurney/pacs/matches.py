@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from pydicom.dataset import Dataset
 
+from gurney.pacs.display import text_at
+from gurney.pacs.entities import Entity, entity_of
 from gurney.pacs.models import Level
 from gurney.pacs.queries import Queryable
 from gurney.pacs.stream import Stream
@@ -29,15 +31,19 @@ class Match(Generic[Q]):
     level: Level | None
 
     @property
+    def info(self) -> Entity | None:
+        """The patient, study, series or instance that it is about, typed; None for a worklist."""
+        return entity_of(self.dataset, self.level)
+
+    @property
     def availability(self) -> str:
         """ONLINE, NEARLINE, OFFLINE or UNAVAILABLE, "" where it is not said (0008,0056)."""
-        return str(self.dataset.get("InstanceAvailability", "") or "")
+        return text_at(self.dataset, "InstanceAvailability")
 
     @property
     def retrieve_ae_titles(self) -> tuple[str, ...]:
         """Whom to ask for it (0008,0054)."""
-        titles = self.dataset.get("RetrieveAETitle") or ()
-        return (titles,) if isinstance(titles, str) else tuple(map(str, titles))
+        return tuple(title for title in text_at(self.dataset, "RetrieveAETitle").split("\\") if title)
 
 
 @dataclass(slots=True)

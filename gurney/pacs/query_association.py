@@ -17,8 +17,8 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_dataset, encode_dataset
-from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
-from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, OperationFailed
+from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
@@ -40,15 +40,15 @@ from gurney.pacs.query_events import (
     QueryEvents,
     RetrieveChange,
 )
+from gurney.pacs.query_options import QueryOptions
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.retrieval import Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
 
 __all__ = ["QueryAssociation"]
 
 Q = TypeVar("Q", bound=Queryable)
 R = TypeVar("R", BeforeCMove, BeforeCGet)
 
-_RELATIONAL = 1
 _GRACE_SECONDS = 60.0
 
 
@@ -57,12 +57,25 @@ class QueryAssociation(Association):
 
     _events: QueryEvents
 
-    def __init__(self, remote: RemoteAE, negotiated: Negotiated, events: QueryEvents, progress: Progress) -> None:
+    def __init__(
+        self,
+        remote: RemoteAE,
+        negotiated: Negotiated,
+        events: QueryEvents,
+        progress: Progress,
+        *,
+        character_set: str = "ISO_IR 192",
+    ) -> None:
         super().__init__(remote, negotiated, events, progress)
+        self._character_set = character_set
 
     def is_relational(self, sop_class_uid: str) -> bool:
         """Tell whether the peer agreed to relational queries in a model (PS3.4 C.5.1.1)."""
-        return self.extended.get(sop_class_uid, b"")[:1] == bytes([_RELATIONAL])
+        return self.agreed(sop_class_uid).relational
+
+    def agreed(self, sop_class_uid: str) -> QueryOptions:
+        """Return what the peer agreed to of the options that were proposed for a SOP class."""
+        return QueryOptions.decode(self.extended.get(sop_class_uid, b""))
 
     def find(
         self, query: Q, *, template: Dataset | None = None, limit: int | None = None, tally: Tally | None = None
@@ -75,12 +88,11 @@ class QueryAssociation(Association):
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
         """
-        identifier, tally = query.identifier(template), tally or Tally()
+        combined, tally = self.agreed(query.model.find).combined, tally or Tally()
+        identifier = query.identifier(template, character_set=self._character_set, combined=combined)
         return Search(self._find(query, identifier, tally, limit), tally)
 
-    def move(
-        self, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
-    ) -> Generator[SubOperations]:
+    def move(self, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT) -> Moving:
         """Have the peer send instances to an AE title that it knows, and yield each of its reports (PS3.4 C.4.2).
 
         Leaving the iteration cancels. A peer that says success has not proved that all arrived.
@@ -88,7 +100,7 @@ class QueryAssociation(Association):
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends. Raises ValueError for what can't be asked.
         """
-        return self._move(what.identifier(model), check_ae_title(destination), model.move)
+        return Moving(self._move(what.identifier(model), check_ae_title(destination), _offered(model, model.move)))
 
     def _move(self, identifier: Dataset, destination: str, sop_class_uid: str) -> Generator[SubOperations]:
         asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _retrieved_otherwise)
@@ -130,17 +142,17 @@ class QueryAssociation(Association):
         count = 0
         with (
             listener.expecting(what) as arrivals,
-            closing(self.move(what, listener.ae_title, model=model)) as reports,
+            self.move(what, listener.ae_title, model=model) as reports,
         ):
             try:
                 for report in reports:
                     progress.last = report
-                    for received in self._drained(arrivals):
+                    for received in self._drained(arrivals, self._events.moved):
                         count += 1
                         yield received
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._drained(arrivals)
+                yield from self._drained(arrivals, self._events.moved)
                 raise
             last = progress.last
             wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
@@ -150,14 +162,14 @@ class QueryAssociation(Association):
                 except Empty:
                     return
                 count += 1
-                self._events.received.tell(InstanceReceived(self.remote, received))
+                self._events.moved.tell(InstanceReceived(self.remote, received))
                 yield received
-            yield from self._drained(arrivals)
+            yield from self._drained(arrivals, self._events.moved)
 
-    def _drained(self, arrivals: SimpleQueue[Received]) -> Iterator[Received]:
+    def _drained(self, arrivals: SimpleQueue[Received], hook: AfterHook[InstanceReceived]) -> Iterator[Received]:
         while not arrivals.empty():
             received = arrivals.get_nowait()
-            self._events.received.tell(InstanceReceived(self.remote, received))
+            hook.tell(InstanceReceived(self.remote, received))
             yield received
 
     def get(
@@ -175,7 +187,7 @@ class QueryAssociation(Association):
         :meth:`move` does.
         """
         progress = progression or Progression()
-        return Retrieving(self._get(what.identifier(model), model.get, folder, progress), progress)
+        return Retrieving(self._get(what.identifier(model), _offered(model, model.get), folder, progress), progress)
 
     def _get(self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression) -> Generator[Received]:
         asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _retrieved_otherwise)
@@ -194,10 +206,10 @@ class QueryAssociation(Association):
                 for response in responses:
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
-                    yield from self._drained(arrivals)
+                    yield from self._drained(arrivals, self._events.received)
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._drained(arrivals)
+                yield from self._drained(arrivals, self._events.received)
                 raise
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
@@ -248,6 +260,12 @@ class QueryAssociation(Association):
             if hook is not None:
                 event = hook.ask(event, lambda _, changed: changed)
         return event.stop
+
+
+def _offered(model: InformationModel, sop_class_uid: str) -> str:
+    if not sop_class_uid:
+        raise InvalidQuery("model", f"retrieves nothing: {model.name}", "take one that has studies")
+    return sop_class_uid
 
 
 def _sub_operations(response: C_MOVE | C_GET, transfer_syntax_uid: str) -> SubOperations:

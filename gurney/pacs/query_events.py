@@ -118,7 +118,10 @@ class AfterCGet:
 
 @dataclass(frozen=True, slots=True)
 class InstanceReceived:
-    """An instance has arrived over an association of ours, and is safe."""
+    """An instance has arrived, by C-GET (``received``) or by C-MOVE to ourselves (``moved``), and is safe.
+
+    Nothing can be changed.
+    """
 
     remote: RemoteAE
     received: Received
@@ -141,3 +144,4 @@ class QueryEvents(Events):
         self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get")
         self.after_c_get: AfterHook[AfterCGet] = AfterHook("after_c_get")
         self.received: AfterHook[InstanceReceived] = AfterHook("received")
+        self.moved: AfterHook[InstanceReceived] = AfterHook("moved")

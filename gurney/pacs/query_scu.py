@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TypeVar, Unpack
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.ae_titles import check_ae_title
-from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.dicom.presentation import ContextProposal
+from gurney.errors import GurneyError
+from gurney.pacs.errors import AssociationFailure, InvalidQuery, OperationFailed
+from gurney.pacs.get_contexts import plan_get_contexts
 from gurney.pacs.inbound import Received
+from gurney.pacs.inventory import Inventory, take_inventory
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import STUDY_ROOT, InformationModel
 from gurney.pacs.queries import Queryable
 from gurney.pacs.query_association import QueryAssociation
 from gurney.pacs.query_events import QueryEvents
+from gurney.pacs.query_options import QueryOptions
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.retrieval import Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieve_result import RetrieveResult
 from gurney.pacs.scu import VERIFICATION, Scu, Who
 from gurney.pacs.terms import AssociationTerms, Role
 
@@ -28,23 +33,31 @@ __all__ = ["QueryRetrieveScu"]
 Q = TypeVar("Q", bound=Queryable)
 
 _SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-# Relational queries, and nothing of what later bytes ask for (PS3.4 table C.5-1).
-_RELATIONAL = b"\x01"
 
 
 class QueryRetrieveScu(Scu):
     """Query remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
-    ``relational`` proposes relational queries (keys of any level at any level) to each peer; what it agreed to is
-    told by :meth:`QueryAssociation.is_relational`.
+    ``relational`` proposes relational queries (keys of any level at any level) to each peer, ``options`` that and more;
+    what it agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond ASCII is asked for in ``character_set``,
+    the term of (0008,0005), where that has all of its letters.
     """
 
     events: QueryEvents
 
-    def __init__(self, calling_ae_title: str = "GURNEY", *, relational: bool = False, **who: Unpack[Who]) -> None:
+    def __init__(
+        self,
+        calling_ae_title: str = "GURNEY",
+        *,
+        relational: bool = False,
+        options: QueryOptions | None = None,
+        character_set: str = "ISO_IR 192",
+        **who: Unpack[Who],
+    ) -> None:
         super().__init__(calling_ae_title, **who)
+        self._options = options or QueryOptions(relational=relational)
+        self._character_set = character_set
         self.events = QueryEvents()
-        self._relational = relational
 
     def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
         """Associate to query and move in these models, Study Root by default, as often as one likes.
@@ -54,7 +67,8 @@ class QueryRetrieveScu(Scu):
         asked = models or (STUDY_ROOT,)
         classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
         proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
-        extended = dict.fromkeys((model.find for model in asked), _RELATIONAL) if self._relational else {}
+        proposed = self._options.encode()
+        extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
         return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))
 
     def associate(
@@ -69,30 +83,59 @@ class QueryRetrieveScu(Scu):
         sop_class_uids: Iterable[str],
         *,
         model: InformationModel = STUDY_ROOT,
-        transfer_syntax_uids: Sequence[str] = _SYNTAXES,
+        transfer_syntax_uids: Sequence[str] = (),
     ) -> QueryAssociation:
         """Associate to get instances of these storage SOP classes, with queries in the same model (PS3.4 C.5.3).
 
-        Each class takes a context for each transfer syntax, of the 128 that there are; the first come first. A class
-        that is left out can't be sent to us: the peer reports its instances as failed.
+        Each class takes a context for each transfer syntax: the native ones and, as far as the 128 contexts reach,
+        those that archives hold images in; or just ``transfer_syntax_uids``. Raises InvalidQuery when there are more
+        classes than one association has room for: what is not proposed can't be sent to us.
         """
-        asked = [*dict.fromkeys(sop_class_uids)]
-        own = [ContextProposal(uid, syntax) for uid in (model.get, model.find) for syntax in _SYNTAXES]
-        storage = [ContextProposal(uid, syntax) for uid in asked for syntax in transfer_syntax_uids]
-        proposals = (*own, VERIFICATION, *storage)[:MAX_CONTEXTS]
-        proposed = {proposal.sop_class_uid for proposal in proposals}
-        roles = tuple(Role(uid, scu=False, scp=True) for uid in asked if uid in proposed)
-        return self._query_association(remote, AssociationTerms(proposals, roles))
+        own = self._own_proposals(model)
+        plan = plan_get_contexts(sop_class_uids, len(own), transfer_syntax_uids=transfer_syntax_uids)
+        if len(plan) > 1:
+            raise InvalidQuery("sop_class_uids", "are too many for one association", "take several, or leave them out")
+        return self._associate_to_get(remote, own, plan[0] if plan else [])
+
+    def _own_proposals(self, model: InformationModel) -> tuple[ContextProposal, ...]:
+        if not model.get:
+            raise InvalidQuery("model", f"has no C-GET: {model.name}", "take one that has, or move")
+        classes = (model.get, model.find)
+        return (*(ContextProposal(uid, syntax) for uid in classes for syntax in _SYNTAXES), VERIFICATION)
+
+    def _associate_to_get(
+        self, remote: RemoteAE, own: Sequence[ContextProposal], storage: Sequence[ContextProposal]
+    ) -> QueryAssociation:
+        classes = dict.fromkeys(proposal.sop_class_uid for proposal in storage)
+        roles = tuple(Role(uid, scu=False, scp=True) for uid in classes)
+        return self._query_association(remote, AssociationTerms((*own, *storage), roles))
+
+    def take_inventory(self, remote: RemoteAE, what: Retrieval, *, model: InformationModel = STUDY_ROOT) -> Inventory:
+        """Ask which instances a remote AE holds of what is to be retrieved, and of which SOP classes.
+
+        What it can't answer makes the inventory poorer, and is no error. Raises InvalidQuery for what can't be
+        retrieved, and as :meth:`gurney.pacs.Scu.associate` does.
+        """
+        what.identifier(model)
+        with self.associate_for(remote, model) as association:
+            return take_inventory(association, what, model)
 
     def move_to_self(
-        self, remote: RemoteAE, what: Retrieval, listener: Listener, *, model: InformationModel = STUDY_ROOT
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        listener: Listener,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
     ) -> Retrieving:
         """Have a remote AE send instances to a listener of this process, on an association of its own.
 
-        See :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
+        With an ``inventory``, which :meth:`take_inventory` gives, its reconciliation tells whether all came. See
+        :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
         """
         what.identifier(model)
-        progression = Progression()
+        progression = Progression(expected=inventory.sop_instance_uids if inventory is not None else None)
         return Retrieving(self._move_to_self(remote, what, listener, model, progression), progression)
 
     def _move_to_self(
@@ -114,17 +157,74 @@ class QueryRetrieveScu(Scu):
         remote: RemoteAE,
         what: Retrieval,
         folder: Path,
-        sop_class_uids: Iterable[str],
+        sop_class_uids: Iterable[str] = (),
         *,
         model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
     ) -> Retrieving:
-        """Get instances of these SOP classes into a folder, on an association of its own.
+        """Get instances into a folder, on an association of its own, or on several where one has too few contexts.
 
-        See :meth:`QueryAssociation.get`, which tells what is raised; so may the association's failures be.
+        Without ``sop_class_uids`` the contexts are planned from an ``inventory``, which is taken first where none is
+        given; then its reconciliation tells whether all came. See :meth:`QueryAssociation.get`, which tells what is
+        raised; so may the association's failures be.
         """
         what.identifier(model)  # what can't be asked shall not wait for the first instance to say so
+        self._own_proposals(model)
         progression = Progression()
-        return Retrieving(self._get(remote, what, folder, tuple(sop_class_uids), model, progression), progression)
+        classes = tuple(sop_class_uids)
+        if inventory is None and classes:
+            return Retrieving(self._get(remote, what, folder, classes, model, progression), progression)
+        return Retrieving(self._get_all(remote, what, folder, inventory, model, progression), progression)
+
+    def retrieve(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        to: Path | Listener,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
+    ) -> RetrieveResult:
+        """Retrieve into a folder by C-GET, or to a listener by C-MOVE, to the end, and say what is proved to be here.
+
+        What the peer answers and how the association ends is in the result, with what came before that. Raises
+        InvalidQuery for what can't be asked, and what :meth:`take_inventory` raises.
+        """
+        inventory = inventory or self.take_inventory(remote, what, model=model)
+        retrieving = (
+            self.get(remote, what, to, model=model, inventory=inventory)
+            if isinstance(to, Path)
+            else self.move_to_self(remote, what, to, model=model, inventory=inventory)
+        )
+        error: GurneyError | None = None
+        try:
+            with retrieving:
+                for _ in retrieving:
+                    pass
+        except (OperationFailed, AssociationFailure) as failure:
+            error = failure
+        return RetrieveResult(inventory, retrieving.reconciliation, retrieving.progress, error)
+
+    def _get_all(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: Path,
+        inventory: Inventory | None,
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        inventory = inventory or self.take_inventory(remote, what, model=model)
+        progression.expected = inventory.sop_instance_uids
+        own = self._own_proposals(model)
+        plan = plan_get_contexts(inventory.sop_class_uids, len(own))
+        for storage in plan:
+            classes = {proposal.sop_class_uid for proposal in storage}
+            parts = inventory.retrievals(inventory.of_classes(classes)) if len(plan) > 1 else ()
+            with self._associate_to_get(remote, own, storage) as association:
+                for part in parts or (what,):
+                    with association.get(part, folder, model=model, progression=progression) as arrivals:
+                        yield from arrivals
 
     def _get(
         self,
@@ -149,25 +249,26 @@ class QueryRetrieveScu(Scu):
         See :meth:`QueryAssociation.find`, which tells what is raised; so may the association's failures be.
         """
         tally = Tally()
-        query.identifier(template)  # what can't be asked shall not wait for the first match to say so
+        # What can't be asked shall not wait for the first match to say so.
+        query.identifier(template, character_set=self._character_set)
         return Search(self._find(remote, query, template, limit, tally), tally)
 
     def move(
         self, remote: RemoteAE, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
-    ) -> Generator[SubOperations]:
+    ) -> Moving:
         """Have a remote AE send instances to an AE title that it knows, on an association of its own.
 
         See :meth:`QueryAssociation.move`, which tells what is raised; so may the association's failures be.
         """
         what.identifier(model)  # what can't be asked shall not wait for the first report to say so
-        return self._move(remote, what, check_ae_title(destination), model)
+        return Moving(self._move(remote, what, check_ae_title(destination), model))
 
     def _move(
         self, remote: RemoteAE, what: Retrieval, destination: str, model: InformationModel
     ) -> Generator[SubOperations]:
         with (
             self.associate_for(remote, model) as association,
-            closing(association.move(what, destination, model=model)) as reports,
+            association.move(what, destination, model=model) as reports,
         ):
             yield from reports
 
@@ -184,5 +285,7 @@ class QueryRetrieveScu(Scu):
         return self._associate(
             remote,
             terms,
-            lambda remote, negotiated, _, progress: QueryAssociation(remote, negotiated, self.events, progress),
+            lambda remote, negotiated, _, progress: QueryAssociation(
+                remote, negotiated, self.events, progress, character_set=self._character_set
+            ),
         )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Category, categorise
+from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.errors import InvalidQuery
 from gurney.pacs.inbound import Received
+from gurney.pacs.key_rules import check_key
 from gurney.pacs.models import InformationModel, Level
+from gurney.pacs.reconciliation import Reconciliation, reconcile
 from gurney.pacs.stream import Stream
 
-__all__ = ["Progression", "Retrieval", "Retrieving", "SubOperations"]
+__all__ = ["Moving", "Progression", "Retrieval", "Retrieving", "SubOperations"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +35,32 @@ class Retrieval:
 
     @property
     def level(self) -> Level:
-        """The Query/Retrieve Level. Raises ValueError when nothing is named."""
+        """The Query/Retrieve Level. Raises InvalidQuery when nothing is named."""
         for level, value in reversed(self._keys()):
             if value:
                 return level
-        raise ValueError("nothing to retrieve: name a patient, a study, a series or an instance")
+        raise InvalidQuery("what", "names nothing to retrieve", "name a patient, a study, a series or an instance")
+
+    @property
+    def named_instances(self) -> frozenset[str]:
+        """The instances that are named one by one."""
+        return frozenset(_several(self.sop_instance_uid))
 
     def identifier(self, model: InformationModel) -> Dataset:
-        """Make the identifier (PS3.4 C.4.2.1.4). Raises ValueError for what a peer would refuse."""
+        """Make the identifier (PS3.4 C.4.2.1.4). Raises InvalidQuery for what a peer would refuse."""
         level = self.level
         if level not in model.levels:
-            raise ValueError(f"the {model.name} model retrieves no {level.lower()}")
+            raise InvalidQuery("what", f"is a {level.lower()}, and the {model.name} model retrieves none", _OTHER_MODEL)
         made = Dataset()
         made.QueryRetrieveLevel = level.value
         for above, value in self._keys():
             if above not in model.levels:
                 continue
             if not value:
-                raise ValueError(f"at level {level} the {_KEYWORDS[above]} must be named as well")
-            values = [value] if isinstance(value, str) else list(value)
+                raise InvalidQuery(_KEYWORDS[above], f"must be named as well at level {level}", "name it")
+            values = _checked(_several(value), above)
             if above is not level and len(values) > 1:
-                raise ValueError(f"{_KEYWORDS[above]} is above level {level}: only one of them can be named")
+                raise InvalidQuery(_KEYWORDS[above], f"is above level {level}", "name only one of them")
             setattr(made, _KEYWORDS[above], values if len(values) > 1 else values[0])
             if above is level:
                 return made
@@ -83,6 +94,23 @@ _KEYWORDS = {
 }
 
 
+_OTHER_MODEL = "name a level that it has, or take another model"
+
+
+def _several(value: str | Iterable[str]) -> list[str]:
+    return ([value] if value else []) if isinstance(value, str) else [*value]
+
+
+def _checked(values: list[str], level: Level) -> list[str]:
+    """Return unique keys as they may be asked: whole ones, since wildcards would retrieve whatever fits."""
+    for value in values:
+        if level is not Level.PATIENT and not (isinstance(value, str) and is_valid_uid(value)):
+            raise InvalidQuery(_KEYWORDS[level], "is no UID", "digits and dots, 64 characters at most")
+        if "*" in check_key(value, "LO", _KEYWORDS[level]) or "?" in value:
+            raise InvalidQuery(_KEYWORDS[level], "has a wildcard", "name what to retrieve in full: find it first")
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class SubOperations:
     """How far a retrieve has come, as the peer says it in one response.
@@ -106,19 +134,51 @@ class SubOperations:
 
 @dataclass(slots=True)
 class Progression:
-    """The last that a peer has reported."""
+    """The last that a peer has reported, and what should come: None where that is not known."""
 
     last: SubOperations | None = None
+    expected: frozenset[str] | None = None
+
+
+class Moving(Stream[SubOperations]):
+    """The reports of one C-MOVE as they come."""
+
+    def __init__(self, reports: Generator[SubOperations]) -> None:
+        self._last: SubOperations | None = None
+        super().__init__(self._noted(reports))
+
+    @property
+    def progress(self) -> SubOperations | None:
+        """What the peer reported last, None before its first report. It proves nothing of what arrived there."""
+        return self._last
+
+    def _noted(self, reports: Generator[SubOperations]) -> Generator[SubOperations]:
+        with closing(reports):
+            for report in reports:
+                self._last = report
+                yield report
 
 
 class Retrieving(Stream[Received]):
     """The instances of one retrieve as they arrive."""
 
     def __init__(self, arrivals: Generator[Received], progression: Progression) -> None:
-        super().__init__(arrivals)
         self._progression = progression
+        self._arrived: Counter[str] = Counter()
+        super().__init__(self._noted(arrivals))
 
     @property
     def progress(self) -> SubOperations | None:
         """What the peer reported last, None before its first report. It proves nothing: what arrived does."""
         return self._progression.last
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        """What has arrived so far against what should: at the end, whether the retrieve was complete."""
+        return reconcile(self._progression.expected, self._arrived.elements())
+
+    def _noted(self, arrivals: Generator[Received]) -> Generator[Received]:
+        with closing(arrivals):
+            for received in arrivals:
+                self._arrived[received.sop_instance_uid] += 1
+                yield received

@@ -100,9 +100,9 @@ def test_an_unknown_destination_is_the_peers_refusal(scu: QueryRetrieveScu, arch
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        (Retrieval(), "nothing to retrieve"),
-        (Retrieval(patient_id="P1"), "retrieves no patient"),
-        (Retrieval(series_instance_uid="1.2"), "StudyInstanceUID must be named"),
+        (Retrieval(), "names nothing to retrieve"),
+        (Retrieval(patient_id="P1"), "retrieves none"),
+        (Retrieval(series_instance_uid="1.2"), "must be named as well at level SERIES"),
         (Retrieval(study_instance_uid=["1.2", "1.3"], series_instance_uid="1.4"), "only one of them"),
     ],
 )
