@@ -65,12 +65,22 @@ class RemoteAE:
 
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title)
-        if not self.host or self.host != self.host.strip():
-            raise ValueError(f"host must be a name or an address, not {self.host!r}")
-        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 1 <= self.port <= 65535:
+        if not isinstance(self.host, str) or not self.host or not _is_printable(self.host):
+            raise ValueError(f"host must be a name or an address without spaces, not {self.host!r}")
+        if not _is_number(self.port) or not 1 <= self.port <= 65535:
             raise ValueError(f"port must be 1-65535, not {self.port!r}")
-        if self.max_pdu and not 1024 <= self.max_pdu <= 0xFFFFFFFF:
-            raise ValueError(f"max_pdu must be 0, or 1024 at least, not {self.max_pdu!r}")
+        if not isinstance(self.timeouts, Timeouts):
+            raise TypeError(f"timeouts must be Timeouts(...), not {self.timeouts!r}")
+        if not _is_number(self.max_pdu) or (self.max_pdu and not 1024 <= self.max_pdu <= 0xFFFFFFFF):
+            raise ValueError(f"max_pdu must be 0, or 1024 to 4294967295, not {self.max_pdu!r}")
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+def _is_printable(host: str) -> bool:
+    return host.isprintable() and not any(character.isspace() for character in host)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
