@@ -63,9 +63,13 @@ class EngineError(GurneyError):
 
 
 class TlsSetupError(GurneyError):
-    """Report a TLS identity or trust of ours that can't be used: which file, and what to do about it."""
+    """Report a TLS identity or trust of ours that can't be used: ``path`` is the file, the words say what to do."""
 
     permanent = True
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(f"{path} {words}")
+        self.path = path
 
 
 class ListenerError(GurneyError):

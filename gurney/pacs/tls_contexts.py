@@ -17,7 +17,7 @@ from typing import TypeAlias
 from gurney.pacs.errors import TlsSetupError
 from gurney.pacs.tls import InboundTls, PathName, Tls, TlsIdentity, TlsProfile
 
-__all__ = ["AskPassword", "client_context", "files_of", "server_context"]
+__all__ = ["AskPassword", "check_files", "client_context", "files_of", "server_context"]
 
 AskPassword: TypeAlias = "Callable[[str], str | bytes | None]"
 """Given a key file, returns its password, or None to leave that to the identity's own source."""
@@ -72,6 +72,11 @@ def files_of(tls: Tls | InboundTls) -> tuple[str, ...]:
     return tuple(os.fspath(name) for name in named if name is not None)
 
 
+def check_files(tls: Tls) -> None:
+    """Raise what :func:`client_context` would, and keep nothing."""
+    _make_client(tls, None)
+
+
 def _context(tls: Tls | InboundTls, ask: AskPassword | None, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     if ask is not None:
         return make()
@@ -82,6 +87,8 @@ def _context(tls: Tls | InboundTls, ask: AskPassword | None, make: Callable[[], 
     if found is not None and found[0] == stamp:
         return found[1]
     context = make()
+    if tls.identity is not None:
+        _warn_open(tls.identity.key_file)
     with _guard:
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
@@ -137,36 +144,35 @@ def _trust(context: ssl.SSLContext, ca: PathName) -> None:
         context.load_verify_locations(capath=path)
         return
     if b"-----BEGIN" not in _read(path, "the CA certificates"):
-        raise TlsSetupError(f"{path} holds no CA certificate in PEM: convert it with openssl x509 -inform DER")
+        raise TlsSetupError(path, "holds no CA certificate in PEM: convert it with openssl x509 -inform DER")
     try:
         context.load_verify_locations(cafile=path)
     except (ssl.SSLError, OSError) as error:
-        raise TlsSetupError(f"{path} holds no CA certificate that can be read: {_reason(error)}") from error
+        raise TlsSetupError(path, f"holds no CA certificate that can be read: {_reason(error)}") from error
 
 
 def _revoke(context: ssl.SSLContext, crl: PathName, *, whole_chain: bool) -> None:
     path = os.fspath(crl)
     content = _read(path, "the revocation list")
     if b"-----BEGIN X509 CRL-----" not in content:
-        raise TlsSetupError(f"{path} holds no revocation list in PEM: convert it with openssl crl -inform DER")
+        raise TlsSetupError(path, "holds no revocation list in PEM: convert it with openssl crl -inform DER")
     if b"CERTIFICATE-----" in content:
         # It would be trusted as a CA.
-        raise TlsSetupError(f"{path} holds a certificate beside revocation lists: leave the lists alone in it")
+        raise TlsSetupError(path, "holds a certificate beside revocation lists: leave the lists alone in it")
     try:
         context.load_verify_locations(cafile=path)
     except (ssl.SSLError, OSError) as error:
-        raise TlsSetupError(f"{path} holds no revocation list that can be read: {_reason(error)}") from error
+        raise TlsSetupError(path, f"holds no revocation list that can be read: {_reason(error)}") from error
     context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN if whole_chain else ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _identify(context: ssl.SSLContext, identity: TlsIdentity, ask: AskPassword | None) -> None:
     certificate, key = os.fspath(identity.certificate), identity.key_file
     if b"-----BEGIN CERTIFICATE-----" not in _read(certificate, "our certificate"):
-        raise TlsSetupError(f"{certificate} holds no certificate in PEM: convert it with openssl x509 or pkcs12")
+        raise TlsSetupError(certificate, "holds no certificate in PEM: convert it with openssl x509 or pkcs12")
     content = _read(key, "our private key")
     if b"PRIVATE KEY-----" not in content:
-        raise TlsSetupError(f"{key} holds no private key in PEM: name the file that does")
-    _warn_open(key)
+        raise TlsSetupError(key, "holds no private key in PEM: name the file that does")
     is_locked = any(mark in content for mark in _LOCKED)
     # Never without a password: OpenSSL would ask at the terminal.
     password = _password(identity, key, ask) if is_locked else ""
@@ -175,12 +181,13 @@ def _identify(context: ssl.SSLContext, identity: TlsIdentity, ask: AskPassword |
     except (ssl.SSLError, OSError) as error:
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             raise TlsSetupError(
-                f"the private key in {key} does not belong to the first certificate in {certificate}: "
-                "the certificate of our own stands first, those of its CAs below"
+                key,
+                f"holds a private key that does not belong to the first certificate in {certificate}: "
+                "the certificate of our own stands first, those of its CAs below",
             ) from error
         if is_locked:
-            raise TlsSetupError(f"the password does not open the private key in {key}") from error
-        raise TlsSetupError(f"{certificate} and {key} can't be used: {_reason(error)}") from error
+            raise TlsSetupError(key, "holds a private key that the password does not open") from error
+        raise TlsSetupError(certificate, f"and {key} can't be used: {_reason(error)}") from error
 
 
 def _password(identity: TlsIdentity, key: str, ask: AskPassword | None) -> str | bytes:
@@ -190,8 +197,9 @@ def _password(identity: TlsIdentity, key: str, ask: AskPassword | None) -> str |
     source = identity.password
     if source is None:
         raise TlsSetupError(
-            f"the private key in {key} has a password: give it by a callable, a file, or a listener of "
-            "private_key_password"
+            key,
+            "holds a private key with a password: give that by a callable, a file, or a listener of "
+            "private_key_password",
         )
     if callable(source):
         return source()
@@ -203,7 +211,7 @@ def _read(path: str, what: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise TlsSetupError(f"{path}, {what}, can't be read: {error.strerror or error}") from error
+        raise TlsSetupError(path, f"can't be read for {what}: {error.strerror or error}") from error
 
 
 def _warn_open(path: str) -> None:

@@ -13,6 +13,7 @@ from gurney.settings.mounts import MOUNTINFO, network_filesystem
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
 from gurney.settings.schema import label, origin_of, suggest
 from gurney.settings.slips import cel_remedy
+from gurney.settings.tls import check_tls
 from gurney.transfer.errors import RouteTableError
 from gurney.transfer.routing import compile_routes
 
@@ -57,6 +58,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _names(settings)
     yield from _destinations(settings)
     yield from _remotes(settings)
+    yield from _tls(settings, mountinfo)
     yield from _watches(settings, mountinfo)
     yield from _routes(settings)
     for overlap in find_overlaps(settings, mountinfo):
@@ -114,6 +116,13 @@ def _remotes(settings: Settings) -> Iterator[_Finding]:
                 "Use one name for one node.",
                 Severity.WARNING,
             )
+
+
+def _tls(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
+    for index, remote in enumerate(settings.remote):
+        for found in check_tls(remote.tls, mountinfo) if remote.tls is not None else ():
+            severity = Severity.ERROR if found.is_error else Severity.WARNING
+            yield _Finding(("remote", index, "tls", found.key), found.message, found.remedy, severity)
 
 
 def _watches(settings: Settings, mountinfo: str) -> Iterator[_Finding]:

@@ -22,6 +22,7 @@ __all__ = [
     "Path",
     "Port",
     "PriorityName",
+    "ServerName",
     "TimeZone",
 ]
 
@@ -46,6 +47,12 @@ def _host(value: str) -> str:
     if not value or any(char.isspace() or char == "/" for char in value):
         raise ValueError("is not a host name or address")
     return value
+
+
+def _server_name(value: str) -> str:
+    if value.startswith("."):
+        raise ValueError("is not a host name or address")
+    return _host(value) if value else value
 
 
 def _timezone(value: str) -> str:
@@ -96,4 +103,5 @@ BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
 CallingAETitle = Annotated[str, AfterValidator(_calling_ae_title)]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
 MaxPdu = Annotated[int, AfterValidator(_max_pdu)]
+ServerName = Annotated[str, AfterValidator(_server_name)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

@@ -19,6 +19,7 @@ from gurney.settings.layers import Layers
 from gurney.settings.model import Settings
 from gurney.settings.problems import KeyPath, Origin, Problem, Provenance, Severity
 from gurney.settings.secrets import SECRETS, read_secrets
+from gurney.settings.tls import TLS_FILES
 from gurney.settings.unserved import refuse_unserved
 
 __all__ = ["DEFAULT_PATH", "load", "read"]
@@ -30,6 +31,7 @@ _PATHS = (
     ("spool", "path"),
     ("watch", "path"),
     ("watch", "move_to"),
+    *(("remote", "tls", key) for key in TLS_FILES),
 )
 # What stands in for a required key that is wrong, so that the rules over many keys can be asked about the rest.
 _STAND_INS: dict[str, Any] = {"ae_title": "STAND-IN", "port": 1}
@@ -64,9 +66,12 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
 
 
 def _make_absolute(values: dict[str, Any], base: str) -> None:
-    for table, key in _PATHS:
+    for table, *inner, key in _PATHS:
         holders = values.get(table)
-        for holder in holders if isinstance(holders, list) else [holders]:
+        for entry in holders if isinstance(holders, list) else [holders]:
+            holder = entry
+            for part in inner:
+                holder = holder.get(part) if isinstance(holder, dict) else None
             if isinstance(holder, dict) and isinstance(path := holder.get(key), str) and path:
                 holder[key] = os.path.normpath(os.path.join(base, os.path.expanduser(path)))
 

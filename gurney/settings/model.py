@@ -24,6 +24,7 @@ from gurney.settings.fields import (
     Path,
     Port,
     PriorityName,
+    ServerName,
     TimeZone,
 )
 from gurney.settings.problems import Provenance
@@ -43,6 +44,7 @@ __all__ = [
     "Settings",
     "Spool",
     "Timeouts",
+    "Tls",
     "Watch",
     "Workers",
 ]
@@ -140,9 +142,34 @@ class Api(_Table):
 class Timeouts(_Table):
     """Seconds to wait for a remote."""
 
-    connect: float = Field(default=10.0, gt=0, le=3600, description="Seconds for the TCP connection")
+    connect: float = Field(default=10.0, gt=0, le=3600, description="Seconds for the TCP connection and TLS")
     acse: float = Field(default=30.0, gt=0, le=3600, description="Seconds for an answer while associating or releasing")
     store: float = Field(default=300.0, gt=0, le=86_400, description="Seconds for the response to a C-STORE")
+
+
+class Tls(_Table):
+    """How connections to a remote are secured; what is no TLS, or not trusted, is refused."""
+
+    ca: OptionalPath = Field(
+        default="",
+        description="A PEM file of CAs that vouch for the remote, or a folder of them by hash; empty: the host's own",
+    )
+    certificate: OptionalPath = Field(
+        default="", description="Our certificate in PEM, its CAs below it, for a remote that wants one"
+    )
+    key: OptionalPath = Field(default="", description="Our private key in PEM; empty where it is in certificate's file")
+    key_password_file: OptionalPath = Field(default="", description="A file that holds the key's password alone")
+    crl: OptionalPath = Field(default="", description="A PEM file of revocation lists; the remote's CA needs one in it")
+    crl_chain: bool = Field(default=False, description="true looks up the CAs between as well")
+    check_host: bool = Field(
+        default=True, description="false takes a certificate for any host; only where ca vouches for nobody else"
+    )
+    server_name: ServerName = Field(
+        default="", description="The name that the remote's certificate must hold; empty for host"
+    )
+    profile: Literal["bcp195", "modified-bcp195"] = Field(
+        default="bcp195", description="bcp195 (PS3.15 B.12) or modified-bcp195 (B.13); TLS 1.2 or 1.3 with both"
+    )
 
 
 class Remote(_Table):
@@ -170,6 +197,9 @@ class Remote(_Table):
         description='What status 0111, "duplicate SOP instance", is: ok (it has it, done with warning) or fail',
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store")
+    tls: Tls | None = Field(
+        default=None, description="A table: ca, certificate, key and more; {} trusts the host's CAs; unset: plain TCP"
+    )
 
 
 class Watch(_Table):

@@ -8,7 +8,7 @@ import stat
 from gurney.settings.layers import Layers
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
 
-__all__ = ["SECRETS", "has_password", "mask", "read_secrets", "rivals"]
+__all__ = ["SECRETS", "has_password", "is_open", "mask", "read_secrets", "rivals"]
 
 SECRETS: tuple[tuple[str, str], ...] = (("ledger", "url"), ("broker", "url"))
 """Keys that may hold a password, each with a twin that ends in ``_file``."""
@@ -49,6 +49,14 @@ def read_secrets(layers: Layers, base: str) -> None:
 def has_password(url: object) -> bool:
     """Say whether a URL carries a password, or a query that may."""
     return isinstance(url, str) and mask(url) != url
+
+
+def is_open(path: str) -> bool:
+    """Say whether everyone on this host can read a file that holds a secret."""
+    try:
+        return _is_open_to_all(os.stat(path)) and not path.startswith(_MOUNTED_SECRETS)
+    except OSError:
+        return False
 
 
 def mask(url: str) -> str:

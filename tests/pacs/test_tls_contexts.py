@@ -114,10 +114,10 @@ def test_a_key_without_a_password_asks_for_none(ours: Issued) -> None:
 
 def test_a_wrong_or_missing_password(locked: Issued, tmp_path: Path) -> None:
     for source, words in (
-        (lambda: "guess", "the password does not open"),
-        (lambda: "", "the password does not open"),
-        (None, "has a password: give it"),
-        (tmp_path / "none", "the password of our private key, can't be read"),
+        (lambda: "guess", "that the password does not open"),
+        (lambda: "", "that the password does not open"),
+        (None, "with a password: give that"),
+        (tmp_path / "none", "can't be read for the password of our private key"),
     ):
         with pytest.raises(TlsSetupError, match=words) as caught:
             client_context(Tls(identity=TlsIdentity(locked.certificate, locked.key, source)))
@@ -161,7 +161,7 @@ def test_a_listener_may_leave_it_to_the_identity_or_prevent_it(locked: Issued) -
     remote = RemoteAE("X", "127.0.0.1", 1, tls=Tls(identity=TlsIdentity(locked.certificate, locked.key)))
     silent = StoreScu()
     silent.events.private_key_password(lambda event: None)
-    with pytest.raises(TlsFailed, match="has a password") as caught:
+    with pytest.raises(TlsFailed, match="with a password") as caught:
         silent.verify(remote)
     assert caught.value.problem is TlsProblem.OURS
 
@@ -187,15 +187,15 @@ def test_a_file_that_can_not_be_used_is_named(authority: Authority, ours: Issued
     both.write_bytes(authority.revocation_list().read_bytes() + authority.file.read_bytes())
     other = Authority(tmp_path, "Other")
     cases: list[tuple[Tls, Path, str]] = [
-        (Tls(ca=none), none, "can't be read: No such file"),
+        (Tls(ca=none), none, "can't be read for the CA certificates: No such file"),
         (Tls(ca=text), text, "holds no CA certificate in PEM"),
         (Tls(ca=cut), cut, "holds no CA certificate that can be read"),
-        (Tls(crl=none), none, "the revocation list, can't be read"),
+        (Tls(crl=none), none, "can't be read for the revocation list"),
         (Tls(crl=authority.file), authority.file, "holds no revocation list in PEM"),
         (Tls(crl=cut_list), cut_list, "holds no revocation list that can be read"),
         (Tls(crl=both), both, "holds a certificate beside revocation lists"),
-        (Tls(identity=TlsIdentity(none, ours.key)), none, "our certificate, can't be read"),
-        (Tls(identity=TlsIdentity(ours.certificate, none)), none, "our private key, can't be read"),
+        (Tls(identity=TlsIdentity(none, ours.key)), none, "can't be read for our certificate"),
+        (Tls(identity=TlsIdentity(ours.certificate, none)), none, "can't be read for our private key"),
         (Tls(identity=TlsIdentity(ours.key)), ours.key, "holds no certificate in PEM"),
         (Tls(identity=TlsIdentity(ours.certificate)), ours.certificate, "holds no private key in PEM"),
         (Tls(identity=TlsIdentity(cut, ours.key)), cut, "can't be used"),
@@ -205,6 +205,7 @@ def test_a_file_that_can_not_be_used_is_named(authority: Authority, ours: Issued
         with pytest.raises(TlsSetupError, match=words) as caught:
             client_context(tls)
         assert str(path) in str(caught.value)
+        assert caught.value.path == str(path)
 
 
 def test_a_key_beside_its_certificate(ours: Issued, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gurney.settings import Problem, Settings, check, load
-from gurney.settings.schema import is_named_tables, keys_at
+from gurney.settings.schema import field_at, is_named_tables, keys_at
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "gurney.toml"
@@ -18,7 +18,8 @@ REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
 
 def _keys() -> set[tuple[str, str]]:
     keys = {(table, key) for table in keys_at(()) for key in keys_at((table,))}
-    keys |= {("remote", f"timeouts.{key}") for key in keys_at(("remote", "timeouts"))}
+    for table in ("timeouts", "tls"):
+        keys |= {("remote", f"{table}.{key}") for key in keys_at(("remote", table))}
     return keys - {("remote", "timeouts")}
 
 
@@ -38,7 +39,7 @@ def test_the_example_has_every_key_at_its_default() -> None:
         if not is_named_tables(table):
             assert set(written[table]) == set(keys_at((table,))), table
             assert getattr(settings, table) == getattr(Settings(), table)
-    assert set(written["remote"][0]) == set(keys_at(("remote",)))
+    assert set(written["remote"][0]) | {"tls"} == set(keys_at(("remote",)))
     assert set(written["watch"][0]) | {"settle_seconds"} == set(keys_at(("watch",)))
     for entry in (settings.remote[0], settings.watch[0]):
         required = {name: getattr(entry, name) for name in type(entry).model_fields if name in _REQUIRED}
@@ -73,12 +74,9 @@ def test_the_reference_has_every_key_with_its_default() -> None:
 
 
 def _default(table: str, key: str) -> Any:
-    field: Any = Settings.model_fields[table]
-    model = field.default if not is_named_tables(table) else field.annotation.__args__[0]
-    *parents, last = key.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].default
-    return (model if isinstance(model, type) else type(model)).model_fields[last].default
+    model = Settings.model_fields[table].default
+    found = field_at((table, *key.split("."))) if is_named_tables(table) else type(model).model_fields[key]
+    return found.default if found is not None else None
 
 
 def _parsed(table: str, key: str, value: Any) -> Any:
