@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 
 from gurney.pacs.errors import ConnectFailed
 from gurney.pacs.remote import RemoteAE
@@ -14,10 +15,12 @@ __all__ = ["connect", "keep_alive"]
 _KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_PROBES = 60, 15, 4
 
 
-def connect(remote: RemoteAE, deadline: float) -> PlainSocket:
+def connect(
+    remote: RemoteAE, deadline: float, on_resolved: Callable[[tuple[str, ...]], object] = lambda _: None
+) -> PlainSocket:
     """Connect to a remote AE until ``deadline`` (``time.monotonic``) and return a socket that does not block.
 
-    The name is resolved now, and its addresses are tried in the resolver's order. Small
+    The name is resolved now, ``on_resolved`` is told its addresses, and they are tried in the resolver's order. Small
     messages leave at once (TCP_NODELAY: without it each response waits for a delayed acknowledgement), and a peer that
     vanished behind a firewall is found out by keepalive probes.
 
@@ -27,6 +30,7 @@ def connect(remote: RemoteAE, deadline: float) -> PlainSocket:
         addresses = socket.getaddrinfo(remote.host, remote.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ConnectFailed(f"{remote}: name not resolved: {_words(error)}") from error
+    on_resolved(tuple(dict.fromkeys(str(address[0]) for *_, address in addresses)))
     failure: OSError | None = None
     for family, kind, protocol, _, address in addresses:
         remaining = deadline - time.monotonic()

@@ -26,6 +26,7 @@ __all__ = [
     "AfterCStore",
     "AfterConnect",
     "AfterRelease",
+    "AfterResolve",
     "AfterSecureLinkReady",
     "BeforeAssociateRequest",
     "BeforeCEcho",
@@ -44,6 +45,14 @@ class BeforeConnect:
     """A TCP connection is about to be made. Nothing can be changed; raising prevents it."""
 
     remote: RemoteAE
+
+
+@dataclass(frozen=True, slots=True)
+class AfterResolve:
+    """The name of a remote AE's host was resolved to these addresses, in the order in which they are tried."""
+
+    remote: RemoteAE
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,7 @@ class Events:
 
     def __init__(self) -> None:
         self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
+        self.after_resolve: AfterHook[AfterResolve] = AfterHook("after_resolve")
         self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
         self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
         self.after_secure_link_ready: AfterHook[AfterSecureLinkReady] = AfterHook("after_secure_link_ready")

@@ -17,6 +17,7 @@ from gurney.pacs.errors import AssociationFailure, EngineError, TlsFailed, TlsPr
 from gurney.pacs.events import (
     AfterAssociateRequest,
     AfterConnect,
+    AfterResolve,
     AfterSecureLinkReady,
     BeforeAssociateRequest,
     BeforeConnect,
@@ -126,10 +127,14 @@ class Scu:
     def _connect(self, remote: RemoteAE) -> Transport:
         """Connect, and secure the connection where the remote AE asks for it, all within one timeout."""
         deadline = time.monotonic() + remote.timeouts.connect
+
+        def resolved(addresses: tuple[str, ...]) -> None:
+            self.events.after_resolve.tell(AfterResolve(remote, addresses))
+
         try:
             # Before anything else: a peer is not to be bothered by files of ours that can't be used.
             context = self._tls_context(remote)
-            connection = connect(remote, deadline)
+            connection = connect(remote, deadline, resolved)
         except AssociationFailure as error:
             self.events.after_connect.tell(AfterConnect(remote, error))
             raise

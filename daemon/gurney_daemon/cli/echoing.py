@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 import typer
 
-from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.status import Service, describe
 from gurney.errors import LedgerError
 from gurney.ledger import destinations, reconciling
-from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, StoreScu
-from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect
+from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, Scu, TlsFailed
+from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect, AfterResolve, AfterSecureLinkReady
+from gurney.pacs.scu import VERIFICATION
 from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.asked import AsJson, configured_remote
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, legible, table
 
 __all__ = ["EchoTrial", "Step", "register", "try_echo"]
-
-_VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 # Source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21).
 _CALLING_NOT_KNOWN, _CALLED_NOT_KNOWN = (1, 3), (1, 7)
@@ -35,24 +32,40 @@ def register(app: typer.Typer) -> None:
 
 def echo(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The [[remote]].")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The [[remote]], or HOST:PORT with an AE title.")],
+    ae_title: Annotated[
+        str, typer.Argument(metavar="[AE_TITLE]", help="Whom to call at HOST:PORT.", show_default=False)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Try to reach a remote: name, TCP, association, C-ECHO, each with its time.
+    """Try to reach a remote: name, TCP, TLS, association, C-ECHO, each with its time.
 
-    When it answers, what waits for it is tried at once, and what it has refused before is asked of it again.
+    When a [[remote]] answers, what waits for it is tried at once, and what it has refused before is asked of it again.
     """
     edge: Edge = ctx.obj
-    remote = configured_remote(edge.settings, name)
-    trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
-    if trial.ok:
-        _tell_ledger(edge, name)
+    if ae_title:
+        trial = try_echo(_by_hand(name, ae_title), edge.settings.node.ae_title)
+    else:
+        remote = configured_remote(edge.settings, name)
+        trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
+        if trial.ok:
+            _tell_ledger(edge, name)
     if as_json:
         print_json({"ok": trial.ok, "remote": name, **asdict(trial)})
     else:
         _show(trial)
     if not trial.ok:
         raise typer.Exit(1)
+
+
+def _by_hand(address: str, ae_title: str) -> RemoteAE:
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit()):
+        raise typer.BadParameter(f"{address!r} is no HOST:PORT, such as pacs.example.org:104", param_hint="NAME")
+    try:
+        return RemoteAE(ae_title, host.strip("[]"), int(port))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="AE_TITLE") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +103,23 @@ def try_echo(remote: RemoteAE, calling_ae_title: str) -> EchoTrial:
     def took(name: str, error: object = None, found: str = "") -> None:
         trial.steps.append(Step(name, error is None, watch.lap(), found if error is None else str(error)))
 
-    try:
-        found = socket.getaddrinfo(remote.host, remote.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        took("dns", getattr(error, "strerror", None) or error)
-        trial.hint = f"{remote.host!r} can't be resolved on this host: see host of the [[remote]], and the resolver"
-        return trial
-    took("dns", found=", ".join(dict.fromkeys(str(address[4][0]) for address in found)))
-
-    scu = StoreScu(calling_ae_title)
+    scu = Scu(calling_ae_title)
     answers: list[AfterCEcho] = []
+
+    @scu.events.after_resolve
+    def _resolved(event: AfterResolve) -> None:
+        took("dns", found=", ".join(event.addresses))
 
     @scu.events.after_connect
     def _connected(event: AfterConnect) -> None:
-        took("tcp", event.error)
+        if isinstance(event.error, TlsFailed):  # before a byte was sent: our own files are at fault
+            took("tls", event.error)
+        else:
+            took("tcp" if trial.steps else "dns", event.error)
+
+    @scu.events.after_secure_link_ready
+    def _secured(event: AfterSecureLinkReady) -> None:
+        took("tls", event.error, f"{event.link.protocol}, {event.link.cipher}" if event.link is not None else "")
 
     @scu.events.after_associate_request
     def _associated(event: AfterAssociateRequest) -> None:
@@ -112,8 +128,8 @@ def try_echo(remote: RemoteAE, calling_ae_title: str) -> EchoTrial:
     scu.events.after_c_echo(answers.append)
     with DicomEngine():
         try:
-            with scu.associate(remote, [_VERIFICATION]) as association:
-                refusal = association.refusal(_VERIFICATION.sop_class_uid, _VERIFICATION.transfer_syntax_uid)
+            with scu.associate(remote, [VERIFICATION]) as association:
+                refusal = association.refusal(VERIFICATION.sop_class_uid, VERIFICATION.transfer_syntax_uid)
                 if refusal is None:
                     association.verify()
                     code = answers[0].status
@@ -141,16 +157,18 @@ class _Stopwatch:
 def _hint(error: AssociationFailure, trial: EchoTrial) -> str:
     """Say what to look at."""
     called, calling = trial.called_ae_title, trial.calling_ae_title
-    match trial.steps[-1].name, error:
-        case "tcp", _:
-            return f"see that the peer runs, that it listens on port {trial.port}, and that no firewall is between"
-        case _, AssociationRejected(source=source, reason=reason) if (source, reason) == _CALLING_NOT_KNOWN:
+    if isinstance(error, AssociationRejected):
+        if (error.source, error.reason) == _CALLING_NOT_KNOWN:
             return f"the peer must be told of our AE title {calling!r}, often together with this host's address"
-        case _, AssociationRejected(source=source, reason=reason) if (source, reason) == _CALLED_NOT_KNOWN:
+        if (error.source, error.reason) == _CALLED_NOT_KNOWN:
             return f"the peer does not call itself {called!r}: see ae_title of the [[remote]]"
-        case "association", _:
-            return f"we called {called!r} as {calling!r}: see that the peer knows both, and that the port is DICOM's"
-    return f"the association stood ({calling!r} to {called!r}), the answer did not come"
+    return {
+        "dns": f"{trial.host!r} can't be resolved on this host: see host of the [[remote]], and the resolver",
+        "tcp": f"see that the peer runs, that it listens on port {trial.port}, and that no firewall is between",
+        "tls": f"see tls of the [[remote]], and that port {trial.port} is the one where the peer speaks TLS",
+        "association": f"we called {called!r} as {calling!r}: see that the peer knows both, and speaks DICOM there",
+        "c-echo": f"the association stood ({calling!r} to {called!r}), the answer did not come",
+    }[trial.steps[-1].name]
 
 
 def _tell_ledger(edge: Edge, name: str) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
+from gurney.pacs import RemoteAE, Timeouts, Tls, TlsIdentity
 from gurney.pacs.testing import FakePacs, Reject
 from gurney.transfer.outcomes import EventKind
+from gurney_daemon.cli.echoing import EchoTrial, try_echo
 from tests.daemon.cli.desk import Answer, Desk
 from tests.ledger.world import happened
+from tests.services import require
+from tests.services.certificates import Authority
 from tests.services.dcmtk import StoreScp
 
 
@@ -122,7 +127,7 @@ def test_a_name_that_does_not_resolve(desk: Desk, monkeypatch: pytest.MonkeyPatc
     answer = desk("echo", "archive", "--json")
     assert answer.code == 1
     assert outcomes(answer) == [("dns", False)]
-    assert answer.json["steps"][0]["detail"] == "Name or service not known"
+    assert answer.json["steps"][0]["detail"].endswith("name not resolved: Name or service not known")
     assert "'127.0.0.1' can't be resolved" in answer.json["hint"]
 
 
@@ -139,3 +144,66 @@ def test_an_unknown_remote(desk: Desk) -> None:
     answer = desk("echo", "archvie")
     assert answer.code == 1
     assert "did you mean 'archive'? There are: archive, research" in answer.err
+
+
+def test_a_peer_named_by_hand(desk: Desk, pacs: FakePacs) -> None:
+    answer = desk("echo", f"127.0.0.1:{pacs.port}", "ARCHIVE", "--json")
+    assert answer.code == 0
+    assert answer.json["called_ae_title"] == "ARCHIVE"
+    assert [step["name"] for step in answer.json["steps"]] == ["dns", "tcp", "association", "c-echo"]
+
+
+@pytest.mark.parametrize(
+    ("address", "ae_title", "words"),
+    [
+        ("127.0.0.1", "ARCHIVE", "no HOST:PORT"),
+        ("127.0.0.1:dicom", "ARCHIVE", "no HOST:PORT"),
+        (":104", "ARCHIVE", "no HOST:PORT"),
+        ("127.0.0.1:70000", "ARCHIVE", "port"),
+        ("127.0.0.1:104", "FAR TOO LONG FOR A TITLE", "AE title"),
+    ],
+)
+def test_what_is_no_address_by_hand(desk: Desk, address: str, ae_title: str, words: str) -> None:
+    answer = desk("echo", address, ae_title)
+    assert answer.code == 2
+    assert words in " ".join(answer.err.split())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def secured(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreScp]:
+    """DCMTK behind TLS, which asks for a certificate of ours."""
+    require("storescp")
+    server = authority.issue("server")
+    options = ["--enable-tls", str(server.key), str(server.certificate), "--add-cert-file", str(authority.file)]
+    with StoreScp(tmp_path_factory.mktemp("storescp"), options=options) as peer:
+        yield peer
+
+
+def trial_of(secured: StoreScp, tls: Tls) -> EchoTrial:
+    remote = RemoteAE(secured.ae_title, "127.0.0.1", secured.port, Timeouts(connect=5, acse=5), tls=tls)
+    return try_echo(remote, "GURNEY")
+
+
+def test_the_handshake_is_a_step(secured: StoreScp, authority: Authority) -> None:
+    client = authority.issue("client")
+    trial = trial_of(secured, Tls(ca=authority.file, identity=TlsIdentity(client.certificate, client.key)))
+    assert trial.ok
+    assert [step.name for step in trial.steps] == ["dns", "tcp", "tls", "association", "c-echo"]
+    assert trial.steps[2].detail.startswith("TLSv1.")
+
+
+def test_a_peer_that_is_not_trusted_is_not_asked(secured: StoreScp, tmp_path_factory: pytest.TempPathFactory) -> None:
+    trial = trial_of(secured, Tls(ca=Authority(tmp_path_factory.mktemp("another")).file))
+    assert [(step.name, step.ok) for step in trial.steps] == [("dns", True), ("tcp", True), ("tls", False)]
+    assert "no CA that we trust" in trial.steps[-1].detail
+    assert "see tls of the [[remote]]" in trial.hint
+
+
+def test_files_of_ours_that_are_missing_are_found_before_anything_is_sent(secured: StoreScp, tmp_path: Path) -> None:
+    trial = trial_of(secured, Tls(ca=tmp_path / "nowhere.pem"))
+    assert [(step.name, step.ok) for step in trial.steps] == [("tls", False)]
