@@ -14,6 +14,19 @@ from __future__ import annotations
 
 from gurney.pacs.association import Association
 from gurney.pacs.command import DimsePriority
+from gurney.pacs.commitment import (
+    Commitment,
+    CommitmentRequest,
+    CommitmentResult,
+    CommitmentState,
+    FailureReason,
+    SopReference,
+    Uncommitted,
+    commitment_requests,
+)
+from gurney.pacs.commitment_events import CommitmentWait
+from gurney.pacs.commitment_report import CommitmentReport, Discrepancy
+from gurney.pacs.commitment_scu import STORAGE_COMMITMENT_CONTEXTS, StorageCommitmentScu
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.entities import Entity, Instance, Patient, Series, Study
@@ -98,6 +111,7 @@ __all__ = [
     "MODALITY_WORKLIST",
     "PATIENT_ROOT",
     "PATIENT_STUDY_ONLY",
+    "STORAGE_COMMITMENT_CONTEXTS",
     "STUDY_ROOT",
     "UPS_PULL",
     "AcseTimeout",
@@ -113,17 +127,25 @@ __all__ = [
     "BadResponse",
     "ClosedAtRequest",
     "Code",
+    "Commitment",
+    "CommitmentReport",
+    "CommitmentRequest",
+    "CommitmentResult",
+    "CommitmentState",
+    "CommitmentWait",
     "ConnectFailed",
     "ContextRefused",
     "ContextResult",
     "DicomEngine",
     "DimsePriority",
     "DimseTimeout",
+    "Discrepancy",
     "EchoResult",
     "EngineError",
     "Entity",
     "EventReport",
     "ExecutionStatus",
+    "FailureReason",
     "FileSignature",
     "Holding",
     "InboundTls",
@@ -178,9 +200,11 @@ __all__ = [
     "SecureLink",
     "Series",
     "Skip",
+    "SopReference",
     "StepInProgress",
     "StepIsFinal",
     "StepStatus",
+    "StorageCommitmentScu",
     "StoreAssociation",
     "StoreChange",
     "StoreRequest",
@@ -195,11 +219,13 @@ __all__ = [
     "TlsProblem",
     "TlsProfile",
     "TlsSetupError",
+    "Uncommitted",
     "UserIdentity",
     "UserIdentityKind",
     "Verdict",
     "WireLevel",
     "WireLog",
+    "commitment_requests",
     "key",
     "request_for_file",
 ]

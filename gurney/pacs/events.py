@@ -9,6 +9,12 @@ from enum import Enum, auto
 from pydicom.dataset import Dataset
 
 from gurney.pacs.command import DimsePriority
+from gurney.pacs.commitment_events import (
+    BeforeStorageCommitment,
+    CommitmentWait,
+    StorageCommitmentResult,
+    StorageCommitmentWait,
+)
 from gurney.pacs.contexts import NegotiatedContext
 from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.event_reports import EventReport
@@ -216,6 +222,13 @@ class Events:
         self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
         self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
         self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
+        self.before_storage_commitment: BeforeHook[BeforeStorageCommitment, None] = BeforeHook(
+            "before_storage_commitment"
+        )
+        self.storage_commitment_wait: BeforeHook[StorageCommitmentWait, CommitmentWait] = BeforeHook(
+            "storage_commitment_wait"
+        )
+        self.storage_commitment_result: AfterHook[StorageCommitmentResult] = AfterHook("storage_commitment_result")
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
         self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
         self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")

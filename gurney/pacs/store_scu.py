@@ -12,18 +12,19 @@ from pydicom.dataset import Dataset
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.presentation import ContextProposal, plan_contexts
+from gurney.pacs.commitment_scu import StorageCommitmentScu
 from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.scu import Scu, Who
+from gurney.pacs.scu import Who
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.terms import AssociationTerms, Role
 
 __all__ = ["StoreScu", "request_for_file"]
 
 
-class StoreScu(Scu):
-    """Store instances at remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+class StoreScu(StorageCommitmentScu):
+    """Store instances at remote AEs, and ask them to keep those. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
     """
