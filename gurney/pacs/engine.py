@@ -1,7 +1,8 @@
 """The process-wide state of the framework: started first, shut down last.
 
 Associations run in threads, and threads do not survive a fork. So an engine belongs to the process that started it; a
-worker starts its own in each child, after the fork.
+worker starts its own in each child, after the fork. What a child inherits it leaves alone: its parent's associations
+are neither aborted nor counted there.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class DicomEngine:
     def startup(cls) -> None:
         """Start the engine, or count one more user of a running one."""
         with cls._lock:
+            is_silent = cls._starts > 0
             if cls._pid != os.getpid():
                 cls._starts, cls._pid, cls._open = 0, os.getpid(), set()
-            if cls._starts == 0:
+            if not is_silent:
                 pynetdicom_log = logging.getLogger("pynetdicom")
                 cls._log_level = pynetdicom_log.level
                 pynetdicom_log.setLevel(logging.CRITICAL + 1)
@@ -66,6 +68,11 @@ class DicomEngine:
             _seams.set_log_handlers(cls._log_handlers)
         for association in left_open:
             association.abort()
+
+    @classmethod
+    def _renew_lock(cls) -> None:
+        """Forget who holds the lock: a thread that did not come along with a fork would hold it for ever."""
+        cls._lock = threading.RLock()
 
     @classmethod
     def is_running(cls) -> bool:
@@ -101,3 +108,6 @@ class DicomEngine:
         """Forget an association that has ended."""
         with cls._lock:
             cls._open.discard(association)
+
+
+os.register_at_fork(after_in_child=DicomEngine._renew_lock)

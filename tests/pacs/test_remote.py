@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from gurney.pacs import RemoteAE, Timeouts
@@ -27,28 +29,54 @@ def test_bad_ae_titles(ae_title: str, said: str) -> None:
         RemoteAE(ae_title, "localhost", 104)
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536, True, 104.0])
+@pytest.mark.parametrize("port", [0, -1, 65536, True, 104.0, "104", None])
 def test_bad_ports(port: int) -> None:
     with pytest.raises(ValueError, match="port"):
         RemoteAE("A", "localhost", port)
 
 
-@pytest.mark.parametrize("host", ["", " host", "host\n"])
+@pytest.mark.parametrize("ae_title", [None, 5, b"ARCHIVE"])
+def test_an_ae_title_is_text(ae_title: str) -> None:
+    with pytest.raises(ValueError, match="AE title"):
+        RemoteAE(ae_title, "localhost", 104)
+
+
+@pytest.mark.parametrize("host", ["", " host", "host\n", "a b", "a\0b", "a\tb", None, 127, b"localhost"])
 def test_bad_hosts(host: str) -> None:
     with pytest.raises(ValueError, match="host"):
         RemoteAE("A", host, 104)
 
 
-@pytest.mark.parametrize("max_pdu", [-1, 1, 1023, 1 << 32])
+@pytest.mark.parametrize("max_pdu", [0, 1024, 16384, 0xFFFFFFFF])
+def test_good_max_pdu(max_pdu: int) -> None:
+    assert RemoteAE("A", "localhost", 104, max_pdu=max_pdu).max_pdu == max_pdu
+
+
+@pytest.mark.parametrize("max_pdu", [-1, 1, 1023, 1 << 32, True, False, 16384.0, None, "16384"])
 def test_bad_max_pdu(max_pdu: int) -> None:
     with pytest.raises(ValueError, match="max_pdu"):
         RemoteAE("A", "localhost", 104, max_pdu=max_pdu)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), True, "10"])
-def test_bad_timeouts(seconds: float) -> None:
-    with pytest.raises(ValueError, match="store"):
-        Timeouts(store=seconds)
+EACH = [field.name for field in fields(Timeouts)]
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), True, "10", None])
+def test_bad_timeouts(name: str, seconds: float) -> None:
+    with pytest.raises(ValueError, match=f"timeout '{name}' must be a positive number of seconds"):
+        Timeouts(**{name: seconds})
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("seconds", [1, 0.001, 86400.0])
+def test_good_timeouts(name: str, seconds: float) -> None:
+    assert getattr(Timeouts(**{name: seconds}), name) == seconds
+
+
+def test_seconds_in_place_of_timeouts_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"Timeouts\(\.\.\.\)"):
+        RemoteAE("A", "localhost", 104, 30)  # type: ignore[arg-type]
 
 
 def test_it_says_who_and_where() -> None:

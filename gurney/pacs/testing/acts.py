@@ -167,6 +167,7 @@ class Accept:
     """Accept an association. ``refuse`` maps a SOP class, or a (SOP class, transfer syntax) pair, to a result.
 
     ``other_syntax`` accepts in that transfer syntax, whatever was proposed. At a closed ``gate`` the answer waits.
+    ``release`` happens in place of the confirmation when the peer asks to release.
     """
 
     max_pdu: int = 131072
@@ -174,6 +175,7 @@ class Accept:
     other_syntax: str = ""
     delay: float = 0.0
     gate: Gate | None = None
+    release: Break | Stall | None = None
 
 
 @dataclass(frozen=True, slots=True)

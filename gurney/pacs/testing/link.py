@@ -39,6 +39,7 @@ class Link:
         self._pdvs: deque[Pdv] = deque()
         self._is_cut = False
         self.longest_pdu = 0
+        self.on_release: Break | Stall | None = None
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # --- In -----------------------------------------------------------------------------------------------------------
@@ -57,6 +58,8 @@ class Link:
         while not self._pdvs:
             kind, body = self.pdu()
             if kind == 0x05:
+                if self.on_release is not None:
+                    self.suffer(self.on_release)
                 self.send(RELEASE_RP)
                 raise Over("released")
             if kind != 0x04:

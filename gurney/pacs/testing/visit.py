@@ -87,6 +87,7 @@ class Visit:
         time.sleep(act.delay)
         answer, contexts = accept(request, act.max_pdu, lambda context: _judge(act, context))
         self._peer = Peer(self._link, contexts, request.max_pdu)
+        self._link.on_release = act.release
         self._link.send(answer)
 
     def _refuse(self, act: InPlaceOfAccept) -> None:
