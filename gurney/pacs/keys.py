@@ -53,7 +53,7 @@ def identifier(
     character_set: str = _UTF_8,
     combined: bool = False,
 ) -> Dataset:
-    """Make an identifier of keys; those of ``template`` are there as well, and give way to them.
+    """Make an identifier of keys; those of ``template`` are there as well, and give way to those with a value.
 
     Text beyond ASCII is written in the template's character set, in ``character_set`` or, where neither has all of its
     letters, in UTF-8. A moment is asked for by its date alone, unless the peer agreed to match date and time
@@ -69,7 +69,9 @@ def identifier(
             _ask_for_moment(place, keyword, wanted, path, combined=combined)
         else:
             vr = vr_of_key(keyword, path)
-            _set(place, keyword, vr, _encoded(wanted, vr, path))
+            value = _encoded(wanted, vr, path)
+            if wanted or keyword not in place:
+                _set(place, keyword, vr, value)
     if not _is_ascii(made):
         own = str(made.get("SpecificCharacterSet") or "")
         made.SpecificCharacterSet = next((term for term in (own, character_set) if _holds(term, made)), _UTF_8)

@@ -117,9 +117,9 @@ def test_a_sequence_is_asked_for_as_a_whole() -> None:
     assert len(identifier({"ProcedureCodeSequence": ""}).ProcedureCodeSequence) == 0
 
 
-def test_a_template_gives_way_to_keys() -> None:
-    made = identifier({"PatientID": "2"}, of(PatientID="1", StudyID="7"))
-    assert (made.PatientID, made.StudyID) == ("2", "7")
+def test_a_template_gives_way_to_keys_with_a_value() -> None:
+    made = identifier({"PatientID": "2", "AccessionNumber": ""}, of(PatientID="1", StudyID="7", AccessionNumber="3"))
+    assert (made.PatientID, made.StudyID, made.AccessionNumber) == ("2", "7", "3")
 
 
 def test_a_template_stays_as_it_is() -> None:

@@ -5,20 +5,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from datetime import datetime
 from typing import ClassVar
 
 import pytest
+from pydicom.dataset import Dataset
 
 from gurney.pacs import (
     PATIENT_ROOT,
+    PATIENT_STUDY_ONLY,
+    STUDY_ROOT,
+    DicomEngine,
     InformationModel,
+    Instance,
+    InvalidQuery,
     Level,
+    Patient,
     PatientRootQuery,
+    PatientStudyOnlyQuery,
     Query,
     Queryable,
+    QueryOptions,
     QueryRetrieveScu,
     Range,
+    Series,
+    Study,
     key,
 )
 from gurney.pacs.keys import Wanted
@@ -28,9 +39,9 @@ from tests.pacs.archives import STUDIES, Archive, filled
 pytestmark = pytest.mark.peer
 
 
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
-    with filled(request.param, tmp_path, {}) as archive:
+@pytest.fixture(scope="module", params=["orthanc", "dcmqrscp"])
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    with DicomEngine(), filled(request.param, tmp_path_factory.mktemp(request.param), {}) as archive:
         yield archive
 
 
@@ -158,13 +169,82 @@ def test_another_thread_may_cancel(scu: QueryRetrieveScu, archive: Archive) -> N
 
 
 def test_relational_queries_are_proposed_and_the_answer_is_told(archive: Archive) -> None:
-    scu = QueryRetrieveScu("GURNEY", relational=True)
+    scu = QueryRetrieveScu("GURNEY", options=QueryOptions(relational=True, combined=True))
     with scu.associate_for(archive.remote) as association:
-        assert association.is_relational(Query.model.find) in {True, False}
+        # Neither of the two agrees to anything: Orthanc answers with zeros, dcmqrscp not at all.
+        assert association.agreed(STUDY_ROOT.find) == QueryOptions()
+        assert not association.is_relational(STUDY_ROOT.find)
         assert len(list(association.find(Query()))) == STUDIES
+
+
+def test_matches_are_typed_at_each_level(scu: QueryRetrieveScu, archive: Archive) -> None:
+    study = archive.studies[0]
+    kinds: dict[Level, type] = {Level.PATIENT: Patient, Level.STUDY: Study, Level.SERIES: Series, Level.IMAGE: Instance}
+    with scu.associate_for(archive.remote, PATIENT_ROOT) as association:
+        series, *_ = association.find(PatientRootQuery(level=Level.SERIES, patient_id="P0", study_instance_uid=study))
+        for level, kind in kinds.items():
+            below = level in {Level.SERIES, Level.IMAGE}
+            query = PatientRootQuery(
+                level=level,
+                patient_id="P0",
+                study_instance_uid=study if below else "",
+                series_instance_uid=series.value.series_instance_uid if level is Level.IMAGE else "",
+            )
+            matches = list(association.find(query))
+            assert matches
+            assert all(type(match.info) is kind for match in matches)
+    assert isinstance(series.info, Series)
+    assert series.info.modality in {"CT", "SR"}
+
+
+def test_a_moment_is_found_as_one_though_the_peer_matches_date_and_time_apart(
+    scu: QueryRetrieveScu, archive: Archive
+) -> None:
+    # All studies have the time of one file, 15:16:34 or so, on four days.
+    (day,) = (match.info for match in scu.find(archive.remote, Query(study_instance_uid=archive.studies[1])))
+    assert isinstance(day, Study)
+    assert day.study_date is not None
+    assert day.study_time is not None
+    moment = datetime.combine(day.study_date, day.study_time)
+    assert found(scu, archive, Query(study_moment=Range(moment, moment.replace(hour=23)))) == {archive.studies[1]}
+    late = moment.replace(hour=23)
+    with scu.find(archive.remote, Query(study_moment=Range(late, late.replace(day=3, hour=0)))) as search:
+        assert list(search) == []
+    assert search.filtered == 2
+
+
+def test_a_template_asks_for_more(scu: QueryRetrieveScu, archive: Archive) -> None:
+    template = Dataset()
+    template.StudyID, template.InstitutionName = "2", ""
+    (match,) = scu.find(archive.remote, Query(), template=template)
+    assert match.value.study_instance_uid == archive.studies[2]
+
+
+@pytest.mark.parametrize("wanted", ["P?", "?0", "*", ""])
+def test_wildcards_match_as_the_standard_has_it(scu: QueryRetrieveScu, archive: Archive, wanted: str) -> None:
+    expected = {study for number, study in enumerate(archive.studies) if wanted != "?0" or number % 2 == 0}
+    assert found(scu, archive, Query(patient_id=wanted)) == expected
+
+
+def test_a_character_set_of_the_peers_own_is_asked_in(archive: Archive) -> None:
+    scu = QueryRetrieveScu("GURNEY", character_set="ISO_IR 100")
+    assert Query(patient_name="Müller*").identifier(character_set="ISO_IR 100").SpecificCharacterSet == "ISO_IR 100"
+    # dcmqrscp compares bytes: it finds what is asked in the character set of its files, and nothing in UTF-8.
+    assert found(scu, archive, Query(patient_name="Müller*")) == {archive.studies[1], archive.studies[3]}
+
+
+def test_patient_study_only_is_asked_of_who_has_it(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.associate_for(archive.remote, PATIENT_STUDY_ONLY, PATIENT_ROOT) as association:
+        if association.contexts.of_class(PATIENT_STUDY_ONLY.find) is None:
+            assert archive.remote.ae_title == "ORTHANC"  # it has never had it
+            return
+        matches = list(association.find(PatientStudyOnlyQuery()))
+    assert {match.value.patient_id for match in matches} == {"P0", "P1"}
 
 
 def test_a_query_that_cant_be_asked_is_refused_before_anything_is_sent(scu: QueryRetrieveScu, archive: Archive) -> None:
     nowhere = replace(archive.remote, port=1)
-    with pytest.raises(ValueError, match="one CS at a time"):
+    with pytest.raises(InvalidQuery, match="one CS at a time"):
         scu.find(nowhere, Query(modalities=["CT", "MR"]))
+    with pytest.raises(InvalidQuery, match="no UID"):
+        scu.find(nowhere, Query(study_instance_uid="../../etc/passwd"))
