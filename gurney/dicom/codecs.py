@@ -1,19 +1,21 @@
 """Which transfer syntaxes pixel data can be taken out of and put into, by what, and what to install for it.
 
-pydicom drives the codecs; each is a package of its own, and none is needed until something must be transcoded.
+pydicom drives the codecs; each is a package of its own, and none is needed, or loaded, until something is transcoded.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.pixels.encoders.base import Encoder, get_encoder
 from pydicom.uid import UID
 
 from gurney.dicom import uids
 from gurney.dicom.dictionary import named_uid
 from gurney.dicom.errors import CodecMissing, TranscodingError
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.pixels.encoders.base import Encoder
 
 __all__ = ["LOSSY_METHODS", "NATIVE_SYNTAXES", "TARGETS", "decoder_for", "encoder_for", "plugin_of"]
 
@@ -44,6 +46,8 @@ _PREFERENCE: Final = ("pyjpegls", "pylibjpeg", "gdcm", "pillow", "pydicom")
 
 def decoder_for(transfer_syntax_uid: str) -> Decoder:
     """Return what decodes a syntax. Raises CodecMissing, or TranscodingError where nothing ever does (video)."""
+    from pydicom.pixels.decoders.base import get_decoder
+
     try:
         decoder = get_decoder(UID(transfer_syntax_uid))
     except NotImplementedError:
@@ -55,6 +59,8 @@ def decoder_for(transfer_syntax_uid: str) -> Decoder:
 
 def encoder_for(transfer_syntax_uid: str) -> Encoder:
     """Return what encodes a syntax. Raises CodecMissing, or TranscodingError where nothing ever does."""
+    from pydicom.pixels.encoders.base import get_encoder
+
     try:
         encoder = get_encoder(UID(transfer_syntax_uid))
     except NotImplementedError:

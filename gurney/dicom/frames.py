@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydicom.encaps import encapsulate, generate_frames
-
 from gurney.dicom import uids
 from gurney.dicom.codecs import decoder_for, encoder_for, plugin_of
 from gurney.dicom.codestreams import declared_size
@@ -153,6 +151,8 @@ def encode_frames(frames: Iterator[tuple[Frame, str]], image: ImagePixel, target
 
     ``options`` are the codec's: ``j2k_cr`` or ``jls_error``. Raises TranscodingError; CodecMissing.
     """
+    from pydicom.encaps import encapsulate
+
     encoder = encoder_for(target)
     plugin = plugin_of(encoder)
     encoded = []
@@ -184,6 +184,8 @@ def _fitted(frame: Frame, image: ImagePixel) -> Frame:
 
 def _check_sizes(source: bytes, image: ImagePixel, offsets: tuple[bytes, bytes] | None) -> None:
     """Refuse a frame that declares another size than its image: a decoder would reserve what it declares."""
+    from pydicom.encaps import generate_frames
+
     try:
         frames = generate_frames(source, number_of_frames=image.frames, extended_offsets=offsets)
         for frame in frames:

@@ -27,6 +27,7 @@ from gurney.pacs.commitment import (
 from gurney.pacs.commitment_events import CommitmentWait
 from gurney.pacs.commitment_report import CommitmentReport, Discrepancy
 from gurney.pacs.commitment_scu import STORAGE_COMMITMENT_CONTEXTS, StorageCommitmentScu
+from gurney.pacs.compression import LOSSLESS, LOSSY, NATIVE, Compression, CompressionMode
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.entities import Entity, Instance, Patient, Series, Study
@@ -100,15 +101,20 @@ from gurney.pacs.response import EchoResult
 from gurney.pacs.retrieval import Moving, Retrieval, Retrieving, SubOperations
 from gurney.pacs.retrieve_result import RetrieveResult
 from gurney.pacs.scu import Scu
+from gurney.pacs.sources import request_for_file
 from gurney.pacs.store_association import StoreAssociation
-from gurney.pacs.store_scu import StoreScu, request_for_file
+from gurney.pacs.store_scu import StoreScu
+from gurney.pacs.storing import StoreTally, Storing
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
 from gurney.pacs.wire_log import WireLevel, WireLog
 
 __all__ = [
     "GENERAL_PURPOSE_WORKLIST",
+    "LOSSLESS",
+    "LOSSY",
     "MODALITY_WORKLIST",
+    "NATIVE",
     "PATIENT_ROOT",
     "PATIENT_STUDY_ONLY",
     "STORAGE_COMMITMENT_CONTEXTS",
@@ -134,6 +140,8 @@ __all__ = [
     "CommitmentState",
     "CommitmentWait",
     "ConnectFailed",
+    "Compression",
+    "CompressionMode",
     "ContextRefused",
     "ContextResult",
     "DicomEngine",
@@ -210,6 +218,8 @@ __all__ = [
     "StoreRequest",
     "StoreResult",
     "StoreScu",
+    "StoreTally",
+    "Storing",
     "Study",
     "SubOperations",
     "Timeouts",

@@ -92,7 +92,9 @@ class StoreResult(NamedTuple):
 
     ``status`` is the DIMSE status, None when there was no response; then ``event`` says what happened instead.
     ``comment`` and ``offending_elements`` are the peer's (0000,0902) and (0000,0901). ``seconds`` runs from the first
-    byte sent to the response. ``sop_instance_uid`` is the one that was sent: coercion may change it.
+    byte sent to the response. ``sop_instance_uid`` is the one that was sent: coercion and a lossy compression change
+    it. ``transfer_syntax_uid`` is what it went out in, "" where it never was on its way. ``is_skipped`` says that it
+    was found in a folder and is nothing to send: no DICOM, a DICOMDIR, a link.
     """
 
     request: StoreRequest
@@ -103,6 +105,8 @@ class StoreResult(NamedTuple):
     offending_elements: tuple[int, ...] = ()
     bytes_sent: int = 0
     seconds: float = 0.0
+    transfer_syntax_uid: str = ""
+    is_skipped: bool = False
 
     def __repr__(self) -> str:
         # Not the peer's words, which may name a patient.
@@ -112,6 +116,11 @@ class StoreResult(NamedTuple):
     def is_stored(self) -> bool:
         """Tell whether the peer said that it holds the instance: success, or a warning (PS3.4 B.2.3)."""
         return self.status is not None and is_stored(self.status)
+
+    @property
+    def is_transcoded(self) -> bool:
+        """Tell whether it went out in another transfer syntax than it was in."""
+        return self.transfer_syntax_uid not in ("", self.request.transfer_syntax_uid)
 
 
 class UnusableFileError(Exception):

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Self
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from gurney.pacs.carriers import StoreCommand
-from gurney.pacs.contexts import NegotiatedContext, NegotiatedContexts
+from gurney.pacs.compression import NATIVE, Compression
+from gurney.pacs.contexts import NegotiatedContexts
+from gurney.pacs.conversion import Outbound, Ways
 from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs.events import BeforeCStore, Events, Skip, StoreChange
 from gurney.pacs.instance import EncodedDataset, InstanceFile, Payload, StoreRequest, UnusableFileError
+from gurney.pacs.refusals import RefusedRequestError
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import Awaited
-from gurney.transfer.outcomes import Event, EventKind
+from gurney.transfer.outcomes import EventKind
 
-__all__ = ["Preparation", "RefusedRequestError"]
+__all__ = ["Preparation", "PreparedRequest"]
 
 
-class RefusedRequestError(Exception):
-    """Report a request that fails by itself, with the event that says why."""
+class PreparedRequest(NamedTuple):
+    """What is to be sent for a request, and in which transfer syntax."""
 
-    def __init__(self, event: Event) -> None:
-        super().__init__(event.detail)
-        self.event = event
-
-    @classmethod
-    def of(cls, kind: EventKind, detail: str, *, result: int | None = None) -> Self:
-        """Make the event."""
-        return cls(Event(kind, result=result, detail=detail))
+    command: StoreCommand
+    payload: Payload
+    transfer_syntax_uid: str
 
 
 class Preparation:
@@ -42,51 +40,56 @@ class Preparation:
         contexts: NegotiatedContexts,
         events: Events,
         next_message_id: Callable[[], int],
+        compression: Compression = NATIVE,
     ) -> None:
         self._remote = remote
-        self._contexts = contexts
+        self._ways = Ways(contexts, compression)
         self._events = events
         self._next_message_id = next_message_id
         self.is_stopped = False
 
-    def prepare(self, request: StoreRequest) -> tuple[StoreCommand, Payload]:
-        """Find the context, open the file, ask the listeners. Raises :class:`RefusedRequestError`."""
-        context = self._context(request)
-        command = StoreCommand(
-            request.sop_class_uid,
-            request.sop_instance_uid,
-            request.priority,
-            Awaited(self._next_message_id(), context.context_id),
-        )
+    def prepare(self, request: StoreRequest) -> PreparedRequest:
+        """Find the context, open the file, transcode it if it must be, ask the listeners.
+
+        Raises RefusedRequestError.
+        """
+        ways = self._ways.of(request)
         payload = _open(request)
-        if not self._events.before_c_store:
-            return command, payload
         try:
-            return self._ask(request, command, payload)
-        except BaseException:  # whatever a listener raises goes on; the file is nobody's then
+            outbound = self._ways.convert(request, ways, payload)
+        except UnusableFileError as error:
+            payload.close()
+            raise RefusedRequestError(error.event) from error
+        except BaseException:  # whatever it is goes on; the file is nobody's then
             payload.close()
             raise
+        command = StoreCommand(
+            request.sop_class_uid,
+            outbound.sop_instance_uid,
+            request.priority,
+            Awaited(self._next_message_id(), outbound.context.context_id),
+        )
+        if not self._events.before_c_store:
+            return PreparedRequest(command, outbound.payload, outbound.context.transfer_syntax_uid)
+        try:
+            return self._ask(request, command, outbound)
+        except BaseException:  # whatever a listener raises goes on; the file is nobody's then
+            outbound.payload.close()
+            raise
 
-    def _context(self, request: StoreRequest) -> NegotiatedContext:
-        context = self._contexts.find(request.sop_class_uid, request.transfer_syntax_uid)
-        if context is None:
-            raise RefusedRequestError.of(EventKind.NO_CONTEXT, "its presentation context was never proposed")
-        if not context.is_accepted:
-            raise RefusedRequestError.of(EventKind.NO_CONTEXT, context.result.words, result=int(context.result))
-        return context
-
-    def _ask(self, request: StoreRequest, command: StoreCommand, payload: Payload) -> tuple[StoreCommand, Payload]:
+    def _ask(self, request: StoreRequest, command: StoreCommand, outbound: Outbound) -> PreparedRequest:
+        payload, syntax = outbound.payload, outbound.context.transfer_syntax_uid
         event = BeforeCStore(
             remote=self._remote,
             request=request,
             context_id=command.awaited.context_id,
             message_id=command.awaited.message_id,
             priority=command.priority,
-            decode=lambda: decode_dataset(payload.read(), request.transfer_syntax_uid),
+            decode=lambda: decode_dataset(payload.read(), syntax),
         )
         try:
             event = self._events.before_c_store.ask(event, _changed)
-            changed = _encode(event.dataset, request) if event.dataset is not None else None
+            changed = _encode(event.dataset, request.sop_class_uid, syntax) if event.dataset is not None else None
         except Exception as error:  # a listener's failure, of whatever kind, is this item's
             # Only its type: a message may quote the data set.
             raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error
@@ -95,9 +98,9 @@ class Preparation:
             raise RefusedRequestError.of(EventKind.VETOED, "skipped by a listener")
         command = command._replace(priority=event.priority)
         if changed is None or event.dataset is None:
-            return command, payload
+            return PreparedRequest(command, payload, syntax)
         payload.close()
-        return command._replace(sop_instance_uid=str(event.dataset.SOPInstanceUID)), changed
+        return PreparedRequest(command._replace(sop_instance_uid=str(event.dataset.SOPInstanceUID)), changed, syntax)
 
 
 def _open(request: StoreRequest) -> Payload:
@@ -107,15 +110,15 @@ def _open(request: StoreRequest) -> Payload:
         except UnusableFileError as error:
             raise RefusedRequestError(error.event) from error
     try:
-        return _encode(request.dataset, request)
+        return _encode(request.dataset, request.sop_class_uid, request.transfer_syntax_uid)
     except ValueError as error:
-        raise RefusedRequestError.of(EventKind.VETOED, str(error)) from error
+        raise RefusedRequestError.of(EventKind.UNFIT, str(error)) from error
 
 
-def _encode(dataset: Dataset, request: StoreRequest) -> EncodedDataset:
-    if str(dataset.SOPClassUID) != request.sop_class_uid:
+def _encode(dataset: Dataset, sop_class_uid: str, transfer_syntax_uid: str) -> EncodedDataset:
+    if str(dataset.SOPClassUID) != sop_class_uid:
         raise ValueError("the data set is of another SOP class than its request")
-    return EncodedDataset(encode_dataset(dataset, request.transfer_syntax_uid))
+    return EncodedDataset(encode_dataset(dataset, transfer_syntax_uid))
 
 
 def _changed(event: BeforeCStore, change: StoreChange) -> BeforeCStore:

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from gurney.pacs.association import Association
 from gurney.pacs.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
+from gurney.pacs.compression import NATIVE, Compression
 from gurney.pacs.errors import AssociationEnded, AssociationFailure
 from gurney.pacs.events import AfterCStore, Events
 from gurney.pacs.instance import StoreRequest, StoreResult, UnusableFileError
 from gurney.pacs.negotiation import Negotiated
-from gurney.pacs.preparation import Preparation, RefusedRequestError
+from gurney.pacs.preparation import Preparation
 from gurney.pacs.progress import Progress
+from gurney.pacs.refusals import RefusedRequestError
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.response import Response
 from gurney.transfer.outcomes import Event, EventKind
@@ -30,12 +32,19 @@ class _Ready(NamedTuple):
 
     request: StoreRequest
     sop_instance_uid: str
+    transfer_syntax_uid: str
     prepared: Prepared
 
     def result(self, event: Event, seconds: float, response: Response | None = None) -> StoreResult:
         """Return what came of it; the bytes count only once they were answered."""
         if response is None:
-            return StoreResult(self.request, event, self.sop_instance_uid, seconds=seconds)
+            return StoreResult(
+                self.request,
+                event,
+                self.sop_instance_uid,
+                seconds=seconds,
+                transfer_syntax_uid=self.transfer_syntax_uid,
+            )
         return StoreResult(
             self.request,
             event,
@@ -45,6 +54,7 @@ class _Ready(NamedTuple):
             response.offending_elements,
             self.prepared.size,
             seconds,
+            self.transfer_syntax_uid,
         )
 
     def neighbour(self) -> StoreResult:
@@ -57,11 +67,18 @@ class StoreAssociation(Association):
     """An association that stores. Get one from :meth:`gurney.pacs.StoreScu.associate`."""
 
     def __init__(
-        self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress, *, fast_path: bool
+        self,
+        remote: RemoteAE,
+        negotiated: Negotiated,
+        events: Events,
+        progress: Progress,
+        *,
+        fast_path: bool,
+        compression: Compression = NATIVE,
     ) -> None:
         super().__init__(remote, negotiated, events, progress)
         self._carrier: Carrier | None = None
-        self._preparation = Preparation(remote, self.contexts, events, self.next_message_id)
+        self._preparation = Preparation(remote, self.contexts, events, self.next_message_id, compression)
         if self._is_over:
             return
         patience = remote.timeouts.store
@@ -118,11 +135,11 @@ class StoreAssociation(Association):
             return None
         self._progress.mark()
         try:
-            command, payload = self._preparation.prepare(request)
+            command, payload, syntax = self._preparation.prepare(request)
         except RefusedRequestError as error:
             return StoreResult(request, error.event, request.sop_instance_uid)
         try:
-            return _Ready(request, command.sop_instance_uid, carrier.prepare(command, payload))
+            return _Ready(request, command.sop_instance_uid, syntax, carrier.prepare(command, payload))
         except UnusableFileError as error:
             payload.close()
             return StoreResult(request, error.event, command.sop_instance_uid)

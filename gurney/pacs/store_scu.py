@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Unpack, overload
+from typing import Unpack
 
-from pydicom.dataset import Dataset
-
-from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
-from gurney.dicom.presentation import ContextProposal, plan_contexts
-from gurney.pacs.commitment_scu import StorageCommitmentScu
-from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs.compression import NATIVE, Compression
+from gurney.pacs.events import AfterCStore
+from gurney.pacs.folders import files_in
+from gurney.pacs.instance import StoreRequest, StoreResult
+from gurney.pacs.lookahead import LOOK_AHEAD, Feed, LookAhead, plan_ahead
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.scu import Who
+from gurney.pacs.scu import Scu, Who
+from gurney.pacs.sources import BESIDE_INSTANCES, Source, request_for, requests_for
 from gurney.pacs.store_association import StoreAssociation
+from gurney.pacs.storing import Storing
 from gurney.pacs.terms import AssociationTerms, Role
 
-__all__ = ["StoreScu", "request_for_file"]
+__all__ = ["StoreScu"]
 
 
-class StoreScu(StorageCommitmentScu):
-    """Store instances at remote AEs, and ask them to keep those. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+class StoreScu(Scu):
+    """Store instances at remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
-    ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
+    ``compression`` says what may become of an instance that the peer does not take as it is: nothing, unless it is said
+    here or at a call. ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
     """
 
-    def __init__(self, calling_ae_title: str = "GURNEY", *, fast_path: bool = True, **who: Unpack[Who]) -> None:
+    def __init__(
+        self,
+        calling_ae_title: str = "GURNEY",
+        *,
+        fast_path: bool = True,
+        compression: Compression = NATIVE,
+        **who: Unpack[Who],
+    ) -> None:
         super().__init__(calling_ae_title, **who)
         self._fast_path = fast_path
+        self._compression = compression
 
     def associate(
         self,
@@ -40,73 +51,101 @@ class StoreScu(StorageCommitmentScu):
         progress: Progress | None = None,
         *,
         roles: Sequence[Role] = (),
+        compression: Compression | None = None,
     ) -> StoreAssociation:
         """Associate with a remote AE, proposing 1 to 128 contexts (PS3.8 7.1).
 
         A peer that refuses them all gives an association that is not usable, but answers each request with its
         refusal. ``progress`` is marked whenever something moves, for whoever watches the association from outside.
+        To transcode, propose what ``compression.wishes(transfer_syntax_uid)`` gives for each SOP class.
 
         Raises as :meth:`gurney.pacs.Scu.associate` does.
         """
-        make = partial(StoreAssociation, fast_path=self._fast_path)
+        make = partial(StoreAssociation, fast_path=self._fast_path, compression=compression or self._compression)
         return self._associate(remote, AssociationTerms(tuple(proposals), tuple(roles)), make, progress)
 
-    @overload
-    def store(self, remote: RemoteAE, instance: str | os.PathLike[str]) -> StoreResult: ...
-    @overload
-    def store(self, remote: RemoteAE, instance: Dataset) -> StoreResult: ...
-    def store(self, remote: RemoteAE, instance: str | os.PathLike[str] | Dataset) -> StoreResult:
+    def store(
+        self,
+        remote: RemoteAE,
+        instance: Source,
+        *,
+        policy: ReadPolicy = STRICT,
+        compression: Compression | None = None,
+    ) -> StoreResult:
         """Store one file, or one data set whose ``file_meta`` names its transfer syntax, on an association of its own.
 
-        Raises a refinement of AssociationFailure, or DicomFileError for a file that should not be sent.
+        Raises a refinement of AssociationFailure; DicomFileError for what should not be sent, OSError for a file that
+        can't be opened.
         """
-        request = _request_for_dataset(instance) if isinstance(instance, Dataset) else request_for_file(instance)
-        (result,) = self._store([request], remote)
+        (result,) = self._run(remote, iter([request_for(instance, policy=policy)]), compression, 1)
         return result
 
     def store_many(
-        self, remote: RemoteAE, paths: Iterable[str | os.PathLike[str]], *, policy: ReadPolicy = STRICT
-    ) -> Iterator[StoreResult]:
-        """Store files and yield the result of each.
+        self,
+        remote: RemoteAE,
+        items: Iterable[Source],
+        *,
+        policy: ReadPolicy = STRICT,
+        compression: Compression | None = None,
+        look_ahead: int = LOOK_AHEAD,
+    ) -> Storing:
+        """Store files and data sets, and give the result of each; what can't be sent has a result that says why.
 
-        All headers are read first, to propose what the files need: one association, or several one after another
-        where they need more than 128 contexts. Raises as :meth:`store` does; what was not sent then has no result.
+        The items are taken lazily, up to ``look_ahead`` of them (fewer of data sets) before they are sent: their
+        headers tell what contexts to propose. One association goes on as long as its contexts cover what comes; what
+        they don't cover waits for the next, so that results come in the order of the items up to there.
+
+        Raises a refinement of AssociationFailure; what was not sent then has no result.
         """
-        yield from self._store([request_for_file(path, policy=policy) for path in paths], remote)
+        return Storing(self._run(remote, requests_for(items, policy=policy), compression, look_ahead))
 
-    def _store(self, requests: Sequence[StoreRequest], remote: RemoteAE) -> Iterator[StoreResult]:
-        pairs = dict.fromkeys((request.sop_class_uid, request.transfer_syntax_uid) for request in requests)
-        for proposals in plan_contexts(pairs):
-            covered = {(proposal.sop_class_uid, proposal.transfer_syntax_uid) for proposal in proposals}
-            with self.associate(remote, proposals) as association:
-                yield from association.store(
-                    request for request in requests if (request.sop_class_uid, request.transfer_syntax_uid) in covered
-                )
+    def store_folder(
+        self,
+        remote: RemoteAE,
+        folder: str | os.PathLike[str],
+        *,
+        recursive: bool = True,
+        policy: ReadPolicy = STRICT,
+        compression: Compression | None = None,
+    ) -> Storing:
+        """Store every instance in a folder, in the order of the names, as :meth:`store_many` does.
 
+        What lies beside them (text, a DICOMDIR, links, devices) has a result that ``is_skipped``; links are not
+        followed. Raises OSError if the folder can't be listed.
+        """
+        entries = requests_for(files_in(folder, recursive=recursive), policy=policy, skip=BESIDE_INSTANCES)
+        return Storing(self._run(remote, entries, compression, LOOK_AHEAD))
 
-def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = STRICT) -> StoreRequest:
-    """Read a Part 10 file's header into a request. Raises DicomFileError for one that should not be sent."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        part10 = read_part10(fd, wanted=frozenset(), policy=policy)
-        signature = FileSignature.of(os.fstat(fd))
-    finally:
-        os.close(fd)
-    return StoreRequest(
-        os.fspath(path),
-        part10.sop_class_uid,
-        part10.sop_instance_uid,
-        part10.transfer_syntax_uid,
-        part10.dataset_offset,
-        signature,
-    )
+    def _run(
+        self,
+        remote: RemoteAE,
+        entries: Iterator[StoreRequest | StoreResult],
+        compression: Compression | None,
+        look_ahead: int,
+    ) -> Generator[StoreResult]:
+        """Store what comes, over as many associations as its contexts need."""
+        compression = compression or self._compression
+        ahead = LookAhead(entries, look_ahead)
+        told = partial(self._told, remote)
+        while ahead.fill():
+            yield from map(told, ahead.leading_results())
+            proposals, covered = plan_ahead(ahead.pairs(), compression)
+            if not proposals:
+                continue
+            feed = Feed(ahead, covered)
+            with self.associate(remote, proposals, compression=compression) as association:
+                while not feed.is_over:
+                    feed.is_paused = False
+                    for result in association.store(feed):
+                        yield result
+                        # They were met while its response was awaited.
+                        yield from map(told, feed.take_aside())
+                    yield from map(told, feed.take_aside())
+                    if not feed.is_paused and not feed.is_over:
+                        # A listener skipped all that is left.
+                        return
 
-
-def _request_for_dataset(dataset: Dataset) -> StoreRequest:
-    return StoreRequest(
-        "",
-        str(dataset.SOPClassUID),
-        str(dataset.SOPInstanceUID),
-        str(dataset.file_meta.TransferSyntaxUID),
-        dataset=dataset,
-    )
+    def _told(self, remote: RemoteAE, result: StoreResult) -> StoreResult:
+        """Tell of what never came to an association; that tells of the others."""
+        self.events.after_c_store.tell(AfterCStore(remote, result))
+        return result

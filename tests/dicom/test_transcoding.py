@@ -247,8 +247,8 @@ def test_a_codec_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
     class Absent:
         is_available = False
 
-    monkeypatch.setattr("gurney.dicom.codecs.get_encoder", lambda _: Absent)
-    monkeypatch.setattr("gurney.dicom.codecs.get_decoder", lambda _: Absent)
+    monkeypatch.setattr("pydicom.pixels.encoders.base.get_encoder", lambda _: Absent)
+    monkeypatch.setattr("pydicom.pixels.decoders.base.get_decoder", lambda _: Absent)
     source = shipped("CT_small.dcm")
     with pytest.raises(CodecMissing, match=r'encode JPEG-LS Lossless.*pyjpegls; pip install "gurney\[codecs\]"'):
         transcode(source.encoded, EXPLICIT, uids.JPEG_LS_LOSSLESS)
