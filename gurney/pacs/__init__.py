@@ -90,6 +90,9 @@ from gurney.pacs.performed_procedure_step import (
     StepStatus,
 )
 from gurney.pacs.performed_procedure_step_scu import PerformedProcedureStepScu, StepInProgress
+from gurney.pacs.print_layout import FilmBox, FilmOrientation, FilmSession, Polarity, PrintPriority
+from gurney.pacs.print_management_scu import PrintManagementScu
+from gurney.pacs.print_session import Film, PrinterStatus, PrintSession
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
@@ -139,9 +142,9 @@ __all__ = [
     "CommitmentResult",
     "CommitmentState",
     "CommitmentWait",
-    "ConnectFailed",
     "Compression",
     "CompressionMode",
+    "ConnectFailed",
     "ContextRefused",
     "ContextResult",
     "DicomEngine",
@@ -155,6 +158,10 @@ __all__ = [
     "ExecutionStatus",
     "FailureReason",
     "FileSignature",
+    "Film",
+    "FilmBox",
+    "FilmOrientation",
+    "FilmSession",
     "Holding",
     "InboundTls",
     "InformationModel",
@@ -187,6 +194,11 @@ __all__ = [
     "PerformedProcedureStep",
     "PerformedProcedureStepScu",
     "PerformedSeries",
+    "Polarity",
+    "PrintManagementScu",
+    "PrintPriority",
+    "PrintSession",
+    "PrinterStatus",
     "Progress",
     "Query",
     "QueryAssociation",

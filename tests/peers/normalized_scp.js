@@ -116,7 +116,8 @@ class NormalizedScp extends dimse.Scp {
   }
 
   imageBoxes(format) {
-    const [columns, rows] = format.split('\\')[1].split(',').map(Number);
+    // Its parser divides at backslashes what is one text.
+    const [columns, rows] = format.at(-1).split(',').map(Number);
     const kind = IMAGE_BOXES[this.metaSopClass()];
     return Array.from({ length: columns * rows }, () => {
       const uid = newUid();
