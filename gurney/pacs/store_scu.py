@@ -9,6 +9,7 @@ from typing import Unpack
 
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.presentation import ContextProposal
+from gurney.pacs.commitment_scu import StorageCommitmentScu
 from gurney.pacs.compression import NATIVE, Compression
 from gurney.pacs.events import AfterCStore
 from gurney.pacs.folders import files_in
@@ -16,7 +17,7 @@ from gurney.pacs.instance import StoreRequest, StoreResult
 from gurney.pacs.lookahead import LOOK_AHEAD, Feed, LookAhead, plan_ahead
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.scu import Scu, Who
+from gurney.pacs.scu import Who
 from gurney.pacs.sources import BESIDE_INSTANCES, Source, request_for, requests_for
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.storing import Storing
@@ -25,8 +26,8 @@ from gurney.pacs.terms import AssociationTerms, Role
 __all__ = ["StoreScu"]
 
 
-class StoreScu(Scu):
-    """Store instances at remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+class StoreScu(StorageCommitmentScu):
+    """Store instances at remote AEs, and ask them to keep those. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     ``compression`` says what may become of an instance that the peer does not take as it is: nothing, unless it is said
     here or at a call. ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
