@@ -1,4 +1,4 @@
-"""DCMTK's servers: `storescp`, which writes what it reads, and `dcmqrscp`, a small archive."""
+"""DCMTK's servers: `storescp`, which writes what it reads, `dcmqrscp`, a small archive, and `wlmscpfs`, a worklist."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
 from tests.services.ports import LOOPBACK
 from tests.services.presence import program
 from tests.services.process import Service
 
-__all__ = ["DcmQrScp", "StoreScp"]
+__all__ = ["DcmQrScp", "StoreScp", "WlmScpFs"]
 
 
 class _DcmtkServer(Service):
@@ -88,3 +91,29 @@ class DcmQrScp(_DcmtkServer):
             "AETable END",
         ]
         return "\n".join(lines) + "\n"
+
+
+class WlmScpFs(_DcmtkServer):
+    """A Modality Worklist SCP that answers from files, read anew at each query."""
+
+    name = "wlmscpfs"
+    ae_title = "WORKLIST"
+
+    def __init__(self, folder: Path, *, port: int | None = None, options: Iterable[str] = ()) -> None:
+        super().__init__(folder, port=port)
+        self._entries = folder / self.ae_title
+        self._entries.mkdir()
+        (self._entries / "lockfile").touch()
+        self._options = list(options)
+
+    def command(self) -> list[str]:
+        return [
+            program("wlmscpfs"), "--single-process", "--keep-char-set", "--disable-file-reject", "--data-files-path",
+            str(self.folder), *self._options, str(self.port),
+        ]  # fmt: skip
+
+    def schedule(self, name: str, entry: Dataset) -> None:
+        """Add an entry to the worklist, as the file that it reads."""
+        entry.file_meta = FileMetaDataset()
+        entry.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        entry.save_as(self._entries / f"{name}.wl", implicit_vr=False, little_endian=True, enforce_file_format=False)

@@ -27,6 +27,7 @@ _DEBIAN_PACKAGES = {
     "postgres": "postgresql",
     "storescp": "dcmtk",
     "storescu": "dcmtk",
+    "wlmscpfs": "dcmtk",
 }
 
 
