@@ -110,8 +110,6 @@ from gurney.pacs.store_scu import StoreScu
 from gurney.pacs.storing import StoreTally, Storing
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
-
-gurney / pacs / _seams.py
 from gurney.pacs.wire_log import WireLevel, WireLog
 
 __all__ = [
@@ -250,7 +248,6 @@ __all__ = [
     "WireLevel",
     "WireLog",
     "commitment_requests",
-    "gurney/pacs/wire.py",
     "key",
     "request_for_file",
 ]
