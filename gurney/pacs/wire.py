@@ -81,6 +81,7 @@ class Wire:
         while not outgoing.is_complete:
             self._send(outgoing.take())
             outgoing.fill()
+        self._wire.expect_answer()
 
     def receive(self, awaited: Awaited) -> Response:
         """Return the response to the request that was sent last.
