@@ -313,6 +313,15 @@ def test_who_asks_for_nothing_is_cut_and_others_are_served(
         assert is_cut(peer)
 
 
+def test_a_caller_that_leaves_without_a_word_leaves_nothing_behind(listener: Listener) -> None:
+    before = threading.active_count()
+    for _ in range(5):
+        connected(listener).close()
+    assert echoes(listener)
+    # Well before anybody's patience with one who asks for nothing ends.
+    wait_until(lambda: threading.active_count() <= before, what="the threads of who is gone to end")
+
+
 def test_a_crowd_of_silent_callers_keeps_nobody_out(folder: Path) -> None:
     with Listener("GURNEY", folder, max_associations=4) as listener:
         crowd = [connected(listener) for _ in range(60)]

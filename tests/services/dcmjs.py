@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from tests.services.presence import program, refuse
 from tests.services.process import Service
 
-__all__ = ["DcmjsNormalizedScp", "DcmjsStoreScp", "installed_node_modules"]
+__all__ = ["DcmjsCommitmentScp", "DcmjsNormalizedScp", "DcmjsStoreScp", "installed_node_modules"]
 
 _PEERS = Path(__file__).parents[1] / "peers"
 _CACHE = Path(__file__).parents[2] / ".make" / "peers"
@@ -35,6 +35,13 @@ class _DcmjsScp(Service):
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "NODE_PATH": str(self._node_modules)}
+
+
+class DcmjsCommitmentScp(_DcmjsScp):
+    """A Storage Commitment SCP; `tests/peers/commitment_scp.js` says where and when it answers."""
+
+    name = "dcmjs-dimse-commitment"
+    script = "commitment_scp.js"
 
 
 class DcmjsNormalizedScp(_DcmjsScp):

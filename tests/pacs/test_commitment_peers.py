@@ -1,0 +1,148 @@
+"""Storage commitment from archives that we did not write: Orthanc, which answers on associations of its own, and
+dcmjs-dimse, which was told to answer on the one that asked as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+from gurney.dicom.presentation import ContextProposal
+from gurney.pacs import (
+    STORAGE_COMMITMENT_CONTEXTS,
+    CommitmentWait,
+    FailureReason,
+    Listener,
+    RemoteAE,
+    SopReference,
+    StoreScu,
+    Timeouts,
+    request_for_file,
+)
+from tests.pacs.conftest import CT, EXPLICIT
+from tests.services.dcmjs import DcmjsCommitmentScp, installed_node_modules
+from tests.services.orthanc import Orthanc
+from tests.services.presence import require
+
+pytestmark = pytest.mark.peer
+
+ABSENT = SopReference(CT, "1.2.3.4.5.6.7.8.9")
+# Bounds, not durations.
+HERE = CommitmentWait(on_association=20, at_listener=0)
+ELSEWHERE = CommitmentWait(on_association=0, at_listener=20)
+CONTEXTS = [ContextProposal(CT, EXPLICIT), *STORAGE_COMMITMENT_CONTEXTS]
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    require("Orthanc")
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
+        yield orthanc
+
+
+@pytest.fixture(scope="module")
+def dcmjs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmjsCommitmentScp]:
+    require("node")
+    with DcmjsCommitmentScp(tmp_path_factory.mktemp("dcmjs"), installed_node_modules()) as peer:
+        yield peer
+
+
+@pytest.fixture
+def scu() -> StoreScu:
+    return StoreScu("GURNEY_SC")
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener("GURNEY_SC") as listener:
+        yield listener
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    template = dcmread(str(get_testdata_file("CT_small.dcm")))
+    made = []
+    for number in range(3):
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        made.append(tmp_path / f"{number}.dcm")
+        template.save_as(made[-1])
+    return made
+
+
+def at(peer: Orthanc | DcmjsCommitmentScp) -> RemoteAE:
+    return RemoteAE(peer.ae_title, "127.0.0.1", peer.port, Timeouts(connect=5, acse=10, store=20))
+
+
+def references(paths: list[Path]) -> list[SopReference]:
+    requests = [request_for_file(path) for path in paths]
+    return [SopReference(request.sop_class_uid, request.sop_instance_uid) for request in requests]
+
+
+def test_orthanc_commits_on_an_association_of_its_own(
+    scu: StoreScu, orthanc: Orthanc, listener: Listener, paths: list[Path]
+) -> None:
+    orthanc.register_modality("gurney", "GURNEY_SC", listener.port)
+    assert all(result.is_stored for result in scu.store_many(at(orthanc), paths))
+    commitment = scu.commit(at(orthanc), references(paths), wait=ELSEWHERE, listener=listener)
+    assert commitment.is_complete
+    assert set(commitment.committed) == set(references(paths))
+
+
+def test_orthanc_says_what_it_does_not_have(
+    scu: StoreScu, orthanc: Orthanc, listener: Listener, paths: list[Path]
+) -> None:
+    orthanc.register_modality("gurney", "GURNEY_SC", listener.port)
+    assert all(result.is_stored for result in scu.store_many(at(orthanc), paths[:1]))
+    asked = [*references(paths[:1]), ABSENT]
+    commitment = scu.commit(at(orthanc), asked, wait=ELSEWHERE, listener=listener, limit=1)
+    assert commitment.committed == (asked[0],)
+    assert [(one.reference, one.reason) for one in commitment.uncommitted] == [
+        (ABSENT, FailureReason.NO_SUCH_OBJECT_INSTANCE)
+    ]
+
+
+def test_orthanc_answers_many_hundreds(scu: StoreScu, orthanc: Orthanc, listener: Listener) -> None:
+    orthanc.register_modality("gurney", "GURNEY_SC", listener.port)
+    many = [SopReference(CT, f"1.2.276.0.7230010.3.1.4.1234567890.1234567.{number}") for number in range(1000, 1800)]
+    commitment = scu.commit(at(orthanc), many, wait=ELSEWHERE, listener=listener)
+    assert [len(result.uncommitted) for result in commitment.results] == [500, 300]
+
+
+def test_dcmjs_commits_on_the_association_that_stored(
+    scu: StoreScu, dcmjs: DcmjsCommitmentScp, paths: list[Path]
+) -> None:
+    with scu.associate(at(dcmjs), CONTEXTS) as association:
+        assert all(result.is_stored for result in association.store([request_for_file(path) for path in paths]))
+        commitment = scu.commit(association, [*references(paths), ABSENT], wait=HERE, limit=2)
+    assert set(commitment.committed) == set(references(paths))
+    assert [one.reference for one in commitment.uncommitted] == [ABSENT]
+
+
+def test_dcmjs_may_answer_while_the_association_stores_on(
+    scu: StoreScu, dcmjs: DcmjsCommitmentScp, paths: list[Path]
+) -> None:
+    requests = [request_for_file(path) for path in paths]
+    with scu.associate(at(dcmjs), CONTEXTS) as association:
+        assert all(result.is_stored for result in association.store(requests))
+        asked = scu.commit(
+            association, references(paths), wait=CommitmentWait(0, 0), transaction_uids=["1.2.997.100.1"]
+        )
+        stored = []
+        while not scu.commitment(asked.transaction_uids).is_complete:
+            stored.extend(association.store(requests))
+    assert stored
+    assert all(result.is_stored for result in stored)
+
+
+def test_dcmjs_may_answer_elsewhere_without_asking_for_its_role(
+    scu: StoreScu, dcmjs: DcmjsCommitmentScp, listener: Listener, paths: list[Path]
+) -> None:
+    with scu.associate(at(dcmjs), CONTEXTS) as association:
+        assert all(result.is_stored for result in association.store([request_for_file(path) for path in paths]))
+    uid = f"1.2.998.{listener.port}.1"
+    commitment = scu.commit(at(dcmjs), references(paths), wait=ELSEWHERE, listener=listener, transaction_uids=[uid])
+    assert commitment.is_complete
