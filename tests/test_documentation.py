@@ -92,6 +92,19 @@ def test_the_example_of_the_framework_runs(
         assert len(pacs.stored) == 3
 
 
+def test_the_example_of_a_wire_log_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = fences(ROOT / "docs/how-to/read-a-wire-log.md", "python")
+    monkeypatch.chdir(tmp_path)
+    with FakePacs(ae_title="ORTHANC") as pacs:
+        exec(example.replace("4242", str(pacs.port)), {})
+    assert capsys.readouterr().out == "0 studies\n"
+    text = (tmp_path / "wire.log").read_text()
+    assert "-> C-FIND-RQ, message ID 1" in text
+    assert "(0010,0020) LO PatientID, 4 bytes [redacted]" in text
+
+
 @pytest.mark.peer
 def test_the_example_of_a_query_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, example, _, _ = fences(ROOT / "docs/how-to/use-the-framework.md", "python")

@@ -33,6 +33,7 @@ COMMANDS = {
     "resume": ("steering", "Send to a paused destination again."),
     "resend": ("steering", "Send a study again, all of it."),
     "echo": ("echoing", "Try to reach a remote, step by step."),
+    "find": ("finding", "Ask a remote what it has."),
     "reload": ("configuring", "Apply the configuration to what runs."),
     "quarantine": ("quarantining", "Decide on files that were refused."),
     "route": ("routes", "Ask the routing rules."),
