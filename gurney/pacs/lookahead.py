@@ -51,7 +51,11 @@ class LookAhead:
 
     def leading_results(self) -> Iterator[StoreResult]:
         """Take the results in front of the first request."""
-        while self._fresh and isinstance(self._fresh[0], StoreResult):
+        while True:
+            if not self._fresh:
+                self._fill()
+            if not self._fresh or not isinstance(self._fresh[0], StoreResult):
+                return
             yield cast(StoreResult, self._fresh.popleft())
 
     def take(self, covered: Container[Pair]) -> Entry | None:

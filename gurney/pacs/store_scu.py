@@ -136,6 +136,7 @@ class StoreScu(StorageCommitmentScu):
             feed = Feed(ahead, covered)
             with self.associate(remote, proposals, compression=compression) as association:
                 while not feed.is_over:
+                    yield from map(told, ahead.leading_results())
                     feed.is_paused = False
                     for result in association.store(feed):
                         yield result

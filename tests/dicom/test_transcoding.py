@@ -282,9 +282,12 @@ def test_pixel_data_past_the_bound() -> None:
 def test_a_frame_that_is_not_there() -> None:
     source = shipped("SC_rgb_rle_16bit_2frame.dcm")
     elements = parse_elements(source.encoded, EXPLICIT_LE)
-    for count in (b"1 ", b"3 "):
+    for count, words in [
+        (b"1 ", "2 frames could be decoded where there should be 1"),
+        (b"3 ", "2 frames could be decoded where there should be 3"),
+    ]:
         changed = [replace(one, value=count) if one.tag == 0x00280008 else one for one in elements]
-        with pytest.raises(TranscodingError):
+        with pytest.raises(TranscodingError, match=words):
             transcode(encode_elements(changed, explicit=True), source.transfer_syntax_uid, EXPLICIT)
 
 

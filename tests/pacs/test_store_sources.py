@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gurney.dicom.errors import Part10Error, UnfitInstance
 from gurney.dicom.presentation import MAX_CONTEXTS
-from gurney.pacs import DicomEngine, RemoteAE, Skip, StoreChange, StoreScu, Storing, Timeouts
+from gurney.pacs import DicomEngine, RemoteAE, Skip, StoreChange, StoreScu, Storing, Timeouts, request_for_file
 from gurney.pacs.events import AfterCStore
 from gurney.pacs.lookahead import LookAhead
 from gurney.pacs.testing import FakePacs, Respond
@@ -135,6 +135,25 @@ def test_a_data_set_that_lacks_what_a_c_store_needs(scu: StoreScu, spoil: object
         scu.store(pacs.remote(), spoilt)
 
 
+def test_a_fifo_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> int:
+        raise AssertionError("opened")
+
+    os.mkfifo(tmp_path / "fifo")
+    with monkeypatch.context() as patch:
+        patch.setattr("gurney.pacs.sources.os.open", never)
+        with pytest.raises(UnfitInstance, match="a FIFO"):
+            request_for_file(tmp_path / "fifo")
+
+
+def test_a_link_that_was_slipped_in_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(CT_FILE)
+    with monkeypatch.context() as patch:
+        patch.setattr("gurney.pacs.sources.os.lstat", os.stat)
+        with pytest.raises(UnfitInstance, match="not followed"):
+            request_for_file(tmp_path / "link")
+
+
 def test_what_is_neither_is_a_mistake_in_the_program(scu: StoreScu) -> None:
     with FakePacs() as pacs, pytest.raises(TypeError, match="not int"):
         list(scu.store_many(pacs.remote(), [42]))  # type: ignore[list-item]
@@ -184,13 +203,14 @@ def test_data_sets_are_not_hoarded(scu: StoreScu) -> None:
 
 def test_many_bad_ones_between_good_ones_are_told_as_they_come(scu: StoreScu, tmp_path: Path) -> None:
     (tmp_path / "text.dcm").write_text("not DICOM")
-    items = [CT_FILE, *[tmp_path / "text.dcm"] * 350, MR_FILE]
+    items = [CT_FILE, *[tmp_path / "text.dcm"] * 350, CT_FILE]
     with FakePacs() as pacs:
         storing = scu.store_many(pacs.remote(), items, look_ahead=7)
         results = list(storing)
         pacs.wait_until_quiet()
     assert [result.is_stored for result in (results[0], results[-1])] == [True, True]
     assert (storing.tally.stored, storing.tally.failed) == (2, 350)
+    assert pacs.associations == 1
 
 
 def test_skipping_all_ends_the_run(scu: StoreScu) -> None:
