@@ -80,7 +80,7 @@ class Listener:
         timeouts: Timeouts | None = None,
         tls: InboundTls | None = None,
     ) -> None:
-        """Prepare; with port 0 the system chooses one."""
+        """Prepare; an empty host means every address of this one, and with port 0 the system chooses one."""
         self.ae_title = check_ae_title(ae_title)
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
         """Hears of what peers report. Who returns ``event.taken()`` has it answered with success."""
@@ -191,18 +191,22 @@ class Listener:
 
     def _welcome(self, connection: PlainSocket, entity: ApplicationEntity) -> None:
         """Give a connection its own thread; when there are too many, who has waited longest without a word goes."""
+        entry: AcceptedAssociation | Caller
         if self._tls is None:
-            association = self._accepted(connection, entity)
+            entry = association = self._accepted(connection, entity)
             thread = _thread(partial(self._attend, association))
         else:
-            caller = Caller(connection)
+            entry = caller = Caller(connection)
             thread = _thread(partial(self._secure, caller, self._tls, entity))
         with self._guard:
             pending = [other for other in self._threads.values() if not other.has_requested]
-            self._threads[thread] = association if self._tls is None else caller
+            self._threads[thread] = entry
         if len(pending) >= _MOST_PENDING:
             pending[0].drop()
         thread.start()
+        if self._socket is None:
+            # It was ended in between, and this one was not there to be ended with it.
+            entry.drop()
 
     def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
         return AcceptedAssociation(entity, connection, self._deliveries, self.event_report, self._has_room)
@@ -280,7 +284,7 @@ def _words(address: tuple[str, int], error: OSError) -> str:
     host, port = address
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} of {host} is taken: another listener of this process, or another program, has it; "
-            "share one listener among all SCUs of a process"
+            f"port {port} of {host or 'this host'} is taken: another listener of this process, or another program, "
+            "has it; share one listener among all SCUs of a process"
         )
-    return f"can't listen at port {port} of {host}: {error.strerror or error}"
+    return f"can't listen at port {port} of {host or 'this host'}: {error.strerror or error}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pynetdicom import AE, build_role
@@ -32,6 +36,7 @@ from tests.pacs.conftest import CT, CT_ONLY, MR, MakeRequests
 
 REFERENCES = [SopReference(CT, f"1.2.3.{number}") for number in range(1, 6)]
 COMMITMENT = "1.2.840.10008.1.20.1"
+PAGE = Path(__file__).parents[2] / "docs/how-to/let-an-archive-commit-itself.md"
 BRIEFLY = CommitmentWait(on_association=0.05, at_listener=0.05)
 # Bounds, not durations: what is awaited comes at once.
 SAME = CommitmentWait(on_association=20, at_listener=0)
@@ -423,3 +428,17 @@ def test_what_is_forgotten_is_not_taken(scu: StoreScu, pacs: FakePacs) -> None:
         assert report(pacs, listener, information("1.9.1", items(*REFERENCES))) == 0x0110
     with pytest.raises(KeyError):
         scu.commitment(["1.9.1"])
+
+
+# --- Documents --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "study").mkdir()
+    shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    with FakePacs() as pacs:
+        ready = example.replace("4242", str(pacs.port)).replace("11112", "0").replace("ORTHANC", pacs.ae_title)
+        exec(ready, {})
+    assert capsys.readouterr().out.splitlines() == ["1 safe", "0 unknown"]

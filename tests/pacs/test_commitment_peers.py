@@ -3,6 +3,7 @@ dcmjs-dimse, which was told to answer on the one that asked as well."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gurney.pacs import (
     Listener,
     RemoteAE,
     SopReference,
+    StoreResult,
     StoreScu,
     Timeouts,
     request_for_file,
@@ -26,10 +28,12 @@ from gurney.pacs import (
 from tests.pacs.conftest import CT, EXPLICIT
 from tests.services.dcmjs import DcmjsCommitmentScp, installed_node_modules
 from tests.services.orthanc import Orthanc
+from tests.services.ports import free_port
 from tests.services.presence import require
 
 pytestmark = pytest.mark.peer
 
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/store_and_commit.py"
 ABSENT = SopReference(CT, "1.2.3.4.5.6.7.8.9")
 # Bounds, not durations.
 HERE = CommitmentWait(on_association=20, at_listener=0)
@@ -112,6 +116,19 @@ def test_orthanc_answers_many_hundreds(scu: StoreScu, orthanc: Orthanc, listener
     assert [len(result.uncommitted) for result in commitment.results] == [500, 300]
 
 
+def test_the_example_says_what_is_safe(
+    orthanc: Orthanc, paths: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    orthanc.register_modality("gurney", "GURNEY_SC", port)
+    where = ["127.0.0.1", str(orthanc.port), orthanc.ae_title, "--as", "GURNEY_SC", "--listen", str(port)]
+    monkeypatch.setattr("sys.argv", [str(EXAMPLE), *where, *map(str, paths)])
+    runpy.run_path(str(EXAMPLE))
+    transaction, *rest = capsys.readouterr().out.splitlines()
+    assert transaction.startswith("transaction 2.25.")
+    assert rest == [f"safe {reference.sop_instance_uid}" for reference in references(paths)]
+
+
 def test_dcmjs_commits_on_the_association_that_stored(
     scu: StoreScu, dcmjs: DcmjsCommitmentScp, paths: list[Path]
 ) -> None:
@@ -131,7 +148,7 @@ def test_dcmjs_may_answer_while_the_association_stores_on(
         asked = scu.commit(
             association, references(paths), wait=CommitmentWait(0, 0), transaction_uids=["1.2.997.100.1"]
         )
-        stored = []
+        stored: list[StoreResult] = []
         while not scu.commitment(asked.transaction_uids).is_complete:
             stored.extend(association.store(requests))
     assert stored
