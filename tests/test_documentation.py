@@ -17,6 +17,8 @@ from gurney.pacs.testing import FakePacs
 from gurney.settings import load
 from gurney_daemon.cli import app
 from tests.pacs.archives import filled
+from tests.services.orthanc import Orthanc
+from tests.services.presence import require
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -90,6 +92,30 @@ def test_the_example_of_the_framework_runs(
         both = hook + "\n" + example.replace("4242", str(pacs.port)).replace('scu = StoreScu("GURNEY")\n', "")
         exec(both, {})
         assert len(pacs.stored) == 3
+
+
+@pytest.mark.peer
+def test_the_examples_of_storing_folders_and_of_compression_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("Orthanc")
+    folder, compression = fences(ROOT / "docs/how-to/compress.md", "python")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "peer").mkdir()
+    for name in ("CT_small.dcm", "MR_small_RLE.dcm"):
+        shutil.copy(str(get_testdata_file(name, download=False)), tmp_path / "study")
+    (tmp_path / "study" / "README.TXT").write_text("of a viewer " * 20)
+    monkeypatch.chdir(tmp_path)
+    accepted = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.80"]
+    with Orthanc(tmp_path / "peer", settings={"AcceptedTransferSyntaxes": accepted}) as archive:
+        exec(folder.replace("4242", str(archive.port)), {})
+        refused, counted = capsys.readouterr().out.splitlines()
+        assert refused.startswith("study/MR_small_RLE.dcm no_context")
+        assert counted == "1 stored, 1 beside them, 1 failed"
+        exec(compression.replace("4242", str(archive.port)), {})
+        lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines[:2]] == [[accepted[0], "False"], [accepted[0], "True"]]
+    assert lines[-1] == accepted[1]
 
 
 def test_the_example_of_a_wire_log_runs(
