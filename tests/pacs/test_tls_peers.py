@@ -149,8 +149,8 @@ def test_store_in_an_archive(orthanc: Orthanc, tls: Tls, fast_path: bool, tmp_pa
     assert {f"1.2.4.{int(fast_path)}.{number}" for number in range(20)} <= orthanc.sop_instance_uids()
 
 
-def test_find_and_get(filled: Archive, tmp_path: Path) -> None:
-    scu = QueryRetrieveScu()
+def test_find_and_get(filled: Archive, fast_path: bool, tmp_path: Path) -> None:
+    scu = QueryRetrieveScu(fast_path=fast_path)
     study = filled.studies[1]
     with scu.find(filled.remote, Query(study_instance_uid=study)) as search:
         assert [match.value.study_instance_uid for match in search] == [study]
