@@ -28,6 +28,7 @@ class Turnstile:
         self._changed = threading.Condition()
         self._open = True
         self._standing = False
+        self._openings = 0
 
     def is_set(self) -> bool:
         """Tell whether the traveller may pass."""
@@ -39,13 +40,18 @@ class Turnstile:
         return self._standing
 
     def wait(self) -> bool:
-        """Pass, or stand still until it opens. Only the traveller calls this."""
+        """Pass, or stand still until it opens. Only the traveller calls this.
+
+        Each opening lets it pass, even one that was too short to be seen: what it found nothing to do for before may be
+        there now.
+        """
         if self._open:
             return True
         with self._changed:
-            self._standing = True
+            openings = self._openings
+            self._standing = not self._open
             self._changed.notify_all()
-            while not self._open:
+            while not self._open and self._openings == openings:
                 self._changed.wait()
             self._standing = False
         return True
@@ -68,4 +74,6 @@ class Turnstile:
         """Let the traveller go on."""
         with self._changed:
             self._open = True
+            self._openings += 1
+            self._standing = False
             self._changed.notify_all()
