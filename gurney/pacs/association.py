@@ -20,6 +20,7 @@ from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
 from gurney.pacs.event_reports import EventReport, EventReports
 from gurney.pacs.events import Aborted, AfterCEcho, AfterRelease, BeforeCEcho, BeforeRelease, Events
+from gurney.pacs.fast_dimse import FastDimse
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
@@ -46,7 +47,9 @@ class Association:
     asks; any other may call :meth:`cancel` and :meth:`abort`.
     """
 
-    def __init__(self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress) -> None:
+    def __init__(
+        self, remote: RemoteAE, negotiated: Negotiated, events: Events, progress: Progress, *, fast_path: bool = True
+    ) -> None:
         self.remote = remote
         self.contexts = negotiated.contexts
         self.roles: Mapping[str, Role] = negotiated.roles
@@ -62,7 +65,11 @@ class Association:
         self._witness = negotiated.witness
         self._events = events
         self._progress = progress
-        self._dimse = Dimse(self._assoc, self._witness, progress)
+        self._dimse = (
+            FastDimse(self._assoc, self._witness, progress, negotiated.max_pdu)
+            if fast_path
+            else Dimse(self._assoc, self._witness, progress)
+        )
         self._assoc.on_event_report = EventReports(
             remote, self.contexts, self._dimse.send, self.event_report, events.event_report
         ).answer
@@ -166,6 +173,8 @@ class Association:
                 if not conversation.is_over and self.is_usable:
                     self._leave(conversation)
                 self._conversation = None
+                with self._on_wire:
+                    self._dimse.rest()
 
     def attend(self, until: Callable[[], bool], seconds: float, *, serve: Serve = serve_nothing) -> bool:
         """Answer what the peer asks, and ask nothing, until a condition holds or time is up; tell whether it holds.
@@ -301,6 +310,7 @@ class Association:
 
     def _let_go(self) -> None:
         """Give back what a service holds of the wire, because the association is to end."""
+        self._dimse.rest()
 
     def _end(self, failure: AssociationFailure) -> None:
         """Abort whatever is left, once, and free everything."""

@@ -20,8 +20,9 @@ from gurney.pacs.errors import AssociationEnded, BadResponse
 from gurney.pacs.instance import Payload
 from gurney.pacs.outgoing import Outgoing
 from gurney.pacs.progress import Progress
+from gurney.pacs.reader import HandBack
 from gurney.pacs.response import Awaited, Response
-from gurney.pacs.wire import HandBack, Wire
+from gurney.pacs.wire import Wire
 from gurney.pacs.witness import Witness
 
 __all__ = ["Carrier", "FastCarrier", "PlainCarrier", "Prepared", "StoreCommand"]

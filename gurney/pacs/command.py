@@ -106,7 +106,9 @@ def encode_command(elements: Mapping[int, int | bytes]) -> bytes:
 def read_elements(encoded: bytes | bytearray | memoryview) -> dict[int, bytes]:
     """Read the values of a command set, by their element numbers.
 
-    Raises :class:`MalformedCommandError` when the bytes do not divide into elements of group 0000.
+    What is of another group than 0000 is passed over: Orthanc puts the list of failed instances, which belongs into the
+    identifier, among the elements of a C-GET-RSP. Raises :class:`MalformedCommandError` when the bytes do not divide
+    into elements.
     """
     found: dict[int, bytes] = {}
     at, end = 0, len(encoded)
@@ -115,9 +117,10 @@ def read_elements(encoded: bytes | bytearray | memoryview) -> dict[int, bytes]:
             raise MalformedCommandError("a command set ends within an element's header")
         group, element, length = _ELEMENT.unpack_from(encoded, at)
         at += _ELEMENT.size
-        if group or length > end - at:
-            raise MalformedCommandError("a command set with a foreign group or a wrong length")
-        found[element] = bytes(encoded[at : at + length])
+        if length > end - at:
+            raise MalformedCommandError("a command set with a wrong length")
+        if not group:
+            found[element] = bytes(encoded[at : at + length])
         at += length
     return found
 

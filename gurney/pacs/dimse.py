@@ -48,6 +48,9 @@ class Dimse:
         """Queue a message for pynetdicom's upper-layer thread."""
         self._assoc.dimse.send_msg(message, context_id)
 
+    def rest(self) -> None:
+        """Give back what was borrowed for a conversation: nothing, here."""
+
     def echo(self, awaited: Awaited, patience: float) -> Response:
         """Send one C-ECHO-RQ (PS3.7 9.1.5)."""
         primitive = C_ECHO()

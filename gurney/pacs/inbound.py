@@ -1,30 +1,31 @@
-"""Instances that come in over an association of ours: to files, never whole through memory (PS3.10 7, PS3.4 B.2)."""
+"""Instances that come in over an association: to files, never whole through memory (PS3.10 7, PS3.4 B.2)."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
-from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.dimse import Dimse
 
-__all__ = ["Inbox", "IncomingDataset", "Keeping", "Received"]
+__all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received"]
 
 _IN_MEMORY = 1 << 16
-_PREAMBLE = b"\0" * 128 + b"DICM"
+_COPY_STEP = 1 << 20
+# Instances that wait to be made safe are open files, of which a process has a thousand or so.
+_BATCH, _BATCH_SECONDS = 100, 0.5
+_MOST_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Received:
 
 
 class IncomingDataset(BytesIO):
-    """The data set of a message on its way: in memory while it is short, then in a file of the folder.
+    """The data set of a message that pynetdicom receives: in memory while it is short, then in a file of the folder.
 
     pynetdicom writes each fragment into it, in its upper-layer thread. What goes wrong with the disk is remembered for
     whoever answers the message.
@@ -63,25 +64,16 @@ class IncomingDataset(BytesIO):
             self.error = error
         return length
 
-    def save(self, path: Path, meta: FileMetaDataset) -> None:
-        """Write a Part 10 file, fsynced, under its name only when it is whole. Raises OSError."""
-        head = DicomBytesIO()
-        head.is_implicit_VR, head.is_little_endian = False, True
-        head.write(_PREAMBLE)
-        write_file_meta_info(head, meta, enforce_standard=False)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".incoming-", delete=False) as whole:
-            try:
-                whole.write(head.getvalue())
-                if self._file is None:
-                    whole.write(self.getbuffer())
-                whole.flush()
-                self._copy_to(whole.fileno())
-                os.fsync(whole.fileno())
-                Path(whole.name).replace(path)
-            except BaseException:  # whatever it was goes on: half an instance must not stay
-                with suppress(OSError):
-                    Path(whole.name).unlink()
-                raise
+    def pour(self, arrival: Arrival) -> None:
+        """Give everything to an arrival. Raises OSError, also one of before."""
+        if self.error is not None:
+            raise self.error
+        if self._file is None:
+            arrival.write(self.getvalue())
+            return
+        self._file.seek(0)
+        while piece := self._file.read(_COPY_STEP):
+            arrival.write(piece)
 
     def discard(self) -> None:
         """Let go of what was written."""
@@ -97,17 +89,6 @@ class IncomingDataset(BytesIO):
             self.truncate()
         return self._file
 
-    def _copy_to(self, fd: int) -> None:
-        """Let the system copy what went to a file. Raises OSError, also one of before."""
-        if self.error is not None:
-            raise self.error
-        if self._file is None:
-            return
-        self._file.flush()
-        source, at = self._file.fileno(), 0
-        while copied := os.copy_file_range(source, fd, 1 << 30, at):
-            at += copied
-
 
 class Inbox:
     """A folder that takes what a peer stores. ``on_received`` hears of each instance once it is safe."""
@@ -116,26 +97,107 @@ class Inbox:
         self.folder = folder
         self._on_received = on_received
 
+    def begin(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Arrival:
+        """Begin to take an instance, to be kept as ``<SOP Instance UID>.dcm``."""
+        return Arrival(self.folder, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+
+    def keep(self, arrival: Arrival) -> int:
+        """Make an instance that has come whole safe, and return the status to answer (PS3.4 B.2.3)."""
+        status = arrival.close()
+        if status != STORED:
+            return status
+        try:
+            arrival.settle()
+        except OSError:
+            return OUT_OF_RESOURCES
+        self._on_received(_received(arrival))
+        return STORED
+
     def take(
         self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, dataset: IncomingDataset
     ) -> int:
-        """Keep an instance as ``<SOP Instance UID>.dcm`` and return the status to answer (PS3.4 B.2.3)."""
-        if not is_valid_uid(sop_instance_uid):
-            dataset.discard()
-            return 0xA900
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-        meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-        path = self.folder / f"{sop_instance_uid}.dcm"
+        """Keep an instance that pynetdicom received, and return the status to answer."""
+        arrival = self.begin(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         try:
-            dataset.save(path, meta)
+            dataset.pour(arrival)
         except OSError:
-            return 0xA700
+            arrival.discard()
+            return OUT_OF_RESOURCES
         finally:
             dataset.discard()
-        self._on_received(Received(path, sop_class_uid, sop_instance_uid, transfer_syntax_uid))
-        return 0x0000
+        return self.keep(arrival)
+
+
+class EagerInbox(Inbox):
+    """An inbox that answers before an instance is safe, and gives it out when it is.
+
+    For a C-GET: its archive keeps what it sends, and nobody hears of an instance before it is safe. So the disk works
+    while the next ones come, and on many at a time: each commit of a journal holds up whoever opens a file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, lambda _: None)
+        self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
+        self._batch: list[Arrival] = []
+        self._begun = 0.0
+        self._settling: deque[Future[tuple[list[Received], OSError | None]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let nothing stay half kept: what nobody takes any more is safe all the same."""
+        self._settle()
+        self._settler.shutdown()
+
+    def keep(self, arrival: Arrival) -> int:
+        """Return the status to answer; what came whole is made safe before long."""
+        status = arrival.close()
+        if status == STORED:
+            if not self._batch:
+                self._begun = time.monotonic()
+            self._batch.append(arrival)
+            if len(self._batch) == _BATCH or time.monotonic() - self._begun > _BATCH_SECONDS:
+                self._settle()
+        return status
+
+    def settled(self, *, at_the_end: bool = False) -> Iterator[Received]:
+        """Give out what is safe now, in order; at the end everything, as soon as it is.
+
+        Raises OSError for an instance that can't be kept, though the peer was told that it is.
+        """
+        if at_the_end:
+            self._settle()
+        while self._settling and (at_the_end or self._settling[0].done() or len(self._settling) > _MOST_BATCHES):
+            received, failure = self._settling.popleft().result()
+            yield from received
+            if failure is not None:
+                raise failure
+
+    def _settle(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._settling.append(self._settler.submit(_settled, batch))
+
+
+def _settled(batch: list[Arrival]) -> tuple[list[Received], OSError | None]:
+    """Make a batch safe; say what is, and what went wrong with another."""
+    failure: OSError | None = None
+    received = []
+    for arrival in batch:
+        try:
+            arrival.settle()
+        except OSError as error:
+            failure = error
+        else:
+            received.append(_received(arrival))
+    return received, failure
+
+
+def _received(arrival: Arrival) -> Received:
+    return Received(arrival.path, arrival.sop_class_uid, arrival.sop_instance_uid, arrival.transfer_syntax_uid)
 
 
 def answer_to(request: C_STORE, status: int) -> C_STORE:
@@ -156,7 +218,7 @@ class Keeping:
         self._syntaxes = {context.context_id: context.transfer_syntax_uid for context in contexts.all}
 
     def __call__(self, message: DimseServiceType, context_id: int) -> bool:
-        """Keep an instance and answer; False for any other message."""
+        """Keep an instance that pynetdicom received and answer; False for any other message."""
         if not isinstance(message, C_STORE) or not isinstance(message.DataSet, IncomingDataset):
             return False
         status = self._inbox.take(
@@ -167,3 +229,12 @@ class Keeping:
         )
         self._dimse.send(answer_to(message, status), context_id)
         return True
+
+    def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
+        """Begin to take an instance from the wire itself; None in a context that is none of this association's."""
+        syntax = self._syntaxes.get(context_id)
+        return self._inbox.begin(sop_class_uid, sop_instance_uid, syntax) if syntax is not None else None
+
+    def keep(self, arrival: Arrival) -> int:
+        """Keep it and return the status to answer."""
+        return self._inbox.keep(arrival)

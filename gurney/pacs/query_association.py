@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
@@ -19,7 +19,7 @@ from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, OperationFailed
 from gurney.pacs.hooks import AfterHook, BeforeHook
-from gurney.pacs.inbound import Inbox, IncomingDataset, Keeping, Received
+from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.matching import answers
@@ -65,8 +65,9 @@ class QueryAssociation(Association):
         progress: Progress,
         *,
         character_set: str = "ISO_IR 192",
+        fast_path: bool = True,
     ) -> None:
-        super().__init__(remote, negotiated, events, progress)
+        super().__init__(remote, negotiated, events, progress, fast_path=fast_path)
         self._character_set = character_set
 
     def is_relational(self, sop_class_uid: str) -> bool:
@@ -147,12 +148,12 @@ class QueryAssociation(Association):
             try:
                 for report in reports:
                     progress.last = report
-                    for received in self._drained(arrivals, self._events.moved):
+                    for received in self._drained(arrivals):
                         count += 1
                         yield received
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._drained(arrivals, self._events.moved)
+                yield from self._drained(arrivals)
                 raise
             last = progress.last
             wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
@@ -162,13 +163,15 @@ class QueryAssociation(Association):
                 except Empty:
                     return
                 count += 1
-                self._events.moved.tell(InstanceReceived(self.remote, received))
-                yield received
-            yield from self._drained(arrivals, self._events.moved)
+                yield from self._told([received], self._events.moved)
+            yield from self._drained(arrivals)
 
-    def _drained(self, arrivals: SimpleQueue[Received], hook: AfterHook[InstanceReceived]) -> Iterator[Received]:
+    def _drained(self, arrivals: SimpleQueue[Received]) -> Iterator[Received]:
         while not arrivals.empty():
-            received = arrivals.get_nowait()
+            yield from self._told([arrivals.get_nowait()], self._events.moved)
+
+    def _told(self, arrived: Iterable[Received], hook: AfterHook[InstanceReceived]) -> Iterator[Received]:
+        for received in arrived:
             hook.tell(InstanceReceived(self.remote, received))
             yield received
 
@@ -196,20 +199,26 @@ class QueryAssociation(Association):
         request.AffectedSOPClassUID = sop_class_uid
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
-        arrivals = SimpleQueue[Received]()
-        keep = Keeping(Inbox(folder, arrivals.put), self.contexts, self._dimse)
         with (
+            EagerInbox(folder) as inbox,
             self._assoc.taking_datasets_into(lambda: IncomingDataset(folder)),
-            closing(self.converse(request, sop_class_uid, self.remote.timeouts.move, serve=keep)) as responses,
+            closing(
+                self.converse(
+                    request,
+                    sop_class_uid,
+                    self.remote.timeouts.move,
+                    serve=Keeping(inbox, self.contexts, self._dimse),
+                )
+            ) as responses,
         ):
             try:
                 for response in responses:
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
-                    yield from self._drained(arrivals, self._events.received)
+                    yield from self._told(inbox.settled(at_the_end=progress.last.is_final), self._events.received)
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._drained(arrivals, self._events.received)
+                yield from self._told(inbox.settled(at_the_end=True), self._events.received)
                 raise
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:

@@ -40,7 +40,8 @@ class QueryRetrieveScu(Scu):
 
     ``relational`` proposes relational queries (keys of any level at any level) to each peer, ``options`` that and more;
     what it agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond ASCII is asked for in ``character_set``,
-    the term of (0008,0005), where that has all of its letters.
+    the term of (0008,0005), where that has all of its letters. ``fast_path=False`` lets pynetdicom receive the
+    messages: slower, with the same results.
     """
 
     events: QueryEvents
@@ -52,11 +53,13 @@ class QueryRetrieveScu(Scu):
         relational: bool = False,
         options: QueryOptions | None = None,
         character_set: str = "ISO_IR 192",
+        fast_path: bool = True,
         **who: Unpack[Who],
     ) -> None:
         super().__init__(calling_ae_title, **who)
         self._options = options or QueryOptions(relational=relational)
         self._character_set = character_set
+        self._fast_path = fast_path
         self.events = QueryEvents()
 
     def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
@@ -286,6 +289,11 @@ class QueryRetrieveScu(Scu):
             remote,
             terms,
             lambda remote, negotiated, _, progress: QueryAssociation(
-                remote, negotiated, self.events, progress, character_set=self._character_set
+                remote,
+                negotiated,
+                self.events,
+                progress,
+                character_set=self._character_set,
+                fast_path=self._fast_path,
             ),
         )

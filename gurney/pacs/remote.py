@@ -60,7 +60,7 @@ class RemoteAE:
     host: str
     port: int
     timeouts: Timeouts = field(default_factory=Timeouts)
-    max_pdu: int = 16384
+    max_pdu: int = 131072
     tls: Tls | None = None
 
     def __post_init__(self) -> None:

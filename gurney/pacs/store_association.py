@@ -76,7 +76,7 @@ class StoreAssociation(Association):
         fast_path: bool,
         compression: Compression = NATIVE,
     ) -> None:
-        super().__init__(remote, negotiated, events, progress)
+        super().__init__(remote, negotiated, events, progress, fast_path=fast_path)
         self._carrier: Carrier | None = None
         self._preparation = Preparation(remote, self.contexts, events, self.next_message_id, compression)
         if self._is_over:
@@ -110,6 +110,7 @@ class StoreAssociation(Association):
                 yield from self._store_all(carrier, iter(requests))
 
     def _let_go(self) -> None:
+        super()._let_go()
         if self._carrier is not None:
             self._carrier.leave()
 

@@ -9,28 +9,23 @@ pynetdicom's state machine with the wire (:meth:`Wire.take_unread`).
 from __future__ import annotations
 
 import select
-import time
 
 from gurney.pacs._seams import Loss, WireSocket
 from gurney.pacs.command import C_STORE_RSP, MalformedCommandError, read_command
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.instance import Payload
 from gurney.pacs.outgoing import Outgoing
-from gurney.pacs.pdu import P_DATA_TF, MalformedPduError, fragment_length, read_message
+from gurney.pacs.patience import Patience
+from gurney.pacs.pdu import fragment_length
 from gurney.pacs.progress import Progress
+from gurney.pacs.reader import HandBack, Reader
 from gurney.pacs.response import Awaited, Response
 
-__all__ = ["HandBack", "Wire"]
+__all__ = ["Wire"]
 
 _BUFFER = 1 << 20
-_LONGEST_RESPONSE_PDU = 1 << 16
+# Responses are short: what does not fit is none.
 _RECEIVE_BUFFER = 1 << 17
-# How often we look whether a slow line still moves.
-_GLANCE_SECONDS = 1.0
-
-
-class HandBack(Exception):
-    """Ask to give the wire back: what came, or came to an end, is for pynetdicom to read. A signal, not an error."""
 
 
 class Wire:
@@ -43,22 +38,16 @@ class Wire:
         self._fragment = fragment_length(max_pdu)
         self._buffer = memoryview(bytearray(_BUFFER))
         self._patience = patience
-        self._received = bytearray(_RECEIVE_BUFFER)
-        self._received_view = memoryview(self._received)
-        self._length = 0
+        self._reader = Reader(wire, progress, _RECEIVE_BUFFER)
+        self._waiting = Patience(wire, progress, patience)
         self.is_mid_pdu = False
-        self._readable = select.poll()
-        self._readable.register(wire.fd, select.POLLIN)
-        self._readable.register(wire.wake_fd, select.POLLIN)
         self._either = select.poll()
         self._either.register(wire.fd, select.POLLIN | select.POLLOUT)
         self._either.register(wire.wake_fd, select.POLLIN)
 
     def take_unread(self) -> bytes:
         """Give out what was received and is not for us."""
-        unread = bytes(self._received_view[: self._length])
-        self._length = 0
-        return unread
+        return self._reader.take_unread()
 
     def prepare(self, context_id: int, command: bytes, payload: Payload) -> Outgoing:
         """Lay out the beginning of a request: the one before may await its response, but must be sent."""
@@ -68,7 +57,7 @@ class Wire:
         """Raise :class:`HandBack` if the peer has something to say before we send: then nothing is in flight."""
         if self._wire.is_interrupted:
             raise AssociationEnded("aborted by us")
-        if self._length or self._wire.has_input():
+        if self._reader.has_unread or self._wire.has_input():
             raise HandBack
 
     def send(self, outgoing: Outgoing) -> None:
@@ -88,49 +77,20 @@ class Wire:
 
         Raises :class:`HandBack`, :class:`DimseTimeout`, :class:`BadResponse` or :class:`AssociationEnded`.
         """
-        deadline = time.monotonic() + self._patience
-        glance = min(_GLANCE_SECONDS, self._patience / 4)
-        unacknowledged: int | None = None
-        while True:
-            try:
-                message = read_message(self._received_view[: self._length], _LONGEST_RESPONSE_PDU)
-            except MalformedPduError as error:
-                if self._received[0] != P_DATA_TF:
-                    raise HandBack from error
-                raise BadResponse(str(error)) from error
-            if message is not None:
-                break
-            if self._socket.has_pending():
-                self._read()
-                continue
-            left = deadline - time.monotonic()
-            events = dict(self._readable.poll(max(0.0, min(left, glance)) * 1000))
-            self._check_wake(events)
-            if events:
-                self._read()
-                continue
-            still = self._wire.unacknowledged()
-            if unacknowledged is not None and still < unacknowledged:
-                # A slow line: what we sent is still on its way, and moving.
-                self._progress.mark()
-                deadline = time.monotonic() + self._patience
-            elif left <= glance:
-                raise DimseTimeout(f"no response for {self._patience:g} s")
-            unacknowledged = still
+        self._waiting.renew()
+        heard = self._reader.command(self._waiting)
         try:
-            command = read_command(message.command)
+            command = read_command(heard.command)
         except MalformedCommandError as error:
             raise BadResponse(str(error)) from error
         if command.command_field != C_STORE_RSP:
             raise HandBack
+        self._reader.take()
         status = awaited.check(
-            message_id=command.message_id_responded_to, context_id=message.context_id, status=command.status
+            message_id=command.message_id_responded_to, context_id=heard.context_id, status=command.status
         )
-        if command.has_data_set:
-            raise BadResponse("a response that announces a data set")
-        if self._length > message.length:
-            self._received[: self._length - message.length] = self._received[message.length : self._length]
-        self._length -= message.length
+        if command.has_data_set or self._reader.is_mid_pdu:
+            raise BadResponse("a response that something follows")
         return Response(status, command.comment, command.offending_elements)
 
     def _send(self, data: memoryview) -> None:
@@ -153,26 +113,9 @@ class Wire:
         if not events:
             raise DimseTimeout(f"the peer took no byte for {self._patience:g} s")
         if events[self._wire.fd] & ~select.POLLOUT:
-            self._read()
-            if self._length and self._received[0] != P_DATA_TF:
+            self._reader.receive()
+            if self._reader.is_at_other_pdu:
                 raise HandBack
-
-    def _read(self) -> None:
-        room = self._received_view[self._length :]
-        if not room:
-            raise BadResponse("a response without an end")
-        try:
-            count = self._socket.recv_into(room)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._wire.lose(Loss.RESET)
-            raise HandBack from error
-        if not count:
-            self._wire.lose(Loss.CLOSED)
-            raise HandBack
-        self._length += count
-        self._progress.mark()
 
     def _check_wake(self, events: dict[int, int]) -> None:
         if self._wire.wake_fd in events:

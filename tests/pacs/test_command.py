@@ -17,6 +17,7 @@ from gurney.pacs.command import (
     MalformedCommandError,
     encode_c_store_rq,
     read_command,
+    read_elements,
 )
 
 UIDS = st.from_regex(r"\A1(\.(0|[1-9][0-9]{0,9})){1,5}\Z")
@@ -73,11 +74,16 @@ def test_a_status_of_the_wrong_length_is_no_status() -> None:
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"\0\0", element(0x0900, b"\0\0")[:-1], b"\x10\x00\x20\x00\0\0\0\0", struct.pack("<HHI", 0, 0x900, 1 << 31)],
+    [b"\0\0", element(0x0900, b"\0\0")[:-1], struct.pack("<HHI", 0, 0x900, 1 << 31)],
 )
 def test_what_is_no_command_set(encoded: bytes) -> None:
     with pytest.raises(MalformedCommandError):
         read_command(encoded)
+
+
+def test_what_a_peer_puts_beside_the_command_set_is_passed_over() -> None:
+    beside = struct.pack("<HHI", 0x0008, 0x0058, 4) + b"1.2\0"
+    assert read_elements(element(0x0900, b"\0\xb0") + beside) == {0x0900: b"\0\xb0"}
 
 
 @given(st.binary(max_size=200))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from gurney.pacs.inbound import Inbox, IncomingDataset, Received
+from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
 from gurney.pacs.store_scu import request_for_file
 
 FRAGMENT = 16_372
@@ -44,12 +45,18 @@ def test_an_instance_becomes_a_file_with_the_bytes_that_came(folder: Path, name:
     assert os.listdir(folder) == [one.path.name]
 
 
-@pytest.mark.parametrize("size", [0, 1, 1 << 16, (1 << 16) + 1, 1 << 20])
+@pytest.mark.parametrize("size", [1, 1 << 16, (1 << 16) + 1, 1 << 20])
 def test_long_or_short_nothing_is_lost_at_the_seam(folder: Path, size: int) -> None:
     content = os.urandom(size)
     inbox = Inbox(folder, lambda _: None)
     assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, content)) == 0
     assert (folder / "1.2.3.4.dcm").read_bytes().endswith(content)
+
+
+def test_a_data_set_without_a_byte_is_no_instance(folder: Path) -> None:
+    inbox = Inbox(folder, lambda _: None)
+    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, b"")) == 0xC000
+    assert os.listdir(folder) == []
 
 
 def test_a_uid_that_is_none_never_names_a_file(folder: Path) -> None:
@@ -81,3 +88,52 @@ def test_a_disk_that_fills_on_the_way_is_told_when_it_is_answered(
     assert dataset.write(b"ab") == 2
     assert Inbox(folder, lambda _: None).take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", dataset) == 0xA700
     assert os.listdir(folder) == []
+
+
+# --- Answered before it is safe ---------------------------------------------------------------------------------------
+
+
+def kept(inbox: EagerInbox, uid: str, content: bytes = b"ab") -> int:
+    arrival = inbox.begin("1.2.3", uid, "1.2.840.10008.1.2")
+    arrival.write(content)
+    return inbox.keep(arrival)
+
+
+def test_an_eager_inbox_gives_out_everything_in_order(folder: Path) -> None:
+    uids = [f"1.2.{number}" for number in range(1, 251)]
+    with EagerInbox(folder) as inbox:
+        received = []
+        for uid in uids:
+            assert kept(inbox, uid) == 0
+            received += inbox.settled()
+        received += inbox.settled(at_the_end=True)
+    assert [one.sop_instance_uid for one in received] == uids
+    assert sorted(os.listdir(folder)) == sorted(f"{uid}.dcm" for uid in uids)
+
+
+def test_what_an_eager_inbox_took_is_safe_though_nobody_asks(folder: Path) -> None:
+    with EagerInbox(folder) as inbox:
+        kept(inbox, "1.2.3")
+    assert os.listdir(folder) == ["1.2.3.dcm"]
+
+
+def test_a_disk_that_fails_behind_the_answer_is_told_and_takes_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, count = os.fsync, itertools.count(1)
+
+    def second_fails(fd: int) -> None:
+        if next(count) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", second_fails)
+    with EagerInbox(folder) as inbox:
+        for uid in ("1.2.1", "1.2.2", "1.2.3"):
+            assert kept(inbox, uid) == 0
+        settled = inbox.settled(at_the_end=True)
+        received = [next(settled).sop_instance_uid for _ in range(2)]
+        with pytest.raises(OSError, match="Input/output error"):
+            next(settled)
+    assert received == ["1.2.1", "1.2.3"]
+    assert sorted(os.listdir(folder)) == ["1.2.1.dcm", "1.2.3.dcm"]

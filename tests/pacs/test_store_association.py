@@ -247,7 +247,7 @@ def has_ended(association: StoreAssociation) -> bool:
     carrier = association._carrier
     if not isinstance(carrier, FastCarrier):
         return False
-    return carrier._wire._length > 0 or association._assoc.wire.has_input()
+    return carrier._wire._reader.has_unread or association._assoc.wire.has_input()
 
 
 def test_an_end_behind_the_last_response_is_no_failure(scu: StoreScu, make_requests: MakeRequests) -> None:

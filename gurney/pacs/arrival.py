@@ -1,0 +1,144 @@
+"""One instance on its way into a folder: a Part 10 file that gets its name only when it is whole (PS3.10 7)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from struct import Struct
+
+from gurney.dicom.leading import HEAD, leading_uids
+from gurney.dicom.uids import is_valid_uid
+
+__all__ = ["CANNOT_UNDERSTAND", "DOES_NOT_MATCH", "OUT_OF_RESOURCES", "STORED", "Arrival"]
+
+# PS3.4 table B.2-1.
+STORED, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
+
+# Names that nobody else gives, on whichever host; a process that was forked has another ID.
+_RUN, _NUMBERS = secrets.token_hex(8), itertools.count()
+
+_PREAMBLE = b"\0" * 128 + b"DICM"
+_SHORT = Struct("<HH2sH").pack
+_LONG = Struct("<HH2sHI").pack
+_IMPLEMENTATION_CLASS_UID = b"2.25.23095734136575356246886372902894165874"
+_IMPLEMENTATION_VERSION_NAME = b"GURNEY_0_1"
+
+
+class Arrival:
+    """Take the fragments of one data set, in order, then judge and keep it.
+
+    :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
+    it is whole but not safe: a crash of the machine could still take it.
+    """
+
+    def __init__(self, folder: Path, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> None:
+        self.sop_class_uid = sop_class_uid
+        self.sop_instance_uid = sop_instance_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self._folder = os.fspath(folder)
+        self._incoming = f"{self._folder}/.incoming-{_RUN}-{os.getpid()}-{next(_NUMBERS)}"
+        self._fd = -1
+        self._head = b""
+        self._status = STORED
+        if not is_valid_uid(sop_instance_uid) or not is_valid_uid(sop_class_uid):
+            # No path is made of it.
+            self._status = DOES_NOT_MATCH
+
+    @property
+    def path(self) -> Path:
+        """Where it is once it is safe."""
+        return Path(self._folder, f"{self.sop_instance_uid}.dcm")
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next fragment. What goes wrong is kept for the answer."""
+        if self._status != STORED or not fragment:
+            return
+        if len(self._head) < HEAD:
+            self._head += fragment[: HEAD - len(self._head)]
+        try:
+            if self._fd < 0:
+                self._open(fragment)
+            else:
+                _write_all(self._fd, fragment, os.write(self._fd, fragment))
+        except OSError:
+            self._status = OUT_OF_RESOURCES
+
+    def close(self) -> int:
+        """Return the status to answer (PS3.4 B.2.3); one that is not stored is gone now."""
+        if self._status == STORED and not self._is_what_it_says():
+            self._status = DOES_NOT_MATCH
+        if self._status == STORED and self._fd < 0:
+            self._status = CANNOT_UNDERSTAND  # a data set without a byte
+        if self._status != STORED:
+            self.discard()
+        return self._status
+
+    def settle(self) -> None:
+        """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone."""
+        try:
+            os.fsync(self._fd)
+            os.replace(self._incoming, f"{self._folder}/{self.sop_instance_uid}.dcm")
+        except OSError:
+            self.discard()
+            raise
+        self._close_fd()
+
+    def discard(self) -> None:
+        """Let go of what was written."""
+        if self._fd >= 0:
+            self._close_fd()
+            with suppress(OSError):
+                os.unlink(self._incoming)
+
+    def _open(self, fragment: bytes | memoryview) -> None:
+        """Begin the file with its header and the first fragment."""
+        header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+        self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        written = os.writev(self._fd, (header, fragment))
+        _write_all(self._fd, header, min(written, len(header)))
+        _write_all(self._fd, fragment, max(0, written - len(header)))
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+    def _is_what_it_says(self) -> bool:
+        sop_class_uid, sop_instance_uid = leading_uids(self._head, self.transfer_syntax_uid)
+        return sop_class_uid in (None, self.sop_class_uid) and sop_instance_uid in (None, self.sop_instance_uid)
+
+
+def _write_all(fd: int, data: bytes | memoryview, written: int) -> None:
+    """Write what the system did not take at once: on a disk that is nearly full, the call that says so."""
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Encode the preamble and the File Meta Information (PS3.10 7.1)."""
+    before, behind = _repeated(sop_class_uid, transfer_syntax_uid)
+    body = before + _uid(0x0003, sop_instance_uid.encode("ascii")) + behind
+    return _PREAMBLE + _SHORT(0x0002, 0x0000, b"UL", 4) + len(body).to_bytes(4, "little") + body
+
+
+@lru_cache(maxsize=256)
+def _repeated(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    """Encode what all instances of a kind have in common, before and behind their own UID."""
+    name = _IMPLEMENTATION_VERSION_NAME
+    version = _LONG(0x0002, 0x0001, b"OB", 0, 2) + b"\0\1"
+    return version + _uid(0x0002, sop_class_uid.encode("ascii")), b"".join(
+        (
+            _uid(0x0010, transfer_syntax_uid.encode("ascii")),
+            _uid(0x0012, _IMPLEMENTATION_CLASS_UID),
+            _SHORT(0x0002, 0x0013, b"SH", len(name)),
+            name,
+        )
+    )
+
+
+def _uid(element: int, uid: bytes) -> bytes:
+    padded = uid + b"\0" * (len(uid) % 2)
+    return _SHORT(0x0002, element, b"UI", len(padded)) + padded
