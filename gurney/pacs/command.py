@@ -8,8 +8,11 @@ from enum import IntEnum
 from typing import NamedTuple
 
 __all__ = [
+    "A_DATA_SET",
     "C_CANCEL_RQ",
+    "C_FIND_RQ",
     "C_FIND_RSP",
+    "C_GET_RQ",
     "C_GET_RSP",
     "C_STORE_RQ",
     "C_STORE_RSP",
@@ -25,7 +28,9 @@ __all__ = [
 
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_GET_RQ = 0x0010
 C_GET_RSP = 0x8010
+C_FIND_RQ = 0x0020
 C_FIND_RSP = 0x8020
 C_CANCEL_RQ = 0x0FFF
 

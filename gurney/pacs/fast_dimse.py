@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any, cast
 
@@ -16,8 +16,11 @@ from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_GET, DimseServiceTyp
 
 from gurney.pacs._seams import Loss, PacedAssociation
 from gurney.pacs.command import (
+    A_DATA_SET,
     C_CANCEL_RQ,
+    C_FIND_RQ,
     C_FIND_RSP,
+    C_GET_RQ,
     C_GET_RSP,
     C_STORE_RQ,
     C_STORE_RSP,
@@ -30,7 +33,7 @@ from gurney.pacs.dimse import Dimse, M, Serve, serve_nothing
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.inbound import Keeping
 from gurney.pacs.patience import Patience
-from gurney.pacs.pdu import fragment_length, frame_command
+from gurney.pacs.pdu import Fragment, fragment_length, frame_message
 from gurney.pacs.progress import Progress
 from gurney.pacs.reader import HandBack, Heard, Reader
 from gurney.pacs.response import Awaited
@@ -55,16 +58,15 @@ class FastDimse(Dimse):
         self._is_lent = self._is_mid_pdu = False
 
     def send(self, message: DimseServiceType | C_CANCEL, context_id: int) -> None:
-        """Send a message: a C-CANCEL on the wire itself while that is ours."""
-        if not self._is_lent:
+        """Send a message: the C-FIND and C-GET with the wire in hand already, so that nobody else takes an answer."""
+        if isinstance(message, C_FIND | C_GET):
+            self._borrow()
+            self._ask(message, context_id)
+        elif not self._is_lent:
             super().send(message, context_id)
         elif isinstance(message, C_CANCEL):
-            self._say(
-                context_id,
-                encode_command(
-                    {0x0100: C_CANCEL_RQ, 0x0120: message.MessageIDBeingRespondedTo or 0, 0x0800: NO_DATA_SET}
-                ),
-            )
+            cancelled = message.MessageIDBeingRespondedTo or 0
+            self._say(context_id, {0x0100: C_CANCEL_RQ, 0x0120: cancelled, 0x0800: NO_DATA_SET})
         else:
             raise TypeError("no message but a C-CANCEL goes out while the wire is lent")
 
@@ -89,6 +91,9 @@ class FastDimse(Dimse):
         """Wait for the next response, as :meth:`Dimse.receive` does."""
         expected = _RESPONSES.get(service)
         if expected is None:
+            return super().receive(service, awaited, patience, serve=serve, glance=glance)
+        if self._is_begun():
+            self.rest()
             return super().receive(service, awaited, patience, serve=serve, glance=glance)
         reader = self._borrow()
         waiting = Patience(self._assoc.wire, self._progress, patience, glance=glance, turn=_TURN_SECONDS)
@@ -119,6 +124,22 @@ class FastDimse(Dimse):
             self._assoc.wire.borrow()
             self._is_lent = True
         return self._reader
+
+    def _is_begun(self) -> bool:
+        """Tell whether pynetdicom has taken a message of the peer's, or its beginning, while it had the wire."""
+        dimse = self._assoc.dimse
+        return not dimse.msg_queue.empty() or dimse.message is not None or self._assoc.wire.has_given_back
+
+    def _ask(self, request: C_FIND | C_GET, context_id: int) -> None:
+        """Send a request and its identifier (PS3.7 9.3.2.1, 9.3.3.1)."""
+        command: dict[int, int | bytes] = {
+            0x0002: str(request.AffectedSOPClassUID).encode("ascii"),
+            0x0100: C_FIND_RQ if isinstance(request, C_FIND) else C_GET_RQ,
+            0x0110: request.MessageID or 0,
+            0x0700: request.Priority,
+            0x0800: A_DATA_SET,
+        }
+        self._say(context_id, command, request.Identifier.getvalue() if request.Identifier is not None else b"")
 
     def _response(
         self, service: type, awaited: Awaited, heard: Heard, elements: dict[int, bytes], waiting: Patience
@@ -171,7 +192,7 @@ class FastDimse(Dimse):
             0x0900: status,
             0x1000: elements.get(0x1000, b""),
         }
-        self._say(heard.context_id, encode_command(answer))
+        self._say(heard.context_id, answer)
 
     def _read_dataset(self, context_id: int, write: Callable[[memoryview], object], waiting: Patience) -> None:
         """Read a data set; an end of the association in its midst is known as soon as pynetdicom has seen it."""
@@ -183,9 +204,12 @@ class FastDimse(Dimse):
                 raise BadResponse("a PDU out of place, within a message") from None
             raise self._witness.failure() from None
 
-    def _say(self, context_id: int, command: bytes) -> None:
-        """Send a command set that no data set follows."""
-        rest = memoryview(frame_command(command, context_id, self._fragment))
+    def _say(self, context_id: int, command: Mapping[int, int | bytes], identifier: bytes = b"") -> None:
+        """Send a command set, and the identifier that follows it."""
+        framed = frame_message(encode_command(command), context_id, self._fragment, Fragment.COMMAND)
+        if identifier:
+            framed += frame_message(identifier, context_id, self._fragment, Fragment.DATA_SET)
+        rest = memoryview(framed)
         wire = self._assoc.wire
         self._is_mid_pdu = True
         while rest:

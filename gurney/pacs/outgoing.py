@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gurney.pacs.instance import Payload
-from gurney.pacs.pdu import HEADER, Fragment, frame_command, frame_header
+from gurney.pacs.pdu import HEADER, Fragment, frame_header, frame_message
 
 __all__ = ["Outgoing"]
 
@@ -18,7 +18,7 @@ class Outgoing:
         self._buffer = buffer
         self._fragment = fragment
         self._context_id = context_id
-        self._head = frame_command(command, context_id, fragment)
+        self._head = frame_message(command, context_id, fragment, Fragment.COMMAND)
         self._full = frame_header(fragment, context_id, Fragment.DATA_SET)
         self._payload = payload
         self._position = 0

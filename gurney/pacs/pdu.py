@@ -9,7 +9,8 @@ __all__ = [
     "P_DATA_TF",
     "Fragment",
     "fragment_length",
-    "frame_command",
+    "frame_header",
+    "frame_message",
 ]
 
 P_DATA_TF = 0x04
@@ -37,12 +38,12 @@ def fragment_length(max_pdu: int) -> int:
     return min(max_pdu - 6, LONGEST_FRAGMENT) & ~1 if max_pdu else LONGEST_FRAGMENT
 
 
-def frame_command(command: bytes, context_id: int, fragment: int) -> bytes:
-    """Put a command set into PDUs of one fragment each."""
+def frame_message(encoded: bytes, context_id: int, fragment: int, kind: int) -> bytes:
+    """Put a command set or a data set, as ``kind`` says, into PDUs of one fragment each."""
     pdus = []
-    for at in range(0, len(command), fragment):
-        part = command[at : at + fragment]
-        control = Fragment.COMMAND | (Fragment.LAST if at + fragment >= len(command) else 0)
+    for at in range(0, len(encoded), fragment):
+        part = encoded[at : at + fragment]
+        control = kind | (Fragment.LAST if at + fragment >= len(encoded) else 0)
         pdus.append(frame_header(len(part), context_id, control))
         pdus.append(part)
     return b"".join(pdus)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gurney.pacs._seams import LONGEST_PDU, Loss, WireSocket
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.patience import Patience
-from gurney.pacs.pdu import frame_command
+from gurney.pacs.pdu import frame_message
 from gurney.pacs.progress import Progress
 from gurney.pacs.reader import HandBack, Heard, Reader
 
@@ -78,7 +78,7 @@ def collected(reader: Reader, context_id: int, patience: Patience) -> bytes:
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 255), st.integers(1, 200).map(lambda n: 2 * n))
 def test_what_is_framed_is_read_again(line: Line, command: bytes, context_id: int, fragment: int) -> None:
     reader, patience = reader_of(line)
-    framed = frame_command(command, context_id, fragment)
+    framed = frame_message(command, context_id, fragment, COMMAND)
     line.peer.sendall(framed + framed)
     for _ in range(2):
         assert reader.command(patience) == Heard(context_id, command)
@@ -91,7 +91,7 @@ def test_what_is_framed_is_read_again(line: Line, command: bytes, context_id: in
 def test_it_waits_for_the_last_byte(line: Line, command: bytes, data: st.DataObject) -> None:
     wire, progress = cast(WireSocket, cast(Any, line)), Progress()
     reader, patience = Reader(wire, progress), Patience(wire, progress, 0.001)
-    framed = frame_command(command, 1, 8)
+    framed = frame_message(command, 1, 8, COMMAND)
     cut = data.draw(st.integers(0, len(framed) - 1))
     line.peer.sendall(framed[:cut])
     with pytest.raises(DimseTimeout):
@@ -104,7 +104,7 @@ def test_it_waits_for_the_last_byte(line: Line, command: bytes, data: st.DataObj
 
 def test_what_was_shown_goes_back_whole_unless_it_is_taken(line: Line) -> None:
     reader, patience = reader_of(line)
-    framed = frame_command(b"for somebody else", 5, 4)
+    framed = frame_message(b"for somebody else", 5, 4, COMMAND)
     line.peer.sendall(framed)
     reader.command(patience)
     assert reader.take_unread() == framed
@@ -193,12 +193,12 @@ def test_no_bytes_do_harm(received: bytes) -> None:
 def test_a_data_set_streams_through_a_smaller_buffer(line: Line, length: int, fragment: int) -> None:
     data = os.urandom(length if fragment > 2 else min(length, 20_000))
     parts = [data[at : at + fragment] for at in range(0, len(data), fragment)] or [b""]
-    message = frame_command(b"command", 3, 16)
+    message = frame_message(b"command", 3, 16, COMMAND)
     message += b"".join(
         pdu(pdv(3, LAST if place == len(parts) - 1 else DATA, part)) for place, part in enumerate(parts)
     )
     reader, patience = reader_of(line, 1 << 17)
-    line.peer.sendall(message + frame_command(b"after", 3, 16))
+    line.peer.sendall(message + frame_message(b"after", 3, 16, COMMAND))
     assert reader.command(patience).command == b"command"
     reader.take()
     assert collected(reader, 3, patience) == data
@@ -212,7 +212,7 @@ def test_a_data_set_streams_through_a_smaller_buffer(line: Line, length: int, fr
 )
 def test_what_does_not_belong_into_a_data_set(line: Line, received: bytes) -> None:
     reader, patience = reader_of(line)
-    line.peer.sendall(frame_command(b"command", 3, 16) + received)
+    line.peer.sendall(frame_message(b"command", 3, 16, COMMAND) + received)
     reader.command(patience)
     reader.take()
     with pytest.raises(BadResponse):
@@ -223,7 +223,7 @@ def test_what_does_not_belong_into_a_data_set(line: Line, received: bytes) -> No
 def test_empty_fragments_without_an_end_are_cut(line: Line, nothing: bytes) -> None:
     reader, _ = reader_of(line)
     patience = Patience(cast(WireSocket, cast(Any, line)), Progress(), 0.0)
-    line.peer.sendall(frame_command(b"command", 3, 16) + nothing * 3)
+    line.peer.sendall(frame_message(b"command", 3, 16, COMMAND) + nothing * 3)
     reader.command(patience)
     reader.take()
     with pytest.raises(DimseTimeout):
@@ -233,7 +233,7 @@ def test_empty_fragments_without_an_end_are_cut(line: Line, nothing: bytes) -> N
 def test_an_abort_within_a_data_set_is_for_somebody_else(line: Line) -> None:
     reader, patience = reader_of(line)
     abort = pdu(b"\0\0\0\0", kind=7)
-    line.peer.sendall(frame_command(b"command", 3, 16) + pdu(pdv(3, DATA, b"ab")) + abort)
+    line.peer.sendall(frame_message(b"command", 3, 16, COMMAND) + pdu(pdv(3, DATA, b"ab")) + abort)
     reader.command(patience)
     reader.take()
     with pytest.raises(HandBack):
@@ -243,7 +243,7 @@ def test_an_abort_within_a_data_set_is_for_somebody_else(line: Line) -> None:
 
 def test_what_was_cut_off_in_a_pdu_does_not_go_back(line: Line) -> None:
     reader, patience = reader_of(line)
-    line.peer.sendall(frame_command(b"command", 3, 16) + pdu(pdv(3, DATA, b"abcdef"))[:-3])
+    line.peer.sendall(frame_message(b"command", 3, 16, COMMAND) + pdu(pdv(3, DATA, b"abcdef"))[:-3])
     line.peer.shutdown(socket.SHUT_WR)
     reader.command(patience)
     reader.take()
