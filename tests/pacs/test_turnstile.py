@@ -38,6 +38,23 @@ def test_nothing_moves_once_clear_has_returned() -> None:
     assert not traveller.is_alive()
 
 
+def test_who_was_let_go_has_passed_before_it_closes_again() -> None:
+    """Else what was left for the traveller to do in between would lie there for as long as it is closed."""
+    traveller = Traveller()
+    traveller.start()
+    traveller.turnstile.clear()
+    for _ in range(500):
+        seen = traveller.steps
+        traveller.turnstile.set()
+        traveller.turnstile.clear()
+        assert traveller.turnstile.is_standing
+        assert traveller.steps > seen
+    traveller.stopping = True
+    traveller.turnstile.set()
+    traveller.join(5)
+    assert not traveller.is_alive()
+
+
 def test_clear_does_not_wait_for_the_dead_or_the_unborn() -> None:
     unborn = Traveller()
     unborn.turnstile.clear()
