@@ -15,6 +15,7 @@ from gurney.pacs import RemoteAE, StoreScu, Timeouts
 from tests.services.dcmtk import DcmQrScp
 from tests.services.orthanc import Orthanc
 from tests.services.presence import require
+from tests.services.tiny_pacs import TinyPacs
 
 __all__ = ["STUDIES", "Archive", "fill", "filled"]
 
@@ -33,13 +34,16 @@ class Archive:
 @contextmanager
 def filled(kind: str, folder: Path, destinations: dict[str, int]) -> Iterator[Archive]:
     """Start an archive that knows these move destinations by AE title and port on loopback, and fill it."""
-    peer: Orthanc | DcmQrScp
-    require("Orthanc" if kind == "orthanc" else "dcmqrscp")
+    peer: Orthanc | DcmQrScp | TinyPacs
     (folder / "peer").mkdir()
     if kind == "orthanc":
+        require("Orthanc")
         known = {title: [title, "127.0.0.1", port] for title, port in destinations.items()}
         peer = Orthanc(folder / "peer", settings={"DicomModalities": known})
+    elif kind == "tiny-pacs":
+        peer = TinyPacs(folder / "peer", move_destinations=destinations)
     else:
+        require("dcmqrscp")
         peer = DcmQrScp(folder / "peer", move_destinations=destinations)
     with peer:
         timeouts = Timeouts(connect=5, acse=10, store=20, find=20, move=20)

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from gurney.pacs import PATIENT_ROOT, OperationFailed, Query, QueryRetrieveScu, Retrieval
+from gurney.pacs import (
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    DicomEngine,
+    InvalidQuery,
+    OperationFailed,
+    Query,
+    QueryRetrieveScu,
+    Retrieval,
+)
 from gurney.pacs.query_events import InstanceReceived
 from tests.pacs.archives import Archive, filled
 
@@ -19,9 +28,9 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
-    with filled(request.param, tmp_path, {}) as archive:
+@pytest.fixture(scope="module", params=["orthanc", "dcmqrscp"])
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    with DicomEngine(), filled(request.param, tmp_path_factory.mktemp(request.param), {}) as archive:
         yield archive
 
 
@@ -76,3 +85,10 @@ def test_a_class_without_a_context_does_not_arrive_and_the_peer_says_so(
     assert arrivals.progress.status != 0
     assert arrivals.progress.failed
     assert list(folder.iterdir()) == []
+
+
+def test_what_no_association_can_get_is_refused_before_one_is_made(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with pytest.raises(InvalidQuery, match="too many for one association"):
+        scu.associate_to_get(archive.remote, [f"1.2.{number}" for number in range(62)])
+    with pytest.raises(InvalidQuery, match="has no C-GET"):
+        scu.associate_to_get(archive.remote, [CT], model=MODALITY_WORKLIST)
