@@ -286,9 +286,7 @@ class WireSocket(AssociationSocket):
 
     def has_input(self) -> bool:
         """Tell whether bytes, or the end, wait to be read."""
-        if self._unread or self.connection.has_pending():
-            return True
-        return self._can_read(0.0) and self.connection.is_for_us()
+        return bool(self._unread) or (self._can_read(0.0) and self.connection.is_for_us())
 
     def unacknowledged(self) -> int:
         """Count the bytes that the peer's system has not confirmed yet; while they get fewer, there is progress."""

@@ -164,6 +164,14 @@ def test_what_comes_in_place_of_the_first_byte_is_explained(pair: Pair) -> None:
     assert pair.ours.failure is not None
 
 
+def test_what_a_peer_said_before_it_closed_is_heard_by_who_sends(pair: Pair) -> None:
+    socket.socket.sendall(pair.theirs, b"this is no record")
+    pair.theirs.close()
+    with pytest.raises(OSError):
+        pair.ours.send(memoryview(b"x"))
+    assert pair.ours.failure is not None
+
+
 def test_what_comes_later_is_a_broken_connection(pair: Pair) -> None:
     pair.theirs.send(b"x")
     assert pair.ours.is_for_us()

@@ -1,0 +1,100 @@
+"""What lies beneath may be readable without a byte for us, and hold bytes of which poll knows nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from pynetdicom.ae import ApplicationEntity
+
+from gurney.pacs._seams import PacedAssociation, WireSocket
+from gurney.pacs.progress import Progress
+from gurney.pacs.transport import PlainSocket
+from gurney.pacs.wire import HandBack, Wire
+
+OWN = b"\xff"
+
+
+class Talkative(PlainSocket):
+    """A transport with messages of its own, each one byte, that reads ahead of who asks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(fileno=connection.detach())
+        self.setblocking(False)
+        self.ahead = b""
+        self.is_dry = threading.Event()
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self.is_for_us()
+        if not self.ahead:
+            self.is_dry.set()
+            raise BlockingIOError
+        taken, self.ahead = self.ahead[:size], self.ahead[size:]
+        return taken
+
+    def has_pending(self) -> bool:
+        return bool(self.ahead)
+
+    def is_for_us(self) -> bool:
+        with suppress(BlockingIOError):
+            self.ahead += super().recv(1 << 16).replace(OWN, b"")
+        return bool(self.ahead)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[WireSocket, socket.socket]]:
+    near, far = socket.socketpair()
+    entity = ApplicationEntity()
+    entity.network_timeout = 5
+    wire = PacedAssociation(entity, Talkative(near)).wire
+    wire._is_connected = True
+    yield wire, far
+    wire.dispose()
+    far.close()
+
+
+def test_a_message_of_the_transport_is_no_input(ends: tuple[WireSocket, socket.socket]) -> None:
+    """Taken for one, pynetdicom's thread would wait for the rest of a PDU, and send nothing meanwhile."""
+    wire, far = ends
+    for look in (lambda: wire.ready, wire.has_input, wire._rest):
+        far.sendall(OWN)
+        assert not look()
+    far.sendall(b"x")
+    assert wire.ready
+
+
+def test_a_message_of_the_transport_does_not_disturb_the_fast_path(ends: tuple[WireSocket, socket.socket]) -> None:
+    wire, far = ends
+    borrower = Wire(wire, 16384, 5.0, Progress())
+    far.sendall(OWN)
+    borrower.check_quiet()
+    far.sendall(b"x")
+    with pytest.raises(HandBack):
+        borrower.check_quiet()
+
+
+def test_what_is_pending_is_read(ends: tuple[WireSocket, socket.socket]) -> None:
+    wire, far = ends
+    far.sendall(b"123456789")
+    assert wire.recv(4) == b"1234"
+    assert wire.has_input()
+    assert wire.ready
+    assert wire.recv(5) == b"56789"
+    assert not wire.has_input()
+
+
+def test_who_waits_for_the_rest_gets_what_another_thread_has_taken_in(ends: tuple[WireSocket, socket.socket]) -> None:
+    wire, far = ends
+    received: list[bytes] = []
+    far.sendall(b"12")
+    reading = threading.Thread(target=lambda: received.append(bytes(wire.recv(4))))
+    reading.start()
+    # As a look from another thread does it, between the reader's try and its wait.
+    assert isinstance(wire.connection, Talkative)
+    assert wire.connection.is_dry.wait(5)
+    wire.connection.ahead += b"34"
+    reading.join(5)
+    assert received == [b"1234"]
