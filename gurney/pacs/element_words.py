@@ -172,7 +172,7 @@ class _Reading:
             uids = [uid_of(part) for part in value.split(b"\\")]
             if len(value) == length and all(uids):
                 return ": " + ", ".join(named_uid(uid) for uid in uids if uid)
-        if tag not in HARMLESS and not self._reveal:
+        if not self._reveal and (tag not in HARMLESS or vr != vr_of(tag)):
             return f" {_REDACTED}"
         if vr in _BULK:
             return ""

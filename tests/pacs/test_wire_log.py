@@ -296,6 +296,7 @@ class TestElements:
             ((0x0020, 0x000D), b"UI", b"PLANTED^ANNA"),
             ((0x0020, 0x000D), b"UI", b"1.2.3\\PLANTED "),
             ((0x0008, 0x0054), b"AE", b"planted anna"),
+            ((0x0008, 0x0060), b"PN", b"DOE JANE"),
         ],
         ids=[
             "a name as a modality",
