@@ -49,9 +49,8 @@ class PrintManagementScu(NormalizedScu):
                 try:
                     yield session
                 except BaseException:  # whatever it is goes on, once the printer is rid of the session
-                    if services.association.is_usable:
-                        with suppress(OperationFailed, AssociationFailure):
-                            session.delete()
+                    with suppress(OperationFailed, AssociationFailure):
+                        session.delete()
                     raise
                 session.delete()
 

@@ -247,6 +247,8 @@ def test_an_event_report_is_answered_by_what_a_listener_says(
 
     def take(event: EventReport) -> EventReport | None:
         heard.append(event)
+        # Who asks answers, or the association: a thread of its own would answer in the midst of what we send.
+        assert type(threading.current_thread()) is not threading.Thread
         return event.taken(taken) if taken is not None else None
 
     services = NormalizedServices(association, META)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -38,10 +40,19 @@ def test_all_that_a_step_must_tell_is_there() -> None:
         assert made[keyword].value == []
 
 
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
 def test_a_time_of_another_zone_is_told_in_local_time() -> None:
-    moment = datetime(2026, 3, 4, 12, tzinfo=UTC)
-    made = step(started=moment).attributes()
-    assert made.PerformedProcedureStepStartTime == f"{moment.astimezone():%H%M%S}"
+    made = step(started=datetime(2026, 3, 4, 18, tzinfo=UTC)).attributes()
+    assert (made.PerformedProcedureStepStartDate, made.PerformedProcedureStepStartTime) == ("20260305", "030000")
 
 
 def test_all_that_a_step_lacks_is_told_at_once() -> None:
