@@ -1,15 +1,35 @@
-"""Data sets to bytes and back, for the rare store that changes one on its way."""
+"""Data sets to bytes and back: identifiers, and instances of the rare store that changes one on its way."""
 
 from __future__ import annotations
+
+from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import dsutils
 
-__all__ = ["decode_dataset", "encode_dataset"]
+from gurney.pacs.errors import BadResponse
+
+__all__ = ["decode_dataset", "decode_identifier", "encode_dataset"]
+
+
+def decode_identifier(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+    """Decode the identifier of a query or retrieve: of its elements none is converted before it is looked at.
+
+    Raises :class:`BadResponse` for bytes that are no data set.
+    """
+    syntax = UID(transfer_syntax_uid)
+    try:
+        if syntax.is_deflated:
+            return decode_dataset(encoded, transfer_syntax_uid)
+        return read_dataset(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)
+    except Exception as error:  # noqa: BLE001  (pydicom raises whatever it likes at bytes that are no data set)
+        # Only its type: a message may quote the bytes.
+        raise BadResponse(f"an identifier that is no data set ({type(error).__name__})") from None
 
 
 def decode_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from pydicom.dataset import Dataset
@@ -19,16 +20,21 @@ __all__ = ["Match", "Search", "Tally"]
 Q = TypeVar("Q", bound=Queryable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Match(Generic[Q]):
-    """One match: ``value`` is the query's class filled in, ``dataset`` is what came.
+    """One match: ``dataset`` is what came, ``kind`` the class of the query.
 
     ``level`` is None for a worklist.
     """
 
-    value: Q = field(repr=False)
+    kind: type[Q]
     dataset: Dataset = field(repr=False)
     level: Level | None
+
+    @cached_property
+    def value(self) -> Q:
+        """The query's class filled in: its values as text."""
+        return self.kind.of(self.dataset, self.level)
 
     @property
     def info(self) -> Entity | None:

@@ -63,7 +63,7 @@ def _is_like(value: str, pattern: str, vr: str) -> bool:
     if vr in WILDCARD_VRS and re.search(r"[*?]", pattern):
         # Only * and ? are wildcards of DICOM.
         return fnmatch.fnmatchcase(_folded(value), _folded(pattern).replace("[", "[[]"))
-    return _folded(value) == _folded(pattern)
+    return value == pattern or _folded(value) == _folded(pattern)
 
 
 def _is_name(value: str, pattern: str) -> bool:

@@ -51,9 +51,9 @@ class Patience:
         self._unacknowledged = None
 
     def check(self) -> None:
-        """Raise where something comes all the time, and is nothing."""
+        """Raise DimseTimeout where something comes all the time and does not get anywhere."""
         if time.monotonic() > self._deadline:
-            raise DimseTimeout(f"no response for {self._seconds:g} s, but empty fragments")
+            raise DimseTimeout(f"no response for {self._seconds:g} s, but fragments that get nowhere")
 
     def wait(self) -> None:
         """Return when there may be something to read, or a turn is over. Raises DimseTimeout or AssociationEnded."""

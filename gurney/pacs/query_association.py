@@ -16,7 +16,7 @@ from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
-from gurney.pacs.dataset import decode_dataset, encode_dataset
+from gurney.pacs.dataset import decode_identifier, encode_dataset
 from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, OperationFailed
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
@@ -232,6 +232,7 @@ class QueryAssociation(Association):
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         responses = self.converse(request, asked.sop_class_uid, self.remote.timeouts.find)
+        keys = query.keys()
         tally.is_cut_short = True
         try:
             for response in responses:
@@ -241,14 +242,14 @@ class QueryAssociation(Association):
                     if categorise(status) in {Category.FAILURE, Category.UNKNOWN}:
                         raise OperationFailed(Service.C_FIND, status, str(response.ErrorComment or ""))
                     break
-                if response.Identifier is None:
+                if response.Identifier is None or not response.Identifier.getbuffer().nbytes:
                     raise BadResponse("a match without an identifier")
-                found = decode_dataset(response.Identifier.getvalue(), context.transfer_syntax_uid)
-                if not answers(found, query.keys()):
+                found = decode_identifier(response.Identifier.getvalue(), context.transfer_syntax_uid)
+                if not answers(found, keys):
                     tally.filtered += 1
                     continue
                 tally.matches += 1
-                match = Match(type(query).of(found, query.level), found, query.level)
+                match = Match(type(query), found, query.level)
                 yield match
                 if self._is_enough(match) or tally.matches == limit:
                     break
@@ -280,7 +281,7 @@ def _offered(model: InformationModel, sop_class_uid: str) -> str:
 def _sub_operations(response: C_MOVE | C_GET, transfer_syntax_uid: str) -> SubOperations:
     failed: Sequence[str] | str = ()
     if response.Identifier is not None and (encoded := response.Identifier.getvalue()):
-        failed = decode_dataset(encoded, transfer_syntax_uid).get("FailedSOPInstanceUIDList") or ()
+        failed = decode_identifier(encoded, transfer_syntax_uid).get("FailedSOPInstanceUIDList") or ()
     return SubOperations(
         response.Status or 0,
         response.NumberOfRemainingSuboperations,

@@ -100,6 +100,9 @@ class Reader:
             if end > _LONGEST_COMMAND:
                 raise BadResponse("a command set without an end")
             self._need(end, patience)
+            if item_length == 2 or parts:
+                # It comes piece by piece; that each piece comes in time says nothing of the whole.
+                patience.check()
             parts.append(bytes(self._view[self._at + at + _PDV_HEADER : self._at + end]))
             at, left = end, left - 4 - item_length
             if control & Fragment.LAST:

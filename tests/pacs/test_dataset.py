@@ -6,7 +6,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from gurney.pacs.dataset import decode_dataset, encode_dataset
-from gurney.pacs.store_scu import request_for_file
+from gurney.pacs import request_for_file
 
 FILES = [
     "CT_small.dcm",

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
-from gurney.pacs.store_scu import request_for_file
+from gurney.pacs import request_for_file
 
 FRAGMENT = 16_372
 
