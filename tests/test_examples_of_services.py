@@ -92,8 +92,8 @@ def test_the_page_runs(peer: DcmjsNormalizedScp, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "NORMAL 0000 success (success)\n"
 
 
-def test_every_example_is_short_and_says_what_it_does() -> None:
-    for path in EXAMPLES.glob("*.py"):
-        text = path.read_text()
-        assert text.startswith('"""'), path.name
-        assert len(text.splitlines()) <= 40, path.name
+@pytest.mark.parametrize("name", ["instance_availability", "media_creation", "performed_procedure_step", "print_film"])
+def test_an_example_is_short_and_says_what_it_does(name: str) -> None:
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert text.startswith('"""')
+    assert len(text.splitlines()) <= 40
