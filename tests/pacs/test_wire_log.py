@@ -304,6 +304,7 @@ class TestElements:
             "a name as a UID",
             "a name behind a UID",
             "a name as a title",
+            "a name in capitals",
         ],
     )
     def test_what_is_not_what_its_tag_says_is_not_shown(self, tag: tuple[int, int], vr: bytes, value: bytes) -> None:
