@@ -24,6 +24,7 @@ PIXEL_DATA: Final = 0x7FE00010
 _OFFSETS, _OFFSET_LENGTHS = 0x7FE00001, 0x7FE00002
 _JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
 _BYTE: Final = 8
+_NOT_OURS: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def decode_frames(
     native = not isinstance(pixels.value, Fragments)
     decoder = decoder_for(uids.EXPLICIT_VR_LITTLE_ENDIAN if native else transfer_syntax_uid)
     options = image.options()
+    source: bytes | memoryview
     if isinstance(pixels.value, Fragments):
         source = pixels.value.encoded
         offsets = [find(elements, tag) for tag in (_OFFSETS, _OFFSET_LENGTHS)]
@@ -130,7 +132,7 @@ def decode_frames(
                 "pylibjpeg-libjpeg can; its licence is the GPL, so it is yours to choose"
             )
     else:
-        source = bytes(pixels.value)
+        source = pixels.value
         options["pixel_vr"] = "OB" if image.allocated <= _BYTE else "OW"
     count = 0
     try:
@@ -138,9 +140,9 @@ def decode_frames(
             count += 1
             photometric = str(properties["photometric_interpretation"])
             yield array, "YBR_FULL" if photometric in _FULL else photometric
-    except (CodecMissing, TranscodingError):
+    except (TranscodingError, *_NOT_OURS):
         raise
-    except Exception as error:  # a decoder's, of whatever kind, over bytes of whatever kind
+    except BaseException as error:  # a decoder's, of whatever kind; those written in Rust panic past Exception
         raise _failed("decode", transfer_syntax_uid, error) from error
     if count != image.frames:
         raise TranscodingError(f"{count} frames could be decoded where there should be {image.frames}")
@@ -161,7 +163,9 @@ def encode_frames(frames: Iterator[tuple[Frame, str]], image: ImagePixel, target
         del said["pixel_keyword"]
         try:
             encoded.append(bytes(encoder.encode(_fitted(frame, image), encoding_plugin=plugin, **said, **options)))
-        except Exception as error:  # an encoder's, of whatever kind
+        except _NOT_OURS:
+            raise
+        except BaseException as error:  # an encoder's, as above
             raise _failed("encode", target, error) from error
     return Fragments(encapsulate(encoded))
 
@@ -201,7 +205,7 @@ def _check_sizes(source: bytes, image: ImagePixel, offsets: tuple[bytes, bytes] 
         raise _failed("take apart", "", error) from error
 
 
-def _failed(what: str, transfer_syntax_uid: str, error: Exception) -> TranscodingError:
+def _failed(what: str, transfer_syntax_uid: str, error: BaseException) -> TranscodingError:
     # Only the type, as everywhere: a message may quote the data set.
     where = f" {named_uid(transfer_syntax_uid)}" if transfer_syntax_uid else " the pixel data"
     return TranscodingError(f"a codec could not {what}{where}: {type(error).__name__}")

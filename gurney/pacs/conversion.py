@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gurney.dicom.apart import transcode_apart
 from gurney.dicom.codecs import LOSSY_METHODS
 from gurney.dicom.dictionary import named_uid
 from gurney.dicom.errors import TranscodingError
-from gurney.dicom.transcoding import transcode
 from gurney.pacs.compression import Compression, CompressionMode
 from gurney.pacs.contexts import NegotiatedContext, NegotiatedContexts
 from gurney.pacs.instance import EncodedDataset, Payload, StoreRequest
@@ -62,7 +62,7 @@ class Ways:
                 return Outbound(context, request.sop_instance_uid, payload)
             encoded = payload.read() if encoded is None else encoded
             try:
-                transcoded = transcode(
+                transcoded = transcode_apart(
                     encoded,
                     request.transfer_syntax_uid,
                     target,

@@ -53,7 +53,7 @@ def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = STRIC
         status = os.fstat(fd)
         _check_regular(status.st_mode)
         part10 = read_part10(fd, wanted=frozenset(), policy=policy)
-        # Taken behind the reading: what is written meanwhile is found out when it is sent.
+        # Of before the reading: what is written meanwhile is found out when it is sent.
         signature = FileSignature.of(status)
     finally:
         os.close(fd)

@@ -258,6 +258,28 @@ def test_a_codec_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
         transcode(compressed.encoded, compressed.transfer_syntax_uid, EXPLICIT)
 
 
+@pytest.mark.parametrize("kind", ["encoders", "decoders"])
+def test_a_codec_that_panics_fails_its_instance_alone(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Codecs in Rust raise what is no Exception; pylibjpeg-rle does so over a broken segment."""
+
+    class Panic(BaseException):
+        pass
+
+    class Panicking:
+        is_available = True
+        available_plugins = ("pylibjpeg",)
+
+        def encode(self, *_: object, **__: object) -> bytes:
+            raise Panic
+
+        iter_array = encode
+
+    monkeypatch.setattr(f"pydicom.pixels.{kind}.base.get_{kind[:-1]}", lambda _: Panicking())
+    source = shipped("MR_small_RLE.dcm")
+    with pytest.raises(TranscodingError, match="Panic"):
+        transcode(source.encoded, source.transfer_syntax_uid, uids.JPEG_LS_LOSSLESS)
+
+
 def test_twelve_bits_of_jpeg_need_a_codec_of_ones_own_choice() -> None:
     source = shipped("JPGExtended.dcm")
     with pytest.raises(CodecMissing, match="GPL"):

@@ -6,6 +6,7 @@ import io
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -14,7 +15,20 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from gurney.dicom import uids
-from gurney.pacs import LOSSLESS, LOSSY, NATIVE, Compression, CompressionMode, RemoteAE, StoreChange, StoreScu, Timeouts
+from gurney.dicom.errors import CodecMissing
+from gurney.dicom.transcoding import Transcoded
+from gurney.pacs import (
+    LOSSLESS,
+    LOSSY,
+    NATIVE,
+    Compression,
+    CompressionMode,
+    RemoteAE,
+    StoreChange,
+    StoreScu,
+    Timeouts,
+    conversion,
+)
 from gurney.pacs.events import BeforeCStore
 from gurney.transfer.outcomes import EventKind
 from tests.services.dcmtk import StoreScp
@@ -180,7 +194,7 @@ def test_what_the_peer_takes_as_it_is_goes_as_it_is(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("transcoded")
 
-    monkeypatch.setattr("gurney.pacs.conversion.transcode", never)
+    monkeypatch.setattr("gurney.pacs.conversion.transcode_apart", never)
     names = [name for name in SOURCES if name != "JPEG2000.dcm"]
     for compression in (NATIVE, LOSSLESS):
         for result in scu.store_many(remote(storescp), map(path_of, names), compression=compression):
@@ -269,14 +283,14 @@ def test_what_has_lost_already_is_left_alone(scu: StoreScu, storescp: StoreScp) 
 def test_a_codec_that_is_not_there_fails_its_instance_alone(
     scu: StoreScu, orthanc_taking: OpenOrthanc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pydicom.pixels.decoders import base
+    real = conversion.transcode_apart
 
-    real = base.get_decoder
+    def without_gdcm(encoded: bytes, source: str, target: str, **options: Any) -> Transcoded:
+        if source == JPEG_LOSSLESS:
+            raise CodecMissing('it needs python-gdcm; pip install "gurney[codecs]"')
+        return real(encoded, source, target, **options)
 
-    class Absent:
-        is_available = False
-
-    monkeypatch.setattr(base, "get_decoder", lambda uid: Absent if uid == JPEG_LOSSLESS else real(uid))
+    monkeypatch.setattr(conversion, "transcode_apart", without_gdcm)
     names = ["CT_small.dcm", "SC_rgb_jpeg_gdcm.dcm", "MR_small_RLE.dcm"]
     results = list(scu.store_many(remote(orthanc_taking("implicit")), map(path_of, names), compression=LOSSLESS))
     assert [result.is_stored for result in results] == [True, False, True]
