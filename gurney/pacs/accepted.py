@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_messages import C_STORE_RQ
@@ -66,7 +67,7 @@ class AcceptedAssociation(PacedAssociation):
         self.name = "accepted association"
         self.acceptor.ae_title = ae.ae_title
         self.acceptor.maximum_length = _MAX_PDU
-        self.acceptor.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self.acceptor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         self.acceptor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
         self.requestor.address_info = AddressInformation.from_tuple(connection.getpeername())

@@ -54,11 +54,8 @@ def admitted_contexts(
     for context in proposed:
         wanted = syntaxes.setdefault(str(context.abstract_syntax), {})
         wanted.update(dict.fromkeys(str(syntax) for syntax in context.transfer_syntax))
-    return tuple(
-        context
-        for sop_class_uid, offered in syntaxes.items()
-        if (context := _admitted(sop_class_uid, tuple(offered), takes_instances=takes_instances)) is not None
-    )
+    answers = (_admitted(uid, tuple(offered), takes_instances=takes_instances) for uid, offered in syntaxes.items())
+    return tuple(answer for answer in answers if answer is not None)
 
 
 def _admitted(
