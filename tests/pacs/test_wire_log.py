@@ -23,6 +23,8 @@ from gurney.pacs import (
     StoreResult,
     StoreScu,
     Timeouts,
+    Tls,
+    TlsIdentity,
     UserIdentity,
     WireLevel,
     WireLog,
@@ -37,7 +39,9 @@ from gurney.pacs.scu import VERIFICATION
 from gurney.pacs.testing import Break, FakePacs, InPlaceOfAccept, Reject, Respond
 from gurney.pacs.testing.acts import How
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests
-from tests.services.dcmtk import DcmQrScp
+from tests.services import require
+from tests.services.certificates import Authority
+from tests.services.dcmtk import DcmQrScp, StoreScp
 
 IMPLICIT = "1.2.840.10008.1.2"
 SYNTAXES = (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2")
@@ -508,3 +512,19 @@ class TestTargets:
 def test_without_a_log_nothing_is_in_between() -> None:
     with FakePacs() as pacs, StoreScu().associate(pacs.remote(), [VERIFICATION]) as association:
         assert type(association._assoc.wire.connection).__name__ == "PlainSocket"
+
+
+@pytest.mark.peer
+def test_what_tls_hides_is_logged_as_it_was_said(fast_path: bool, make_requests: MakeRequests, tmp_path: Path) -> None:
+    require("storescp")
+    authority = Authority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    options = ["--enable-tls", str(server.key), str(server.certificate), "--add-cert-file", str(authority.file)]
+    tls = Tls(ca=authority.file, identity=TlsIdentity(client.certificate, client.key))
+    lines = Lines()
+    (tmp_path / "peer").mkdir()
+    with StoreScp(tmp_path / "peer", options=options) as peer:
+        remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port, tls=tls)
+        StoreScu(wire_log=WireLog(lines), fast_path=fast_path).verify(remote)
+    assert re.fullmatch(rf"-- connected to STORESCP at 127.0.0.1:{peer.port}, TLSv1\.\d with \w+", lines.words[0])
+    assert any(line.startswith("<- C-ECHO-RSP, to message ID 1") for line in lines.words)
