@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.pacs.archives import fill
 from tests.services.certificates import Authority, Issued
 from tests.services.orthanc import Orthanc
 from tests.services.presence import program, require
+from tests.services.waiting import wait_until
 
 SHORT = Timeouts(connect=5, acse=5, store=5, find=20, move=20)
 DAY = timedelta(days=1)
@@ -143,6 +145,22 @@ def test_who_shows_no_good_certificate_is_refused(
             assert caught.value.problem is problem
     for words in ("showed no certificate", "vouched for by no CA", "has expired"):
         assert words in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=["1.0", "1.1"])
+def test_a_caller_of_an_old_version_is_refused(
+    inbound: TlsIdentity, version: ssl.TLSVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with Listener("LISTENER", tls=InboundTls(inbound)) as listener:
+        caller = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+        with caller, pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+            context.wrap_socket(caller)
+        wait_until(lambda: "share no version of TLS" in caplog.text, timeout=5)
 
 
 def test_a_revoked_caller(authority: Authority, inbound: TlsIdentity, client: Issued) -> None:
