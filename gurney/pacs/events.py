@@ -137,7 +137,8 @@ class Skip(Enum):
 class BeforeCStore:
     """An instance is about to be sent; perhaps the one before it still awaits its response.
 
-    ``decode`` reads the data set that would be sent. Only then, and only if it is returned in a :class:`StoreChange`,
+    ``decode`` reads the data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer
+    syntax. Only then, and only if it is returned in a :class:`StoreChange`,
     are the file's bytes not sent as they are.
     """
 
@@ -155,8 +156,8 @@ class BeforeCStore:
 class StoreChange:
     """What a listener of ``before_c_store`` wants otherwise.
 
-    A data set is encoded in the request's transfer syntax and sent in place of the file's bytes; its SOP Class and SOP
-    Instance UID are those that the request then names.
+    A data set is encoded in the transfer syntax that the instance goes out in and sent in place of the file's bytes; its
+    SOP Class and SOP Instance UID are those that the request then names.
     """
 
     dataset: Dataset | None = field(default=None, repr=False)
