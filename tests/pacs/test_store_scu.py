@@ -32,6 +32,7 @@ from gurney.pacs.events import (
     AfterConnect,
     AfterCStore,
     AfterRelease,
+    AfterResolve,
     BeforeAssociateRequest,
     BeforeCEcho,
     BeforeConnect,
@@ -135,6 +136,7 @@ def test_the_events_of_a_good_association(scu: StoreScu, make_requests: MakeRequ
     assert [type(event) for event in seen] == [
         BeforeConnect,
         BeforeAssociateRequest,
+        AfterResolve,
         AfterConnect,
         AfterAssociateRequest,
         BeforeCEcho,
