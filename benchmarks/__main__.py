@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, each with its peer in the same run: ``make bench``.
 
-    python -m benchmarks [--quick] [headers] [send] [chain] [ingest] [ledger]
+    python -m benchmarks [--quick] [headers] [send] [chain] [ingest] [retrieve] [ledger]
 
 Each row prints what it measured, its bar and whether that is met. Only ratios taken side by side count, and only on a
 machine that does nothing else. ``--quick`` is a look at everything in minutes: smaller, and so less certain.
@@ -20,6 +20,11 @@ ROWS: dict[str, tuple[str, list[str], list[str]]] = {
     "send": ("benchmarks.warm_worker", [], ["ct", "tiny", "--rounds", "3"]),
     "chain": ("benchmarks.chain", [], ["--rounds", "3", "--images", "15"]),
     "ingest": ("benchmarks.ingest", [], ["--files", "1000", "--many", "10000", "--rounds", "1"]),
+    "retrieve": (
+        "benchmarks.retrieving",
+        [],
+        ["--matches", "2000", "--images", "300", "--rounds", "3"],
+    ),
     "ledger": ("benchmarks.ledger", [], ["--sizes", "10000", "1000000", "--rounds", "3"]),
 }
 

@@ -77,10 +77,11 @@ class Arrival:
             self.discard()
         return self._status
 
-    def settle(self) -> None:
+    def settle(self, *, durable: bool = True) -> None:
         """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone."""
         try:
-            os.fsync(self._fd)
+            if durable:
+                os.fsync(self._fd)
             os.replace(self._incoming, f"{self._folder}/{self.sop_instance_uid}.dcm")
         except OSError:
             self.discard()

@@ -18,6 +18,7 @@ from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.dimse import Dimse
+from gurney.pacs.errors import BadResponse
 
 __all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received"]
 
@@ -132,11 +133,13 @@ class EagerInbox(Inbox):
     """An inbox that answers before an instance is safe, and gives it out when it is.
 
     For a C-GET: its archive keeps what it sends, and nobody hears of an instance before it is safe. So the disk works
-    while the next ones come, and on many at a time: each commit of a journal holds up whoever opens a file.
+    while the next ones come, and on many at a time: each commit of a journal holds up whoever opens a file. Where it
+    need not be ``durable`` the system may write when it likes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         super().__init__(folder, lambda _: None)
+        self._is_durable = durable
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
         self._batch: list[Arrival] = []
         self._begun = 0.0
@@ -179,16 +182,16 @@ class EagerInbox(Inbox):
     def _settle(self) -> None:
         batch, self._batch = self._batch, []
         if batch:
-            self._settling.append(self._settler.submit(_settled, batch))
+            self._settling.append(self._settler.submit(_settled, batch, durable=self._is_durable))
 
 
-def _settled(batch: list[Arrival]) -> tuple[list[Received], OSError | None]:
+def _settled(batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OSError | None]:
     """Make a batch safe; say what is, and what went wrong with another."""
     failure: OSError | None = None
     received = []
     for arrival in batch:
         try:
-            arrival.settle()
+            arrival.settle(durable=durable)
         except OSError as error:
             failure = error
         else:
@@ -215,26 +218,30 @@ class Keeping:
 
     def __init__(self, inbox: Inbox, contexts: NegotiatedContexts, dimse: Dimse) -> None:
         self._inbox, self._dimse = inbox, dimse
-        self._syntaxes = {context.context_id: context.transfer_syntax_uid for context in contexts.all}
+        self._contexts = {context.context_id: context for context in contexts.all if context.is_accepted}
 
     def __call__(self, message: DimseServiceType, context_id: int) -> bool:
         """Keep an instance that pynetdicom received and answer; False for any other message."""
         if not isinstance(message, C_STORE) or not isinstance(message.DataSet, IncomingDataset):
             return False
-        status = self._inbox.take(
-            str(message.AffectedSOPClassUID),
-            str(message.AffectedSOPInstanceUID),
-            self._syntaxes[context_id],
-            message.DataSet,
-        )
+        sop_class_uid, sop_instance_uid = str(message.AffectedSOPClassUID), str(message.AffectedSOPInstanceUID)
+        syntax = self._syntax_of(sop_class_uid, context_id)
+        if syntax is None:
+            message.DataSet.discard()
+            raise BadResponse("an instance in a context that was never negotiated for it")
+        status = self._inbox.take(sop_class_uid, sop_instance_uid, syntax, message.DataSet)
         self._dimse.send(answer_to(message, status), context_id)
         return True
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
-        """Begin to take an instance from the wire itself; None in a context that is none of this association's."""
-        syntax = self._syntaxes.get(context_id)
+        """Begin to take an instance from the wire itself; None in a context that is none of its SOP class's."""
+        syntax = self._syntax_of(sop_class_uid, context_id)
         return self._inbox.begin(sop_class_uid, sop_instance_uid, syntax) if syntax is not None else None
 
     def keep(self, arrival: Arrival) -> int:
         """Keep it and return the status to answer."""
         return self._inbox.keep(arrival)
+
+    def _syntax_of(self, sop_class_uid: str, context_id: int) -> str | None:
+        context = self._contexts.get(context_id)
+        return context.transfer_syntax_uid if context is not None and context.sop_class_uid == sop_class_uid else None

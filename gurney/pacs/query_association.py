@@ -182,17 +182,22 @@ class QueryAssociation(Association):
         *,
         model: InformationModel = STUDY_ROOT,
         progression: Progression | None = None,
+        durable: bool = True,
     ) -> Retrieving:
         """Have the peer send instances over this very association, into a folder (C-GET, PS3.4 C.4.3).
 
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
-        storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Raises as
-        :meth:`move` does.
+        storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Each instance is
+        safe on disk when it is told of (fsync, in batches); with ``durable=False`` it is written, and may be lost in a
+        crash of the machine. Raises as :meth:`move` does, and OSError for a disk that fails.
         """
         progress = progression or Progression()
-        return Retrieving(self._get(what.identifier(model), _offered(model, model.get), folder, progress), progress)
+        arrivals = self._get(what.identifier(model), _offered(model, model.get), folder, progress, durable=durable)
+        return Retrieving(arrivals, progress)
 
-    def _get(self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression) -> Generator[Received]:
+    def _get(
+        self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
+    ) -> Generator[Received]:
         asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _retrieved_otherwise)
         context = self.context_for(sop_class_uid)
         request = C_GET()
@@ -200,7 +205,7 @@ class QueryAssociation(Association):
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         with (
-            EagerInbox(folder) as inbox,
+            EagerInbox(folder, durable=durable) as inbox,
             self._assoc.taking_datasets_into(lambda: IncomingDataset(folder)),
             closing(
                 self.converse(
