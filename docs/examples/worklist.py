@@ -1,0 +1,24 @@
+"""Ask a Modality Worklist what is scheduled today for a station or a modality (PS3.4 annex K)."""
+
+import argparse
+from datetime import date
+
+from gurney.pacs import DicomEngine, ModalityWorklistQuery, QueryRetrieveScu, RemoteAE
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("host")
+parser.add_argument("port", type=int)
+parser.add_argument("ae_title")
+parser.add_argument("--station", default="", help="AE title of the modality")
+parser.add_argument("--modality", default="")
+parser.add_argument("--day", type=date.fromisoformat, default=date.today(), help="such as 2024-01-31; today by default")
+arguments = parser.parse_args()
+
+worklist = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
+query = ModalityWorklistQuery(station_ae_title=arguments.station, modality=arguments.modality, start_date=arguments.day)
+
+with DicomEngine(), QueryRetrieveScu(arguments.station or "GURNEY").find(worklist, query) as search:
+    for match in search:
+        step = match.value
+        print(step.start_time, step.modality, step.accession_number, step.patient_name)
+    print(search.count, "steps")
