@@ -222,6 +222,7 @@ class FastDimse(Dimse):
                 wire.lose(Loss.RESET)
                 break
         self._is_mid_pdu = False
+        wire.expect_answer()
 
     def _await_room(self) -> None:
         wire, seconds = self._assoc.wire, self._assoc.dimse_timeout or 0.0
