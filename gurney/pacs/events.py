@@ -138,8 +138,7 @@ class BeforeCStore:
     """An instance is about to be sent; perhaps the one before it still awaits its response.
 
     ``decode`` reads the data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer
-    syntax. Only then, and only if it is returned in a :class:`StoreChange`,
-    are the file's bytes not sent as they are.
+    syntax. Only then, and only if it is returned in a :class:`StoreChange`, are the bytes not sent as they are.
     """
 
     remote: RemoteAE
@@ -156,8 +155,8 @@ class BeforeCStore:
 class StoreChange:
     """What a listener of ``before_c_store`` wants otherwise.
 
-    A data set is encoded in the transfer syntax that the instance goes out in and sent in place of the file's bytes; its
-    SOP Class and SOP Instance UID are those that the request then names.
+    A data set is encoded in the transfer syntax that the instance goes out in and sent in place of the file's bytes;
+    its SOP Class and SOP Instance UID are those that the request then names.
     """
 
     dataset: Dataset | None = field(default=None, repr=False)
