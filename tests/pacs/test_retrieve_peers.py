@@ -221,7 +221,11 @@ def test_more_classes_than_an_association_has_contexts_for(scu: QueryRetrieveScu
     if site.archive.remote.ae_title == "ORTHANC":
         assert result.is_complete
         assert result.reconciliation.arrived == stored.keys()
-        assert proposed == [5, 128, 128]  # one association asks what there is, two get it
+        # One association asks what there is, two get it. What is left of room for compressed syntaxes in the second
+        # depends on which classes the archive names last.
+        asking, first, second = proposed
+        assert (asking, first) == (5, 128)
+        assert 5 < second <= 128
         return
     # dcmqrscp does not say SOP Class UIDs, so what its modality makes likely was proposed. What did not come is known,
     # although the peer's report may be of a success with warnings, and can be asked for.
