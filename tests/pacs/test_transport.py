@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pynetdicom.ae import ApplicationEntity
 
+from gurney.pacs import QueryRetrieveScu, Retrieval, StoreScu
 from gurney.pacs._seams import PacedAssociation, WireSocket
 from gurney.pacs.progress import Progress
+from gurney.pacs.testing import FakePacs
 from gurney.pacs.transport import PlainSocket
 from gurney.pacs.wire import HandBack, Wire
+from tests.pacs.conftest import CT, CT_ONLY, MakeRequests
 
 OWN = b"\xff"
+CT_SMALL = dcmread(str(get_testdata_file("CT_small.dcm")))
 
 
 class Talkative(PlainSocket):
@@ -98,3 +106,29 @@ def test_who_waits_for_the_rest_gets_what_another_thread_has_taken_in(ends: tupl
     wire.connection.ahead += b"34"
     reading.join(5)
     assert received == [b"1234"]
+
+
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "plain"])
+def test_the_first_part_of_each_answer_is_acknowledged_at_once(
+    fast_path: bool, make_requests: MakeRequests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A peer with Nagle's algorithm sends the rest only then; the system alone would make it wait for 40 ms."""
+    asked: Counter[str] = Counter()
+    set_option = PlainSocket.setsockopt
+
+    def note(self: PlainSocket, level: int, name: int, *value: int) -> None:
+        asked["quick"] += (level, name) == (socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+        set_option(self, level, name, *value)
+
+    monkeypatch.setattr(PlainSocket, "setsockopt", note)
+    with FakePacs(holdings=[CT_SMALL]) as pacs:
+        with StoreScu(fast_path=fast_path).associate(pacs.remote(), CT_ONLY) as association:
+            before = asked["quick"]
+            list(association.store(make_requests(3)))
+            assert asked["quick"] - before >= 3
+        with QueryRetrieveScu(fast_path=fast_path).associate_to_get(pacs.remote(), [CT]) as association:
+            before = asked["quick"]
+            (received,) = association.get(Retrieval(study_instance_uid=CT_SMALL.StudyInstanceUID), tmp_path)
+            assert received.path.exists()
+            # The C-GET, and our answer to the C-STORE.
+            assert asked["quick"] - before >= 2
