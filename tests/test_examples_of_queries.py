@@ -73,7 +73,7 @@ def test_move_to_ourselves(run: Run, archive: Archive, tmp_path: Path) -> None:
 def test_get(run: Run, archive: Archive, tmp_path: Path) -> None:
     *uids, verdict = run("get", archive.remote, archive.studies[2], str(tmp_path / "got"))
     assert {*uids} == archive.instances[archive.studies[2]]
-    assert verdict == "complete: 4 arrived, 0 missing"
+    assert verdict == "complete: 4 arrived at once, 0 are missing"
 
 
 def test_worklist(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gurney.pacs import DicomEngine, QueryRetrieveScu, RemoteAE, Retrieval
+from gurney.pacs.query_events import InstanceReceived
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -18,15 +19,14 @@ scu = QueryRetrieveScu("GURNEY")
 
 
 @scu.events.received
-def show(event) -> None:
+def show(event: InstanceReceived) -> None:
     print(event.received.sop_instance_uid)
 
 
 with DicomEngine():
     arguments.folder.mkdir(exist_ok=True)
     result = scu.retrieve(archive, Retrieval(study_instance_uid=arguments.study), arguments.folder)
+    arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
     for part in result.again:
-        scu.retrieve(archive, part, arguments.folder)
-    print(
-        f"{result.verdict}: {len(result.reconciliation.arrived)} arrived, {len(result.reconciliation.missing)} missing"
-    )
+        missing -= scu.retrieve(archive, part, arguments.folder).reconciliation.arrived
+    print(f"{result.verdict}: {len(arrived)} arrived at once, {len(missing)} are missing")

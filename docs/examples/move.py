@@ -12,6 +12,7 @@ parser.add_argument("ae_title")
 parser.add_argument("study", help="Study Instance UID")
 parser.add_argument("--to", default="WORKSTATION", help="move destination")
 parser.add_argument("--here", type=Path, help="a folder of ours; then --to is our own AE title")
+parser.add_argument("--own-host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all")
 parser.add_argument("--own-port", type=int, default=11112, help="where the archive looks for us")
 arguments = parser.parse_args()
 
@@ -24,8 +25,7 @@ with DicomEngine():
         for report in scu.move(archive, what, arguments.to):
             print(report.completed, "sent,", report.remaining or 0, "to go")
     else:
-        with Listener(arguments.to, arguments.here, host="0.0.0.0", port=arguments.own_port) as listener:
+        with Listener(arguments.to, arguments.here, host=arguments.own_host, port=arguments.own_port) as listener:
             result = scu.retrieve(archive, what, listener)
-        print(
-            result.verdict, len(result.reconciliation.arrived), "here,", len(result.reconciliation.missing), "missing"
-        )
+        arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
+        print(result.verdict, len(arrived), "here,", len(missing), "missing")

@@ -1,4 +1,4 @@
-"""Ask a Modality Worklist what is scheduled today for a station or a modality (PS3.4 annex K)."""
+"""Ask a Modality Worklist what is scheduled on a day for a station or a modality (PS3.4 annex K)."""
 
 import argparse
 from datetime import date
@@ -11,7 +11,7 @@ parser.add_argument("port", type=int)
 parser.add_argument("ae_title")
 parser.add_argument("--station", default="", help="AE title of the modality")
 parser.add_argument("--modality", default="")
-parser.add_argument("--day", type=date.fromisoformat, default=date.today(), help="such as 2024-01-31; today by default")
+parser.add_argument("--day", type=date.fromisoformat, required=True, help="such as 2024-01-31")
 arguments = parser.parse_args()
 
 worklist = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
