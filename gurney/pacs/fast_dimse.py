@@ -92,6 +92,9 @@ class FastDimse(Dimse):
         expected = _RESPONSES.get(service)
         if expected is None:
             return super().receive(service, awaited, patience, serve=serve, glance=glance)
+        if self._assoc.wire.is_interrupted:
+            # Its descriptors may be closed by now.
+            raise AssociationEnded("aborted by us")
         if self._is_begun():
             self.rest()
             return super().receive(service, awaited, patience, serve=serve, glance=glance)

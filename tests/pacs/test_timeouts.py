@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
+from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     AcseTimeout,
     AssociationFailure,
@@ -24,12 +26,15 @@ from gurney.pacs import (
     Timeouts,
 )
 from gurney.pacs.events import AfterRelease
+from gurney.pacs.normalized import NormalizedServices
 from gurney.pacs.scu import VERIFICATION
 from gurney.pacs.testing import Accept, Answer, FakePacs, InPlaceOfAccept, Operation, Respond, Send, Stall, When
+from gurney.pacs.testing import Ask as FakeAsk
 from tests.pacs.conftest import CT, CT_ONLY, WAYS, MakeRequests, query_scu, study_of
 from tests.services import wait_until
 
-HOUR = Timeouts(connect=3600, acse=3600, store=3600, find=3600, move=3600, network=3600)
+HOUR = Timeouts(connect=3600, acse=3600, store=3600, find=3600, move=3600, normalized=3600, network=3600)
+STEP = "1.2.840.10008.3.1.2.3.3"
 STUDY = Retrieval(study_instance_uid="1.2.3.1")
 
 pytestmark = pytest.mark.timeout(30)
@@ -125,14 +130,20 @@ def getting(scu: QueryRetrieveScu, remote: RemoteAE, folder: Path) -> object:
         return list(association.get(STUDY, folder))
 
 
+def changing(scu: QueryRetrieveScu, remote: RemoteAE, _: Path) -> object:
+    with scu.associate(remote, [ContextProposal(STEP, "1.2.840.10008.1.2.1")]) as association:
+        return NormalizedServices(association).n_set(STEP, "1.2.3", Dataset())
+
+
 @pytest.mark.parametrize(
     ("name", "operation", "ask", "first"),
     [
+        ("normalized", Operation.N_SET, changing, FakeAsk()),
         ("find", Operation.C_FIND, finding, Respond(0xFF00, dataset=study_of(1))),
         ("move", Operation.C_MOVE, moving, Respond(0xFF00)),
         ("move", Operation.C_GET, getting, Send(study_of(1))),
     ],
-    ids=["find", "move", "get"],
+    ids=["set", "find", "move", "get"],
 )
 @pytest.mark.parametrize("begins", [False, True], ids=["says-nothing", "says-something"])
 def test_each_operation_has_its_own(
@@ -142,7 +153,7 @@ def test_each_operation_has_its_own(
     name: str,
     operation: Operation,
     ask: Ask,
-    first: Respond | Send,
+    first: Respond | Send | FakeAsk,
     begins: bool,
 ) -> None:
     pacs.on_request(operation, Answer((first, Stall()) if begins else (Stall(),)))
