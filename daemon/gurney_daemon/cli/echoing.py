@@ -162,13 +162,15 @@ def _hint(error: AssociationFailure, trial: EchoTrial) -> str:
             return f"the peer must be told of our AE title {calling!r}, often together with this host's address"
         if (error.source, error.reason) == _CALLED_NOT_KNOWN:
             return f"the peer does not call itself {called!r}: see ae_title of the [[remote]]"
+    # Under TLS 1.3 the peer looks at our certificate only once the association is asked for.
+    where = "tls" if isinstance(error, TlsFailed) else trial.steps[-1].name
     return {
         "dns": f"{trial.host!r} can't be resolved on this host: see host of the [[remote]], and the resolver",
         "tcp": f"see that the peer runs, that it listens on port {trial.port}, and that no firewall is between",
         "tls": f"see tls of the [[remote]], and that port {trial.port} is the one where the peer speaks TLS",
         "association": f"we called {called!r} as {calling!r}: see that the peer knows both, and speaks DICOM there",
         "c-echo": f"the association stood ({calling!r} to {called!r}), the answer did not come",
-    }[trial.steps[-1].name]
+    }[where]
 
 
 def _tell_ledger(edge: Edge, name: str) -> None:
