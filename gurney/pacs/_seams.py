@@ -108,8 +108,6 @@ class WireSocket(AssociationSocket):
         self.fd = connection.fileno()
         self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._input = select.poll()
-        self._input.register(self.fd, select.POLLIN)
         self._nudge_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_interrupted = False
         self._ending = threading.Lock()
@@ -288,9 +286,7 @@ class WireSocket(AssociationSocket):
 
     def has_input(self) -> bool:
         """Tell whether bytes, or the end, wait to be read."""
-        if self._unread or self.connection.has_pending():
-            return True
-        return self.connection.fileno() >= 0 and bool(self._input.poll(0)) and self.connection.is_for_us()
+        return bool(self._unread) or (self._can_read(0.0) and self.connection.is_for_us())
 
     def unacknowledged(self) -> int:
         """Count the bytes that the peer's system has not confirmed yet; while they get fewer, there is progress."""

@@ -41,6 +41,8 @@ class Wire:
         self._reader = Reader(wire, progress, _RECEIVE_BUFFER)
         self._waiting = Patience(wire, progress, patience)
         self.is_mid_pdu = False
+        self._input = select.poll()
+        self._input.register(wire.fd, select.POLLIN)
         self._either = select.poll()
         self._either.register(wire.fd, select.POLLIN | select.POLLOUT)
         self._either.register(wire.wake_fd, select.POLLIN)
@@ -57,7 +59,9 @@ class Wire:
         """Raise :class:`HandBack` if the peer has something to say before we send: then nothing is in flight."""
         if self._wire.is_interrupted:
             raise AssociationEnded("aborted by us")
-        if self._reader.has_unread or self._wire.has_input():
+        # In every gap between two instances: so with a poll that is made once, and not by the wire's own way.
+        is_waiting = self._socket.has_pending() or (self._input.poll(0) and self._socket.is_for_us())
+        if is_waiting or self._reader.has_unread or self._wire.has_given_back:
             raise HandBack
 
     def send(self, outgoing: Outgoing) -> None:
