@@ -5,8 +5,8 @@ from pydicom import config
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs import request_for_file
+from gurney.pacs.dataset import decode_dataset, encode_dataset
 
 FILES = [
     "CT_small.dcm",

@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
 from gurney.pacs import request_for_file
+from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
 
 FRAGMENT = 16_372
 
