@@ -353,6 +353,11 @@ class PacedAssociation(Association):
     def _is_paused(self, value: bool) -> None:
         """Ignore what pynetdicom believes."""
 
+    @property
+    def has_begun_to_receive(self) -> bool:
+        """Tell whether a message, or its beginning, has come in that nobody has taken; true of one who has the wire."""
+        return not self.dimse.msg_queue.empty() or self.dimse.message is not None or self.wire.has_given_back
+
     def kill(self) -> None:
         """End both threads; a wait for bytes that may never come ends first.
 

@@ -177,6 +177,8 @@ class FastCarrier:
         if self._witness.has_ended:
             raise self._witness.failure()
         try:
+            if self._assoc.has_begun_to_receive:
+                raise HandBack
             self._wire.check_quiet()
         except HandBack:
             self._give_back()

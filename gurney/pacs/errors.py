@@ -79,12 +79,16 @@ class ListenerError(GurneyError):
 
 
 class OperationFailed(GurneyError):
-    """Report an operation that the peer answered with a failure; the association goes on."""
+    """Report an operation that the peer answered with a failure; the association goes on.
+
+    ``comment`` is the peer's Error Comment (0000,0902). It is not in the text, which may end in a log: it may name a
+    patient.
+    """
 
     def __init__(self, service: Service, status: int, comment: str = "", *, error_id: int | None = None) -> None:
-        said = f"; it says: {comment}" if comment else ""
-        super().__init__(f"{service} failed: {describe(status, service)}{said}")
+        super().__init__(f"{service} failed: {describe(status, service)}")
         self.status = status
+        self.comment = comment
         self.error_id = error_id
         """The peer's own code for what went wrong, or the SOP class's (PS3.7 C.4.2)."""
 

@@ -95,10 +95,11 @@ class FastDimse(Dimse):
         if self._assoc.wire.is_interrupted:
             # Its descriptors may be closed by now.
             raise AssociationEnded("aborted by us")
-        if self._is_begun():
+        reader = self._borrow()
+        # Only now does pynetdicom take nothing more: what it has taken before is the beginning, and its to read on.
+        if self._assoc.has_begun_to_receive:
             self.rest()
             return super().receive(service, awaited, patience, serve=serve, glance=glance)
-        reader = self._borrow()
         waiting = Patience(self._assoc.wire, self._progress, patience, glance=glance, turn=_TURN_SECONDS)
         while True:
             glance()
@@ -127,11 +128,6 @@ class FastDimse(Dimse):
             self._assoc.wire.borrow()
             self._is_lent = True
         return self._reader
-
-    def _is_begun(self) -> bool:
-        """Tell whether pynetdicom has taken a message of the peer's, or its beginning, while it had the wire."""
-        dimse = self._assoc.dimse
-        return not dimse.msg_queue.empty() or dimse.message is not None or self._assoc.wire.has_given_back
 
     def _ask(self, request: C_FIND | C_GET, context_id: int) -> None:
         """Send a request and its identifier (PS3.7 9.3.2.1, 9.3.3.1)."""

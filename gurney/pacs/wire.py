@@ -61,7 +61,7 @@ class Wire:
             raise AssociationEnded("aborted by us")
         # In every gap between two instances: so with a poll that is made once, and not by the wire's own way.
         is_waiting = self._socket.has_pending() or (self._input.poll(0) and self._socket.is_for_us())
-        if is_waiting or self._reader.has_unread or self._wire.has_given_back:
+        if is_waiting or self._reader.has_unread:
             raise HandBack
 
     def send(self, outgoing: Outgoing) -> None:

@@ -171,8 +171,10 @@ def test_a_failure_is_raised_and_the_association_goes_on(scu: QueryRetrieveScu, 
     pacs.on_request(Operation.C_FIND, Answer((MATCH, Respond(status, comment="not today"))))
     with scu.associate_for(pacs.remote(LONG)) as association:
         search = association.find(Query())
-        with pytest.raises(OperationFailed, match="not today") as failed:
+        with pytest.raises(OperationFailed, match="C-FIND failed") as failed:
             list(search)
+        assert failed.value.comment == "not today"
+        assert "not today" not in str(failed.value)
         assert (failed.value.status, search.status, search.is_complete) == (status, status, False)
         assert len(list(association.find(Query()))) == 3
         assert association.verify().is_success
