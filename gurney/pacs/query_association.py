@@ -225,6 +225,8 @@ class QueryAssociation(Association):
                 # What has arrived before is here, whatever became of the rest.
                 yield from self._told(inbox.settled(at_the_end=True), self._events.received)
                 raise
+            # A peer that answers a C-CANCEL by ending the association makes no final response.
+            yield from self._told(inbox.settled(at_the_end=True), self._events.received)
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
                 raise OperationFailed(Service.C_GET, last.status, str(response.ErrorComment or ""))
