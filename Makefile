@@ -47,6 +47,10 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 bench: $(INSTALLED) ## Measure speed against real peers and print the table; ARGS="--help" tells what can be chosen
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: matrix
+matrix: $(INSTALLED) ## Ask every peer what it can be asked, and write docs/reference/peers.md
+	$(BIN)/python -m pytest $(PARALLEL) -m "seen or lacks" --matrix docs/reference/peers.md
+
 .PHONY: venv
 venv: $(INSTALLED) ## Make .venv with Gurney and everything that development needs
 

@@ -15,6 +15,8 @@ from tests.services.dcmtk import DcmQrScp, StoreScp
 from tests.services.orthanc import Orthanc
 from tests.services.postgresql import PostgreSql
 
+pytest_plugins = ["tests.matrix"]
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgreSql]:

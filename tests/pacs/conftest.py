@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,12 +59,18 @@ def take(running: Iterator[StoreResult]) -> tuple[list[StoreResult], Association
     return results, None
 
 
-WAYS = ["fast", "plain"] if "fast_path" in inspect.signature(QueryRetrieveScu).parameters else ["plain"]
+WAYS = ["fast", "plain"]
 
 
 def query_scu(way: str) -> QueryRetrieveScu:
     """An SCU that goes this way on the wire."""
-    return QueryRetrieveScu("GURNEY", fast_path=way == "fast") if len(WAYS) > 1 else QueryRetrieveScu("GURNEY")
+    return QueryRetrieveScu("GURNEY", fast_path=way == "fast")
+
+
+@pytest.fixture(params=[True, False], ids=WAYS)
+def fast_path(request: pytest.FixtureRequest) -> bool:
+    """Both ways on the wire."""
+    return bool(request.param)
 
 
 def study_of(number: int, *, size: int = 100) -> Dataset:

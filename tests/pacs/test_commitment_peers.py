@@ -86,6 +86,7 @@ def references(paths: list[Path]) -> list[SopReference]:
     return [SopReference(request.sop_class_uid, request.sop_instance_uid) for request in requests]
 
 
+@pytest.mark.seen("Storage commitment, new association", at="orthanc")
 def test_orthanc_commits_on_an_association_of_its_own(
     scu: StoreScu, orthanc: Orthanc, listener: Listener, paths: list[Path]
 ) -> None:
@@ -129,6 +130,7 @@ def test_the_example_says_what_is_safe(
     assert rest == [f"safe {reference.sop_instance_uid}" for reference in references(paths)]
 
 
+@pytest.mark.seen("Storage commitment, same association", at="dcmjs-dimse")
 def test_dcmjs_commits_on_the_association_that_stored(
     scu: StoreScu, dcmjs: DcmjsCommitmentScp, paths: list[Path]
 ) -> None:
@@ -155,6 +157,7 @@ def test_dcmjs_may_answer_while_the_association_stores_on(
     assert all(result.is_stored for result in stored)
 
 
+@pytest.mark.seen("Storage commitment, new association", at="dcmjs-dimse")
 def test_dcmjs_may_answer_elsewhere_without_asking_for_its_role(
     scu: StoreScu, dcmjs: DcmjsCommitmentScp, listener: Listener, paths: list[Path]
 ) -> None:

@@ -128,6 +128,7 @@ def held(archive: Orthanc, sop_instance_uid: str) -> Dataset:
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.seen("C-STORE, transcoded", at="orthanc")
 def test_an_archive_of_implicit_vr_alone_holds_every_picture(
     scu: StoreScu, orthanc_taking: OpenOrthanc, name: str
 ) -> None:
@@ -168,6 +169,7 @@ def test_an_archive_that_takes_one_compressed_syntax_alone(
     indirect=["storescp"],
     ids=["jpeg-ls", "rle"],
 )
+@pytest.mark.seen("C-STORE, transcoded", at="storescp")
 def test_what_is_wanted_compressed_is_compressed_where_the_peer_takes_it(
     scu: StoreScu, storescp: StoreScp, target: str, tool: str, tmp_path: Path
 ) -> None:

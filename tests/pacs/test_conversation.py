@@ -53,10 +53,11 @@ def endless() -> tuple[Callable[[evt.Event], Answers], threading.Event]:
 
 
 @pytest.fixture
-def scu() -> QueryRetrieveScu:
-    return QueryRetrieveScu("GURNEY")
+def scu(fast_path: bool) -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY", fast_path=fast_path)
 
 
+@pytest.mark.seen("C-ECHO", "C-FIND, Study Root", "C-CANCEL of a C-FIND", at="pynetdicom")
 def test_a_peer_that_heeds_a_cancel_ends_the_search_and_keeps_the_association(scu: QueryRetrieveScu) -> None:
     until_cancelled, cancelled = endless()
     with answering(until_cancelled) as remote, scu.associate_for(remote) as association:

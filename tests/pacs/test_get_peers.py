@@ -35,8 +35,8 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def scu() -> QueryRetrieveScu:
-    return QueryRetrieveScu("GURNEY")
+def scu(fast_path: bool) -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY", fast_path=fast_path)
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.seen("C-GET")
 def test_a_study_arrives_as_files(scu: QueryRetrieveScu, archive: Archive, folder: Path) -> None:
     told: list[InstanceReceived] = []
     scu.events.received(told.append)
@@ -64,6 +65,7 @@ def test_a_study_arrives_as_files(scu: QueryRetrieveScu, archive: Archive, folde
         assert dataset.pixel_array.shape == (128, 128)
 
 
+@pytest.mark.seen("C-GET", "Role selection")
 def test_queries_and_gets_share_an_association(scu: QueryRetrieveScu, archive: Archive, folder: Path) -> None:
     with scu.associate_to_get(archive.remote, [CT], model=PATIENT_ROOT) as association:
         assert association.roles[CT].scp

@@ -35,6 +35,7 @@ def at(peer: DcmjsQueryScp) -> RemoteAE:
     return RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
 
 
+@pytest.mark.seen("C-ECHO", at="dcmjs-dimse")
 def test_a_peer_sees_who_we_are(dcmjs: DcmjsQueryScp) -> None:
     scu = QueryRetrieveScu("WARD7", implementation_class_uid="1.2.3.4", implementation_version_name="WARD_1")
     assert scu.verify(RemoteAE("DCMJS", "127.0.0.1", dcmjs.port, max_pdu=32768)).is_success
@@ -51,6 +52,7 @@ def test_a_peer_sees_who_we_are(dcmjs: DcmjsQueryScp) -> None:
     ],
     ids=["username", "passcode"],
 )
+@pytest.mark.seen("User identity", at="dcmjs-dimse")
 def test_a_user_that_a_peer_knows_is_welcome(strict: DcmjsQueryScp, identity: UserIdentity) -> None:
     scu = QueryRetrieveScu("GURNEY", user_identity=identity)
     with scu.associate(at(strict), [VERIFICATION]) as association:
@@ -60,6 +62,7 @@ def test_a_user_that_a_peer_knows_is_welcome(strict: DcmjsQueryScp, identity: Us
 
 
 @pytest.mark.parametrize("kind", [UserIdentityKind.KERBEROS, UserIdentityKind.SAML, UserIdentityKind.JWT])
+@pytest.mark.seen("User identity", at="dcmjs-dimse")
 def test_tickets_assertions_and_tokens_reach_a_peer_as_they_are(dcmjs: DcmjsQueryScp, kind: UserIdentityKind) -> None:
     scu = QueryRetrieveScu("GURNEY", user_identity=UserIdentity(kind, b"opaque"))
     assert scu.verify(at(dcmjs)).is_success

@@ -28,6 +28,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmjsNormalizedSc
 
 
 @pytest.mark.peer
+@pytest.mark.seen("Instance availability", at="dcmjs-dimse")
 def test_a_peer_is_notified(peer: DcmjsNormalizedScp) -> None:
     remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
     notification = InstanceAvailability("1.2.3", SERIES, performed_procedure_steps=["1.2.9"])

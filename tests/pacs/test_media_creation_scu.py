@@ -40,6 +40,7 @@ def scu() -> MediaCreationManagementScu:
 
 
 @pytest.mark.peer
+@pytest.mark.seen("Media creation", at="dcmjs-dimse")
 def test_a_disc_is_requested_initiated_and_watched_until_it_is_done(
     scu: MediaCreationManagementScu, remote: RemoteAE, peer: DcmjsNormalizedScp
 ) -> None:

@@ -55,6 +55,7 @@ def arrived(workstation: FakePacs) -> set[str]:
     return {stored.sop_instance_uid for stored in workstation.stored}
 
 
+@pytest.mark.seen("C-MOVE to a third party")
 def test_a_study_is_sent_to_whom_we_say(scu: QueryRetrieveScu, archive: Archive, workstation: FakePacs) -> None:
     told: list[AfterCMove] = []
     scu.events.after_c_move(told.append)
@@ -114,6 +115,7 @@ def test_what_a_peer_would_refuse_is_not_asked(
 
 
 @pytest.mark.parametrize("kind", ["orthanc", "dcmqrscp"])
+@pytest.mark.seen("C-MOVE to us")
 def test_what_is_moved_to_us_is_yielded_as_it_arrives(scu: QueryRetrieveScu, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "here"
     folder.mkdir()

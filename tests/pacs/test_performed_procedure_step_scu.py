@@ -48,6 +48,7 @@ def step() -> PerformedProcedureStep:
     return PerformedProcedureStep("S1", "CT1", "CT", [ScheduledStep("1.2.3")], patient_name="Müller^Jürgen")
 
 
+@pytest.mark.seen("Performed procedure step", at="dcmjs-dimse")
 def test_a_step_begins_goes_on_and_is_completed(
     scu: PerformedProcedureStepScu, remote: RemoteAE, peer: DcmjsNormalizedScp
 ) -> None:

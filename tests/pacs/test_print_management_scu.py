@@ -66,6 +66,7 @@ def test_a_printer_tells_its_status(scu: PrintManagementScu, film_printer: Remot
     assert status.is_normal
 
 
+@pytest.mark.seen("Print, grayscale", at="dcmprscp")
 def test_a_film_is_printed_with_its_images(scu: PrintManagementScu, film_printer: RemoteAE, printer: DcmPrScp) -> None:
     before = {*printer.images()}
     terms = FilmSession(2, medium_type="BLUE FILM", destination="MAGAZINE")
@@ -100,6 +101,7 @@ def test_what_the_printer_does_not_have_it_refuses(
         session.add_film(box)
 
 
+@pytest.mark.lacks("Print, color", at="dcmprscp")
 def test_a_printer_for_films_has_no_colours(scu: PrintManagementScu, film_printer: RemoteAE) -> None:
     with (
         pytest.raises(ContextRefused, match="Basic Color Print Management Meta SOP Class is not accepted"),
@@ -108,6 +110,7 @@ def test_a_printer_for_films_has_no_colours(scu: PrintManagementScu, film_printe
         pass
 
 
+@pytest.mark.seen("Print, color", at="dcmjs-dimse")
 def test_a_colour_image_is_printed(
     scu: PrintManagementScu, colour_printer: RemoteAE, other: DcmjsNormalizedScp
 ) -> None:

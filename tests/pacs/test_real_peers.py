@@ -99,6 +99,7 @@ def decoded(content: bytes, transfer_syntax_uid: str) -> Dataset:
         return Dataset({element.tag: element for element in dataset if element.tag.element != 0})
 
 
+@pytest.mark.seen("C-STORE", at="storescp")
 def test_every_test_file_arrives_bit_for_bit_at_storescp(
     scu: StoreScu, storescp: StoreScp, test_set: list[StoreRequest]
 ) -> None:
@@ -112,6 +113,7 @@ def test_every_test_file_arrives_bit_for_bit_at_storescp(
     assert arrived == Counter(dataset_bytes(request.path) for request in stored)
 
 
+@pytest.mark.seen("C-STORE", at="orthanc")
 def test_every_test_file_arrives_at_orthanc(
     scu: StoreScu, orthanc: Orthanc, test_set: list[StoreRequest], tmp_path: Path
 ) -> None:
@@ -144,6 +146,7 @@ def test_every_test_file_arrives_at_orthanc(
     assert len(rewritten) <= 1
 
 
+@pytest.mark.seen("C-STORE", at="dcmjs-dimse")
 def test_dcmjs_dimse_takes_what_it_accepts(
     scu: StoreScu, dcmjs_dimse: DcmjsStoreScp, test_set: list[StoreRequest]
 ) -> None:
@@ -153,15 +156,18 @@ def test_dcmjs_dimse_takes_what_it_accepts(
     assert sum(result.is_stored for result in results) > 10
 
 
+@pytest.mark.seen("C-STORE", at="dcmqrscp")
 def test_dcmqrscp_takes_them_too(scu: StoreScu, dcmqrscp: DcmQrScp, test_set: list[StoreRequest]) -> None:
     results = list(store_all(scu, remote(dcmqrscp, dcmqrscp.ae_title), test_set))
     assert sum(result.is_stored for result in results) > 50
 
 
+@pytest.mark.seen("C-ECHO", at="storescp")
 def test_echo(scu: StoreScu, storescp: StoreScp) -> None:
     assert scu.verify(remote(storescp, storescp.ae_title)).is_success
 
 
+@pytest.mark.seen("C-ECHO", at="orthanc")
 def test_orthanc_echo_and_a_wrong_called_ae_title(scu: StoreScu, tmp_path: Path) -> None:
     folder = tmp_path / "strict"
     folder.mkdir()

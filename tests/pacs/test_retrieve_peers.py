@@ -71,8 +71,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def scu() -> QueryRetrieveScu:
-    return QueryRetrieveScu("GURNEY")
+def scu(fast_path: bool) -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY", fast_path=fast_path)
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def held(site: Site, *numbers: int) -> set[str]:
     return {uid for number in numbers for uid in site.archive.instances[site.archive.studies[number]]}
 
 
+@pytest.mark.seen("C-GET")
 def test_a_get_is_planned_from_what_the_archive_holds(scu: QueryRetrieveScu, site: Site, folder: Path) -> None:
     with scu.get(site.archive.remote, the_study(site, 0), folder) as arrivals:
         assert {received.sop_instance_uid for received in arrivals} == held(site, 0)
@@ -145,6 +146,7 @@ def test_single_series_are_retrieved(scu: QueryRetrieveScu, site: Site, folder: 
     assert scu.retrieve(site.archive.remote, again, folder).reconciliation.arrived == {one}
 
 
+@pytest.mark.seen("C-MOVE to a third party")
 def test_a_study_goes_to_a_third_party(scu: QueryRetrieveScu, site: Site) -> None:
     site.arrived()
     told: list[AfterCMove] = []
@@ -167,6 +169,7 @@ def test_a_destination_that_the_archive_does_not_know_is_said_in_words(scu: Quer
         assert failed.value.status == 0xC000
 
 
+@pytest.mark.seen("C-MOVE to us")
 def test_two_moves_at_once_share_a_listener(scu: QueryRetrieveScu, site: Site, folder: Path) -> None:
     with site.listener(folder) as listener, ThreadPoolExecutor(2) as both:
         results = both.map(lambda number: scu.retrieve(site.archive.remote, the_study(site, number), listener), [0, 1])

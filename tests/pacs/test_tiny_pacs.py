@@ -36,6 +36,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Invalid value for VR CS:UserWarning"),
 ]
 
+REPEATS = "says the first series or instance as often as there are others"
+
 
 @pytest.fixture(scope="module")
 def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreScp]:
@@ -52,10 +54,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory, workstation: StoreScp) -> 
 
 
 @pytest.fixture
-def scu() -> QueryRetrieveScu:
-    return QueryRetrieveScu("GURNEY", relational=True)
+def scu(fast_path: bool) -> QueryRetrieveScu:
+    return QueryRetrieveScu("GURNEY", relational=True, fast_path=fast_path)
 
 
+@pytest.mark.seen("C-ECHO", "Relational queries", at="tiny-pacs")
 def test_it_answers_and_agrees_to_relational_queries(scu: QueryRetrieveScu, archive: Archive) -> None:
     with scu.associate_for(archive.remote, STUDY_ROOT, PATIENT_ROOT) as association:
         assert association.verify().is_success
@@ -63,6 +66,7 @@ def test_it_answers_and_agrees_to_relational_queries(scu: QueryRetrieveScu, arch
         assert association.is_relational(PATIENT_ROOT.find)
 
 
+@pytest.mark.seen("C-FIND, Study Root", "C-FIND, Patient Root", at="tiny-pacs")
 def test_studies_and_patients_are_found_by_what_is_asked(scu: QueryRetrieveScu, archive: Archive) -> None:
     query = Query(study_instance_uid=archive.studies[1])
     (match,) = scu.find(archive.remote, query)
@@ -72,6 +76,8 @@ def test_studies_and_patients_are_found_by_what_is_asked(scu: QueryRetrieveScu, 
     assert list(scu.find(archive.remote, Query(patient_id="nobody"))) == []
 
 
+@pytest.mark.seen("C-STORE", "C-GET", "Role selection", at="tiny-pacs")
+@pytest.mark.seen("C-FIND, Study Root", at="tiny-pacs", remark=REPEATS)
 def test_an_inventory_that_repeats_itself_proves_nothing(
     scu: QueryRetrieveScu, archive: Archive, tmp_path: Path
 ) -> None:
@@ -83,6 +89,7 @@ def test_an_inventory_that_repeats_itself_proves_nothing(
     assert {path.stem for path in tmp_path.iterdir()} == archive.instances[study]
 
 
+@pytest.mark.seen("C-MOVE to a third party", at="tiny-pacs")
 def test_a_study_goes_to_a_third_party(scu: QueryRetrieveScu, archive: Archive, workstation: StoreScp) -> None:
     study = archive.studies[3]
     *_, last = scu.move(archive.remote, Retrieval(study_instance_uid=study), "WORKSTATION")
@@ -91,6 +98,7 @@ def test_a_study_goes_to_a_third_party(scu: QueryRetrieveScu, archive: Archive, 
     assert uids == archive.instances[study]
 
 
+@pytest.mark.seen("C-MOVE to a third party", at="tiny-pacs", remark="closes over an unknown destination")
 def test_a_destination_that_it_does_not_know_ends_the_association(scu: QueryRetrieveScu, archive: Archive) -> None:
     with pytest.raises(AssociationFailure):
         list(scu.move(archive.remote, Retrieval(study_instance_uid=archive.studies[0]), "NOBODY"))

@@ -93,11 +93,7 @@ def connect_to(request: pytest.FixtureRequest) -> Callable[[Tls | None], RemoteA
     return lambda tls: RemoteAE(peer.ae_title, "127.0.0.1", peer.port, TIMEOUTS, tls=tls)
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "plain"])
-def fast_path(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
+@pytest.mark.seen("TLS 1.3", "Mutual TLS")
 def test_each_side_knows_the_other(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls) -> None:
     scu = StoreScu()
     links: list[AfterSecureLinkReady] = []

@@ -83,6 +83,7 @@ def at(peer: DcmjsQueryScp) -> RemoteAE:
     return RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
 
 
+@pytest.mark.seen("C-FIND, Modality Worklist", at="wlmscpfs")
 def test_what_is_scheduled_is_found_by_what_stands_in_its_step(scu: QueryRetrieveScu, worklist: RemoteAE) -> None:
     matches = [match.value for match in scu.find(worklist, ModalityWorklistQuery(modality="CT"))]
     assert {match.accession_number for match in matches} == {"A0", "A2"}
@@ -134,6 +135,7 @@ class TaskQuery(Queryable):
     patient_id: Wanted = key("PatientID")
 
 
+@pytest.mark.seen("C-FIND, UPS Pull", at="dcmjs-dimse")
 def test_unified_procedure_steps_are_pulled(scu: QueryRetrieveScu, dcmjs: DcmjsQueryScp) -> None:
     with scu.find(at(dcmjs), StepQuery(state="SCHEDULED")) as search:
         (match,) = search
@@ -145,6 +147,7 @@ def test_unified_procedure_steps_are_pulled(scu: QueryRetrieveScu, dcmjs: DcmjsQ
     assert "QueryRetrieveLevel" not in asked["identifier"]
 
 
+@pytest.mark.seen("C-FIND, General Purpose Worklist", at="dcmjs-dimse")
 def test_a_general_purpose_worklist_is_reached_by_its_uid(scu: QueryRetrieveScu, dcmjs: DcmjsQueryScp) -> None:
     (match,) = scu.find(at(dcmjs), TaskQuery())
     assert match.value.patient_id == "4711"
