@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from io import BytesIO
 
 from pydicom import dcmread
@@ -12,20 +13,26 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import dsutils
 
+from gurney.dicom.elements import parse_elements
+from gurney.dicom.encodings import encoding_of
 from gurney.pacs.errors import BadResponse
 
 __all__ = ["decode_dataset", "decode_identifier", "encode_dataset"]
+
+_LONGEST_INFLATED = 1 << 24
 
 
 def decode_identifier(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
     """Decode the identifier of a query or retrieve: of its elements none is converted before it is looked at.
 
-    Raises :class:`BadResponse` for bytes that are no data set.
+    Raises :class:`BadResponse` for bytes that are no data set, or a torn one: of that pydicom takes what it finds.
     """
     syntax = UID(transfer_syntax_uid)
     try:
         if syntax.is_deflated:
-            return decode_dataset(encoded, transfer_syntax_uid)
+            # No further than any identifier goes: a few bytes may stand for gigabytes.
+            encoded = zlib.decompressobj(-zlib.MAX_WBITS).decompress(encoded, _LONGEST_INFLATED)
+        parse_elements(encoded, encoding_of(transfer_syntax_uid))
         return read_dataset(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)
     except Exception as error:  # noqa: BLE001  (pydicom raises whatever it likes at bytes that are no data set)
         # Only its type: a message may quote the bytes.
