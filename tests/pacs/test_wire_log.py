@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-import struct
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from gurney.pacs import (
@@ -29,50 +25,18 @@ from gurney.pacs import (
     WireLevel,
     WireLog,
 )
-from gurney.pacs.association_words import association_lines, proposals_of
-from gurney.pacs.command import encode_command
-from gurney.pacs.command_words import command_words
 from gurney.pacs.dataset import encode_dataset
-from gurney.pacs.element_words import element_lines
-from gurney.pacs.overheard import MOST_KEPT, Fragments, Kept, Overheard
 from gurney.pacs.scu import VERIFICATION
 from gurney.pacs.testing import Break, FakePacs, InPlaceOfAccept, Reject, Respond
 from gurney.pacs.testing.acts import How
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests
+from tests.pacs.planted import TELLTALE
 from tests.services import require
 from tests.services.certificates import Authority
 from tests.services.dcmtk import DcmQrScp, StoreScp
 
 IMPLICIT = "1.2.840.10008.1.2"
 SYNTAXES = (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2")
-
-# Whatever may identify somebody, in every kind of value that can hold it.
-IDENTIFYING: dict[str, object] = {
-    "PatientName": "PLANTED^ANNA",
-    "PatientID": "PLANTED-4711",
-    "PatientBirthDate": "19610203",
-    "PatientBirthTime": "050607",
-    "PatientAge": "061Y",
-    "PatientSize": "1.7654321",
-    "PatientWeight": "76.54321",
-    "PatientAddress": "PLANTED ROAD 7",
-    "PatientComments": "PLANTED comment",
-    "AdditionalPatientHistory": "PLANTED history",
-    "AccessionNumber": "PLANTEDACC",
-    "StudyID": "PLANTEDSTUDY",
-    "StudyDate": "20240317",
-    "StudyTime": "111213",
-    "StudyDescription": "PLANTED description",
-    "ReferringPhysicianName": "PLANTED^DOCTOR",
-    "InstitutionName": "PLANTED HOSPITAL",
-    "AcquisitionDateTime": "20240317111213.5",
-    "IssuerOfPatientID": "PLANTED ISSUER",
-    "RetrieveURL": "http://planted.example/anna",
-    "PatientSex": "PLANTEDF",
-    "RequestedProcedureID": "PLANTEDPROC",
-    "SmokingStatus": "PLANTEDSMOKES",
-}
-TELLTALE = re.compile(r"planted|\banna\b|19610203|050607|061Y|1\.76543|76\.543|20240317|111213", re.IGNORECASE)
 
 
 class Lines(list[str]):
@@ -85,27 +49,6 @@ class Lines(list[str]):
     def words(self) -> list[str]:
         """The lines without time and association."""
         return [line.split(" ", 2)[2] for line in self]
-
-
-def identifying() -> Dataset:
-    """Make a data set that holds all of it, on the surface, in sequences, in private elements and where it may not."""
-    dataset = Dataset()
-    for keyword, value in IDENTIFYING.items():
-        setattr(dataset, keyword, value)
-    inner = Dataset()
-    inner.PatientID = "PLANTED-INNER"
-    inner.PatientName = "PLANTED^INNER"
-    dataset.OtherPatientIDsSequence = [inner]
-    dataset.private_block(0x0009, "PLANTED CREATOR", create=True).add_new(0x01, "LO", "PLANTED PRIVATE")
-    dataset.add_new(0x00420011, "OB", b"PLANTED DOCUMENT")
-    dataset.add_new(0x00091001, "UN", b"PLANTED UNKNOWN")
-    dataset.add_new(0x00281201, "OW", b"PLANTED LUT DATA")
-    return dataset
-
-
-def kept(dataset: Dataset, transfer_syntax_uid: str) -> Kept:
-    encoded = encode_dataset(dataset, transfer_syntax_uid)
-    return Kept(encoded, len(encoded))
 
 
 def stored(scu: StoreScu, pacs: FakePacs, requests: list[StoreRequest]) -> list[StoreResult]:
@@ -259,214 +202,6 @@ class TestQueries:
         with scu.find(peer, PatientRootQuery(patient_name="PLANTED^ANNA")) as search:
             assert len(list(search)) == 1
         return lines
-
-
-class TestElements:
-    @pytest.mark.parametrize("syntax", SYNTAXES)
-    def test_nothing_that_identifies_is_shown(self, syntax: str) -> None:
-        lines = list(element_lines(kept(identifying(), syntax), syntax))
-        assert not TELLTALE.search("\n".join(lines))
-        assert len(lines) > len(IDENTIFYING), "every element is told of, all the same"
-        assert not any("can't be followed" in line for line in lines)
-
-    @pytest.mark.parametrize("syntax", SYNTAXES)
-    def test_text_and_numbers_are_shown_where_that_is_asked_for(self, syntax: str) -> None:
-        text = "\n".join(element_lines(kept(identifying(), syntax), syntax, reveal=True))
-        for value in IDENTIFYING.values():
-            assert str(value) in text
-        assert "PLANTED^INNER" in text
-        assert "DOCUMENT" not in text
-        assert "LUT DATA" not in text
-
-    def test_what_identifies_nobody_is_shown(self) -> None:
-        dataset = Dataset()
-        dataset.Modality, dataset.Rows, dataset.NumberOfStudyRelatedInstances = "CT", 512, "17"
-        dataset.SOPClassUID, dataset.StudyInstanceUID = CT, "1.2.3"
-        dataset.RetrieveAETitle = ["ARCHIVE", "OTHER"]
-        assert list(element_lines(kept(dataset, EXPLICIT), EXPLICIT)) == [
-            "(0008,0016) UI SOPClassUID, 26 bytes: CT Image Storage (1.2.840.10008.5.1.4.1.1.2)",
-            "(0008,0054) AE RetrieveAETitle, 14 bytes: ARCHIVE\\OTHER",
-            "(0008,0060) CS Modality, 2 bytes: CT",
-            "(0020,000D) UI StudyInstanceUID, 6 bytes: 1.2.3",
-            "(0020,1208) IS NumberOfStudyRelatedInstances, 2 bytes: 17",
-            "(0028,0010) US Rows, 2 bytes: 512",
-        ]
-
-    @pytest.mark.parametrize(
-        ("tag", "vr", "value"),
-        [
-            ((0x0008, 0x0060), b"CS", b"Planted^Anna"),
-            ((0x0008, 0x0060), b"LO", b"\x1b[2Jplanted\r\n"),
-            ((0x0020, 0x000D), b"UI", b"PLANTED^ANNA"),
-            ((0x0020, 0x000D), b"UI", b"1.2.3\\PLANTED "),
-            ((0x0008, 0x0054), b"AE", b"planted anna"),
-            ((0x0008, 0x0060), b"PN", b"DOE JANE"),
-        ],
-        ids=[
-            "a name as a modality",
-            "a terminal's codes",
-            "a name as a UID",
-            "a name behind a UID",
-            "a name as a title",
-            "a name in capitals",
-        ],
-    )
-    def test_what_is_not_what_its_tag_says_is_not_shown(self, tag: tuple[int, int], vr: bytes, value: bytes) -> None:
-        encoded = struct.pack("<HH2sH", *tag, vr, len(value)) + value
-        (line,) = element_lines(Kept(encoded, len(encoded)), EXPLICIT)
-        assert line.endswith(f"{len(value)} bytes [redacted]")
-
-    def test_hostile_text_is_escaped_where_it_is_shown(self) -> None:
-        value = b"\x1b[2J\r\nfaked line\x00\xff"
-        encoded = struct.pack("<HH2sH", 0x0010, 0x0010, b"PN", len(value)) + value
-        (line,) = element_lines(Kept(encoded, len(encoded)), EXPLICIT, reveal=True)
-        assert line.isprintable()
-        assert "[2J\\r\\nfaked line\\x00" in line
-
-    def test_an_end_that_is_missing_is_said(self) -> None:
-        whole = encode_dataset(identifying(), EXPLICIT)
-        lines = list(element_lines(Kept(whole[:200], len(whole)), EXPLICIT))
-        assert lines[-1].startswith("... and what can't be followed, from byte ")
-        assert lines[-1].endswith(f" of {len(whole)} of which only the beginning is kept")
-
-    def test_depth_and_number_are_bounded(self) -> None:
-        deep = struct.pack("<HH2sHIHHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF) * 1_000
-        assert len(list(element_lines(Kept(deep, len(deep)), EXPLICIT))) < 40
-        many = struct.pack("<HH2sH", 0x0010, 0x0010, b"PN", 0) * 8_000
-        assert len(list(element_lines(Kept(many, len(many)), EXPLICIT))) < 500
-
-    def test_pixels_are_passed_over(self) -> None:
-        dataset = Dataset()
-        dataset.Rows = 1
-        dataset.add_new(0x7FE00010, "OW", b"PLANTED " * 1_000)
-        lines = list(element_lines(kept(dataset, EXPLICIT), EXPLICIT, reveal=True))
-        assert lines[-1] == "(7FE0,0010) OW PixelData, 8000 bytes"
-
-    @given(st.binary(max_size=300), st.sampled_from(SYNTAXES), st.booleans())
-    def test_nothing_makes_it_raise(self, data: bytes, syntax: str, reveal: bool) -> None:
-        for line in element_lines(Kept(data, len(data) + 7), syntax, reveal=reveal):
-            assert line.isprintable()
-
-    @given(st.binary(max_size=300), st.sampled_from([1, 2, 3, 7]))
-    def test_nor_do_associations_and_commands(self, data: bytes, kind: int) -> None:
-        proposals_of(data)
-        for line in [*association_lines(kind, data, {}), command_words(data), command_words(data, reveal=True)]:
-            assert line.isprintable()
-
-
-class TestCommands:
-    def test_a_response_is_told_with_its_counts(self) -> None:
-        encoded = encode_command(
-            {0x0100: 0x8021, 0x0120: 5, 0x0800: 0x0101, 0x0900: 0xB000, 0x1021: 3, 0x1022: 1, 0x0902: b"PLANTED"}
-        )
-        assert command_words(encoded) == (
-            "C-MOVE-RSP, to message ID 5, completed 3, failed 1, "
-            "status B000 completed, with failed or warned sub-operations (warning), error comment 7 bytes [redacted]"
-        )
-        assert command_words(encoded, reveal=True).endswith("error comment PLANTED")
-
-    @pytest.mark.parametrize(
-        ("field", "name"),
-        [
-            (0x0FFF, "C-CANCEL-RQ"),
-            (0x8100, "N-EVENT-REPORT-RSP"),
-            (0x0140, "N-CREATE-RQ"),
-            (0x7777, "a message of type 7777"),
-        ],
-    )
-    def test_messages_have_their_names(self, field: int, name: str) -> None:
-        assert command_words(encode_command({0x0100: field, 0x0800: 0x0101})) == name
-
-    def test_what_is_unknown_is_named_and_not_shown(self) -> None:
-        words = command_words(encode_command({0x0100: 1, 0x0800: 0x0101, 0x5110: b"PLANTED"}))
-        assert words == "C-STORE-RQ, and (0000,5110)"
-
-
-class Heard:
-    """Whatever is overheard, one thing after the other."""
-
-    def __init__(self) -> None:
-        self.things: list[object] = []
-
-    def on_pdu(self, kind: int, body: Kept) -> None:
-        self.things.append(("pdu", kind, body))
-
-    def on_data(self, length: int, fragments: tuple[Fragments, ...]) -> None:
-        self.things.append(("data", length, fragments))
-
-    def on_command(self, context_id: int, command: Kept) -> None:
-        self.things.append(("command", context_id, command))
-
-    def on_dataset(self, context_id: int, dataset: Kept) -> None:
-        self.things.append(("data set", context_id, dataset))
-
-    def on_nonsense(self, what: str) -> None:
-        self.things.append(("nonsense", what))
-
-
-def data_tf(*fragments: tuple[int, int, bytes]) -> bytes:
-    body = b"".join(struct.pack(">IBB", len(part) + 2, context, control) + part for context, control, part in fragments)
-    return struct.pack(">BBI", 4, 0, len(body)) + body
-
-
-STREAM = (
-    struct.pack(">BBI", 5, 0, 4)
-    + bytes(4)
-    + data_tf((1, 1, b"com"), (1, 3, b"mand"), (1, 0, b"da"))
-    + data_tf((1, 0, b""), (1, 2, b"ta"))
-    + data_tf()
-    + struct.pack(">BBI", 7, 0, 0)
-)
-
-
-class TestOverheard:
-    def heard(self, stream: bytes, cut: Callable[[int], int] = lambda _: 1 << 20) -> list[object]:
-        heard = Heard()
-        overheard, at = Overheard(heard), 0
-        while at < len(stream):
-            length = cut(at)
-            overheard.hear(memoryview(stream)[at : at + length])
-            at += length
-        return heard.things
-
-    def test_messages_are_put_together(self) -> None:
-        assert self.heard(STREAM) == [
-            ("pdu", 5, Kept(bytes(4), 4)),
-            ("data", 27, (Fragments(1, 1, 1, 3), Fragments(1, 3, 1, 4), Fragments(1, 0, 1, 2))),
-            ("command", 1, Kept(b"command", 7)),
-            ("data", 14, (Fragments(1, 0, 1, 0), Fragments(1, 2, 1, 2))),
-            ("data set", 1, Kept(b"data", 4)),
-            ("data", 0, ()),
-            ("pdu", 7, Kept(b"", 0)),
-        ]
-
-    @given(st.lists(st.integers(1, 9), min_size=len(STREAM), max_size=len(STREAM)))
-    def test_however_the_bytes_come(self, cuts: list[int]) -> None:
-        assert self.heard(STREAM, lambda at: cuts[at]) == self.heard(STREAM)
-
-    @pytest.mark.parametrize(
-        "stream",
-        [
-            b"GET / HTTP/1.1\r\n\r\n",
-            struct.pack(">BBIIBB", 4, 0, 10, 11, 1, 0) + bytes(20),
-            struct.pack(">BBIIBB", 4, 0, 10, 1, 1, 0) + bytes(20),
-            struct.pack(">BBI", 4, 0, 3) + bytes(20),
-        ],
-        ids=["http", "a fragment too long", "a fragment too short", "a header cut off"],
-    )
-    def test_nonsense_is_said_once(self, stream: bytes) -> None:
-        things = self.heard(stream + STREAM, lambda _: 3)
-        assert [thing[0] for thing in things if isinstance(thing, tuple)] == ["nonsense"]
-
-    @given(st.binary(max_size=200))
-    def test_nothing_makes_it_raise(self, stream: bytes) -> None:
-        self.heard(STREAM + b"\x04\x00" + stream, lambda _: 7)
-
-    def test_of_what_is_long_the_beginning_is_kept(self) -> None:
-        pdu = data_tf((1, 0, bytes(60_000)))
-        last = data_tf((1, 2, b"\1"))
-        things = self.heard(pdu * 100 + last)
-        assert things[-1] == ("data set", 1, Kept(bytes(MOST_KEPT), 6_000_001))
 
 
 class TestTargets:
