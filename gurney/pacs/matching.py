@@ -18,17 +18,42 @@ from pydicom.dataset import Dataset
 from gurney.pacs.display import texts_at
 from gurney.pacs.key_rules import WILDCARD_VRS, is_date, is_time
 from gurney.pacs.keys import Range, Wanted, is_moment, side_of, vr_of_key
+from gurney.pacs.query_options import QueryOptions
 
-__all__ = ["answers"]
+__all__ = ["answers", "judgeable"]
 
 # Free text, and moments with an offset from UTC: what is a match there only the archive knows.
 _UNJUDGED = frozenset({"LT", "ST", "UT", "UC", "DT", "SQ"})
 _UNREADABLE = "\ufffd"
 
 
+def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: QueryOptions) -> dict[str, Wanted]:
+    """Return the keys that a match can be judged by: what a listener made of the others, the caller did not ask.
+
+    ``made`` is the identifier of the keys, ``sent`` the one that went out. Where it was agreed that the peer matches
+    more loosely, by the sound of names or across time zones (PS3.4 C.5.1.1), only the peer knows what is a match.
+    """
+    loose = ({"PN"} if agreed.fuzzy_names else set()) | ({"DA", "TM"} if agreed.timezones else set())
+    return {
+        path: wanted
+        for path, wanted in keys.items()
+        if wanted
+        and all(
+            vr_of_key(one.rpartition(".")[2], path) not in loose and texts_at(made, one) == texts_at(sent, one)
+            for one in _attributes(path)
+        )
+    }
+
+
 def answers(dataset: Dataset, keys: Mapping[str, Wanted]) -> bool:
     """Tell whether a match is one to what was asked."""
     return all(_answers(dataset, path, wanted) for path, wanted in keys.items() if wanted)
+
+
+def _attributes(path: str) -> list[str]:
+    """Give the path of each attribute that a key is made of: of a moment there are two."""
+    *sequences, last = path.split(".")
+    return [".".join([*sequences, keyword]) for keyword in last.split("+")]
 
 
 def _answers(dataset: Dataset, path: str, wanted: Wanted) -> bool:
@@ -85,11 +110,7 @@ def _is_between(value: str, first: str, last: str, vr: str) -> bool:
 
 def _is_within(dataset: Dataset, path: str, wanted: Range) -> bool:
     """Compare a date and its time, as one moment; without the time, the date decides."""
-    *sequences, pair = path.split(".")
-    day, hour = (
-        next(iter(texts_at(dataset, ".".join([*sequences, keyword]))), "").replace(":", "").replace("-", "")
-        for keyword in pair.split("+")
-    )
+    day, hour = (next(iter(texts_at(dataset, one)), "").replace(":", "").replace("-", "") for one in _attributes(path))
     if not is_date(day):
         return True
     moment = day + (hour if is_time(hour) else "")

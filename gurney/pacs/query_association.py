@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,7 @@ from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally
-from gurney.pacs.matching import answers
+from gurney.pacs.matching import answers, judgeable
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
@@ -232,6 +233,8 @@ class QueryAssociation(Association):
                 raise OperationFailed(Service.C_GET, last.status, str(response.ErrorComment or ""))
 
     def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
+        # Of before the listeners: they may change the data set itself.
+        made = deepcopy(identifier) if self._events.before_c_find else identifier
         asked = self._events.before_c_find.ask(BeforeCFind(self.remote, query.model.find, identifier), _changed)
         context = self.context_for(asked.sop_class_uid)
         request = C_FIND()
@@ -239,7 +242,7 @@ class QueryAssociation(Association):
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         responses = self.converse(request, asked.sop_class_uid, self.remote.timeouts.find)
-        keys = query.keys()
+        keys = judgeable(query.keys(), made, asked.identifier, self.agreed(asked.sop_class_uid))
         tally.is_cut_short = True
         try:
             for response in responses:

@@ -21,6 +21,7 @@ from gurney.pacs import (
     QueryRetrieveScu,
     Timeouts,
 )
+from gurney.pacs.query_events import BeforeCFind, FindChange
 from gurney.pacs.testing import (
     Accept,
     Answer,
@@ -322,3 +323,16 @@ def test_a_limit_that_nothing_fits_into_is_refused(scu: QueryRetrieveScu, max_pd
         with pytest.raises(BadResponse, match="too short"):
             scu.associate_for(pacs.remote(LONG))
         pacs.wait_until_quiet()
+
+
+def test_what_a_listener_asks_otherwise_is_not_held_against_the_matches(scu: QueryRetrieveScu, pacs: FakePacs) -> None:
+    """The archive knows the patient under another ID, which the application's listener knows."""
+    known_as = str(STUDIES[1].PatientID)
+
+    def translate(event: BeforeCFind) -> FindChange:
+        event.identifier.PatientID = known_as
+        return FindChange(identifier=event.identifier)
+
+    with scu.events.before_c_find.listening(translate), scu.find(pacs.remote(LONG), Query(patient_id="OURS")) as search:
+        assert [str(match.dataset.PatientID) for match in search] == [known_as]
+    assert search.filtered == 0

@@ -5,9 +5,9 @@ from datetime import date, datetime
 import pytest
 from pydicom.dataset import Dataset
 
-from gurney.pacs import Range
-from gurney.pacs.keys import Wanted
-from gurney.pacs.matching import answers
+from gurney.pacs import QueryOptions, Range
+from gurney.pacs.keys import Wanted, identifier
+from gurney.pacs.matching import answers, judgeable
 from tests.pacs.test_keys import MOMENT, NIGHT, STATION, of
 
 JANUARY = Range("20240101", "20240131")
@@ -87,3 +87,25 @@ def test_one_of_several_items_is_enough() -> None:
 def test_what_cant_be_read_is_not_held_against_an_answer() -> None:
     assert answers(of(StudyDate=""), {"StudyDate": JANUARY})
     assert answers(Dataset(), {STATION: "CT1", MOMENT: NIGHT})
+
+
+@pytest.mark.parametrize(
+    ("agreed", "left"),
+    [
+        (QueryOptions(relational=True, combined=True), {"PatientID", "PatientName", "StudyDate", MOMENT}),
+        (QueryOptions(fuzzy_names=True), {"PatientID", "StudyDate", MOMENT}),
+        (QueryOptions(timezones=True), {"PatientID", "PatientName"}),
+    ],
+)
+def test_what_the_peer_may_match_more_loosely_is_not_judged(agreed: QueryOptions, left: set[str]) -> None:
+    asked: dict[str, Wanted] = {"PatientID": "P1", "PatientName": "MAIER", "StudyDate": "20240101", MOMENT: NIGHT}
+    sent = identifier(asked)
+    assert {*judgeable({**asked, "StudyID": ""}, sent, sent, agreed)} == left
+
+
+def test_what_a_listener_changed_is_not_judged() -> None:
+    asked: dict[str, Wanted] = {"PatientID": "P1", STATION: "CT1", MOMENT: NIGHT}
+    made, sent = identifier(asked), identifier({**asked, STATION: "CT2"})
+    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
+    sent.StudyDate = ""
+    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID"}
