@@ -13,8 +13,6 @@ from gurney.pacs.commitment import Commitment, CommitmentRequest, SopReference, 
 from gurney.pacs.commitment_events import BeforeStorageCommitment, CommitmentWait, StorageCommitmentWait
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationFailure, OperationFailed
-from gurney.pacs.event_reports import EventReport
-from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.listener import Listener
 from gurney.pacs.normalized import NormalizedServices
 from gurney.pacs.remote import RemoteAE
@@ -74,7 +72,7 @@ class StorageCommitmentScu(Scu):
         requests = _requests(references, limit, transaction_uids)
         DicomEngine.require()
         if listener is not None:
-            self._hear(listener.event_report)
+            listener.event_report.once(self._listen)
         if isinstance(where, RemoteAE):
             with self.associate(where, STORAGE_COMMITMENT_CONTEXTS) as association:
                 rest = self._ask(association, requests, wait, answered_by)
@@ -108,16 +106,12 @@ class StorageCommitmentScu(Scu):
         self._transactions.open(remote, requests, answered_by)
         for request in requests:
             self._transactions.asked(request.transaction_uid)
-        self._hear(listener.event_report)
+        listener.event_report.once(self._listen)
 
     def forget(self, transaction_uids: Iterable[str]) -> None:
         """Await no answer to these any more; one that comes is for whoever else listens."""
         for transaction_uid in transaction_uids:
             self._transactions.forget(transaction_uid)
-
-    def _hear(self, reports: BeforeHook[EventReport, EventReport]) -> None:
-        reports.remove(self._listen)
-        reports(self._listen)
 
     def _ask(
         self,
@@ -138,7 +132,7 @@ class StorageCommitmentScu(Scu):
             lambda event, changed: StorageCommitmentWait(event.remote, event.transaction_uids, changed),
         ).wait
         # Not only inside this call: on an association that stays open the answer may come while it stores.
-        self._hear(association.event_report)
+        association.event_report.once(self._listen)
         self._transactions.open(remote, requests, answered_by)
         left, answers_here = [*uids], True
         try:

@@ -12,6 +12,8 @@ A listener is subscribed for good with the hook as a decorator, or for a while w
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -25,7 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 class _Hook(Generic[E, A]):
-    """A list of listeners, replaced and never changed, so that any thread may read it."""
+    """A list of listeners, replaced and never changed, so that any thread may read it; one at a time replaces it."""
+
+    _replacing = threading.Lock()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,8 +37,15 @@ class _Hook(Generic[E, A]):
 
     def __call__(self, listener: Callable[[E], A]) -> Callable[[E], A]:
         """Subscribe a listener; usable as a decorator."""
-        self._listeners = (*self._listeners, listener)
+        with _Hook._replacing:
+            self._listeners = (*self._listeners, listener)
         return listener
+
+    def once(self, listener: Callable[[E], A]) -> None:
+        """Subscribe a listener unless it listens already; it misses nothing in between, and keeps its place."""
+        with _Hook._replacing:
+            if not any(other is listener for other in self._listeners):
+                self._listeners = (*self._listeners, listener)
 
     def __bool__(self) -> bool:
         """Tell whether anybody listens."""
@@ -42,7 +53,8 @@ class _Hook(Generic[E, A]):
 
     def remove(self, listener: Callable[[E], A]) -> None:
         """Unsubscribe a listener; one that is not there is ignored."""
-        self._listeners = tuple(other for other in self._listeners if other is not listener)
+        with _Hook._replacing:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
 
     @contextmanager
     def listening(self, listener: Callable[[E], A]) -> Iterator[None]:
@@ -52,6 +64,14 @@ class _Hook(Generic[E, A]):
             yield
         finally:
             self.remove(listener)
+
+
+def _forget_lock() -> None:
+    """In a child that was forked, whatever thread of its parent may have held it."""
+    _Hook._replacing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
 
 
 class BeforeHook(_Hook[E, A | None]):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -60,3 +62,39 @@ def test_listening_for_a_while() -> None:
     hook.tell(2)
     hook.remove(seen.append)
     assert seen == [1]
+
+
+def test_who_listens_already_keeps_its_place() -> None:
+    hook: AfterHook[int] = AfterHook("after")
+    told: list[tuple[str, int]] = []
+
+    def first(event: int) -> None:
+        told.append(("first", event))
+        # What comes while it subscribes again is heard by it, too.
+        hook.once(first)
+
+    hook.once(first)
+    hook(lambda event: told.append(("second", event)))
+    hook.tell(1)
+    hook.tell(2)
+    assert told == [("first", 1), ("second", 1), ("first", 2), ("second", 2)]
+
+
+def test_no_listener_is_lost_to_another_that_subscribes_at_the_same_time() -> None:
+    hook: AfterHook[int] = AfterHook("after")
+    others: list[threading.Thread] = []
+
+    class Slow(tuple[Callable[[int], None], ...]):
+        """Listeners that are being read while another thread subscribes."""
+
+        def __iter__(self) -> Iterator[Callable[[int], None]]:
+            if not others:
+                others.append(threading.Thread(target=hook, args=(lambda _: None,), daemon=True))
+                others[0].start()
+                others[0].join(0.1)
+            return super().__iter__()
+
+    hook._listeners = Slow()
+    hook(lambda _: None)
+    others[0].join()
+    assert len(hook._listeners) == 2
