@@ -19,7 +19,16 @@ from gurney.pacs.dimse import Dimse, M, Serve, serve_nothing
 from gurney.pacs.engine import DicomEngine
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
 from gurney.pacs.event_reports import EventReport, EventReports
-from gurney.pacs.events import Aborted, AfterCEcho, AfterRelease, BeforeCEcho, BeforeRelease, Events
+from gurney.pacs.events import (
+    Aborted,
+    AfterCEcho,
+    AfterClose,
+    AfterRelease,
+    BeforeCEcho,
+    BeforeClose,
+    BeforeRelease,
+    Events,
+)
 from gurney.pacs.fast_dimse import FastDimse
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.negotiation import Negotiated
@@ -242,11 +251,14 @@ class Association:
             self._is_over = True
             # A run that was left half iterated still holds the wire.
             self._let_go()
+            # pynetdicom closes the connection as soon as the peer confirms.
+            self._events.before_close.tell(BeforeClose(self.remote))
             self._assoc.release()
             confirmed = self._assoc.is_released
             self._assoc.end()
             DicomEngine.forget(self)
         self._events.after_release_request.tell(AfterRelease(self.remote, confirmed))
+        self._events.after_close.tell(AfterClose(self.remote))
 
     def abort(self) -> None:
         """Abort the association (A-ABORT, PS3.8 7.3). From any thread; whatever waits ends within a second.
@@ -320,6 +332,8 @@ class Association:
             self._is_over = True
             self._failure = self._failure or failure
             self._let_go()
+            self._events.before_close.tell(BeforeClose(self.remote, self._failure))
             self._assoc.end()
             DicomEngine.forget(self)
         self._events.aborted.tell(Aborted(self.remote, self._failure))
+        self._events.after_close.tell(AfterClose(self.remote, self._failure))

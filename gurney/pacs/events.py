@@ -30,6 +30,7 @@ __all__ = [
     "AfterAssociateRequest",
     "AfterCEcho",
     "AfterCStore",
+    "AfterClose",
     "AfterConnect",
     "AfterRelease",
     "AfterResolve",
@@ -37,6 +38,7 @@ __all__ = [
     "BeforeAssociateRequest",
     "BeforeCEcho",
     "BeforeCStore",
+    "BeforeClose",
     "BeforeConnect",
     "BeforeRelease",
     "Events",
@@ -93,7 +95,7 @@ class AfterSecureLinkReady:
 class BeforeAssociateRequest:
     """An association is about to be requested. A listener may return other terms: contexts, roles, user identity.
 
-    ``dataclasses.replace(event.terms, ...)`` changes some; there may be 128 proposals at most.
+    ``dataclasses.replace(event.terms, ...)`` changes some; there may be 128 proposals at most. Raising prevents it.
     """
 
     remote: RemoteAE
@@ -111,7 +113,7 @@ class AfterAssociateRequest:
 
 @dataclass(frozen=True, slots=True)
 class BeforeCEcho:
-    """A C-ECHO-RQ is about to be sent."""
+    """A C-ECHO-RQ is about to be sent. Nothing can be changed; raising prevents it."""
 
     remote: RemoteAE
 
@@ -135,10 +137,11 @@ class Skip(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BeforeCStore:
-    """An instance is about to be sent; perhaps the one before it still awaits its response.
+    """An instance is about to be sent. A listener may return another data set or priority, or hold it or all back.
 
-    ``decode`` reads the data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer
-    syntax. Only then, and only if it is returned in a :class:`StoreChange`, are the bytes not sent as they are.
+    Raising fails this instance, and no other. Perhaps the one before it still awaits its response. ``decode`` reads the
+    data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer syntax. Only then, and
+    only if it is returned in a :class:`StoreChange`, are the bytes not sent as they are.
     """
 
     remote: RemoteAE
@@ -174,7 +177,7 @@ class AfterCStore:
 
 @dataclass(frozen=True, slots=True)
 class BeforeRelease:
-    """An association is about to be released."""
+    """An association is about to be released. Nothing can be changed; raising aborts it instead."""
 
     remote: RemoteAE
 
@@ -195,6 +198,22 @@ class Aborted:
     error: AssociationFailure
 
 
+@dataclass(frozen=True, slots=True)
+class BeforeClose:
+    """The connection of an association is about to be closed, for a release or for ``error``. Nobody can prevent it."""
+
+    remote: RemoteAE
+    error: AssociationFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterClose:
+    """The connection of an association is closed: the last that is told of it. ``error`` is None after a release."""
+
+    remote: RemoteAE
+    error: AssociationFailure | None = None
+
+
 class Events:
     """The hooks of one SCU."""
 
@@ -212,16 +231,27 @@ class Events:
         self.after_c_echo: AfterHook[AfterCEcho] = AfterHook("after_c_echo")
         self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store")
         self.after_c_store: AfterHook[AfterCStore] = AfterHook("after_c_store")
+        # One pair of types serves all services: the hook tells which.
         self.before_n_create: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_create")
+        """An N-CREATE-RQ is about to be sent. A listener may return another attribute list; raising prevents it."""
         self.after_n_create: AfterHook[AfterNormalized] = AfterHook("after_n_create")
+        """An N-CREATE has its answer; ``status`` is None where none came."""
         self.before_n_set: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_set")
+        """An N-SET-RQ is about to be sent. A listener may return another modification list; raising prevents it."""
         self.after_n_set: AfterHook[AfterNormalized] = AfterHook("after_n_set")
+        """An N-SET has its answer; ``status`` is None where none came."""
         self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get")
+        """An N-GET-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
         self.after_n_get: AfterHook[AfterNormalized] = AfterHook("after_n_get")
+        """An N-GET has its answer; ``status`` is None where none came."""
         self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_action")
+        """An N-ACTION-RQ is about to be sent. A listener may return other action information; raising prevents it."""
         self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
+        """An N-ACTION has its answer; ``status`` is None where none came."""
         self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
+        """An N-DELETE-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
         self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
+        """An N-DELETE has its answer; ``status`` is None where none came."""
         self.before_storage_commitment: BeforeHook[BeforeStorageCommitment, None] = BeforeHook(
             "before_storage_commitment"
         )
@@ -233,3 +263,5 @@ class Events:
         self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
         self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")
         self.aborted: AfterHook[Aborted] = AfterHook("aborted")
+        self.before_close: AfterHook[BeforeClose] = AfterHook("before_close")
+        self.after_close: AfterHook[AfterClose] = AfterHook("after_close")

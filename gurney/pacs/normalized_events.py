@@ -43,8 +43,9 @@ class NormalizedResult:
 class BeforeNormalized:
     """An operation on a SOP instance is about to be asked for. A listener may return other attributes.
 
-    ``attributes`` is the attribute list of an N-CREATE, the modification list of an N-SET, the action information of
-    an N-ACTION; None where there is none. ``sop_instance_uid`` is empty where the peer is to make one.
+    Raising prevents it. ``attributes`` is the attribute list of an N-CREATE, the modification list of an N-SET, the
+    action information of an N-ACTION; None where there is none. ``sop_instance_uid`` is empty where the peer is to make
+    one.
     """
 
     remote: RemoteAE

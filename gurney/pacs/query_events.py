@@ -32,7 +32,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class BeforeCFind:
-    """A C-FIND-RQ is about to be sent, in the context of this SOP class."""
+    """A C-FIND-RQ is about to be sent. A listener may return another SOP class, identifier or priority.
+
+    Raising prevents it: whoever takes the next match gets what was raised.
+    """
 
     remote: RemoteAE
     sop_class_uid: str
@@ -51,7 +54,10 @@ class FindChange:
 
 @dataclass(frozen=True, slots=True)
 class MatchFound:
-    """A match has come. A listener that returns ``event.enough()`` ends the search."""
+    """A match has come, and was given out. A listener that returns ``event.enough()`` ends the search; so does raising.
+
+    What was raised then comes to whoever takes the next match.
+    """
 
     remote: RemoteAE
     match: Match[Any] = field(repr=False)
@@ -74,7 +80,7 @@ class AfterCFind:
 
 @dataclass(frozen=True, slots=True)
 class BeforeCMove:
-    """A C-MOVE-RQ is about to be sent."""
+    """A C-MOVE-RQ is about to be sent. A listener may return another identifier or priority; raising prevents it."""
 
     remote: RemoteAE
     destination: str
@@ -101,7 +107,10 @@ class AfterCMove:
 
 @dataclass(frozen=True, slots=True)
 class BeforeCGet:
-    """A C-GET-RQ is about to be sent."""
+    """A C-GET-RQ is about to be sent. A listener may return another identifier or priority; raising prevents it.
+
+    Its contexts are those of the association: ``before_associate_request`` may change them.
+    """
 
     remote: RemoteAE
     identifier: Dataset = field(repr=False)
@@ -118,10 +127,7 @@ class AfterCGet:
 
 @dataclass(frozen=True, slots=True)
 class InstanceReceived:
-    """An instance has arrived, by C-GET (``received``) or by C-MOVE to ourselves (``moved``), and is safe.
-
-    Nothing can be changed.
-    """
+    """An instance has arrived, by C-GET (``received``) or by C-MOVE to ourselves (``moved``), and is safe."""
 
     remote: RemoteAE
     received: Received
@@ -135,13 +141,19 @@ class QueryEvents(Events):
         self.before_c_find: BeforeHook[BeforeCFind, FindChange] = BeforeHook("before_c_find")
         self.match_found: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_found")
         self.match_patient: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_patient")
+        """As ``match_found``, behind it, for each match at the level of a patient."""
         self.match_study: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_study")
+        """As ``match_found``, behind it, for each match at the level of a study."""
         self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
+        """As ``match_found``, behind it, for each match at the level of a series."""
         self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
+        """As ``match_found``, behind it, for each match at the level of an instance."""
         self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
         self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move")
         self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")
         self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get")
         self.after_c_get: AfterHook[AfterCGet] = AfterHook("after_c_get")
         self.received: AfterHook[InstanceReceived] = AfterHook("received")
+        """An instance has arrived by C-GET, whole, and is safe on disk where that was asked for."""
         self.moved: AfterHook[InstanceReceived] = AfterHook("moved")
+        """An instance of a C-MOVE to ourselves has arrived, whole and safe on disk."""

@@ -24,7 +24,7 @@ from gurney.pacs import (
     StoreScu,
     Timeouts,
 )
-from gurney.pacs.events import Aborted, AfterRelease
+from gurney.pacs.events import Aborted, AfterClose, AfterRelease, BeforeClose
 from gurney.pacs.normalized import NormalizedServices
 from gurney.pacs.scu import VERIFICATION
 from gurney.pacs.testing import (
@@ -103,6 +103,29 @@ def test_a_block_that_raises_aborts(scu: Scu, pacs: FakePacs) -> None:
     pacs.wait_until_quiet()
     assert pacs.endings == ["aborted"]
     assert [type(event.error) for event in told] == [AssociationEnded]
+
+
+def test_that_a_connection_is_closed_is_told_last_and_nobody_can_prevent_it(scu: Scu, pacs: FakePacs) -> None:
+    told: list[object] = []
+
+    @scu.events.before_close
+    def keep_it(event: BeforeClose) -> None:
+        assert association.is_usable is False
+        told.append(event)
+        raise LookupError("it shall stay open")
+
+    for hook in (scu.events.after_release_request, scu.events.aborted, scu.events.after_close):
+        hook(told.append)
+    with scu.associate(pacs.remote(), BOTH) as association:
+        pass
+    assert [type(event) for event in told] == [BeforeClose, AfterRelease, AfterClose]
+    told.clear()
+    with pytest.raises(LookupError, match="of the block"), scu.associate(pacs.remote(), BOTH) as association:
+        raise LookupError("of the block")
+    assert [type(event) for event in told] == [BeforeClose, Aborted, AfterClose]
+    assert {getattr(event, "error") for event in told} == {association.failure}  # noqa: B009  (each type has it)
+    pacs.wait_until_quiet()
+    assert pacs.endings == ["released", "aborted"]
 
 
 def test_a_generator_that_is_left_releases(scu: Scu, pacs: FakePacs) -> None:

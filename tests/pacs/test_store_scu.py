@@ -29,12 +29,14 @@ from gurney.pacs.events import (
     Aborted,
     AfterAssociateRequest,
     AfterCEcho,
+    AfterClose,
     AfterConnect,
     AfterCStore,
     AfterRelease,
     AfterResolve,
     BeforeAssociateRequest,
     BeforeCEcho,
+    BeforeClose,
     BeforeConnect,
     BeforeCStore,
     BeforeRelease,
@@ -144,7 +146,9 @@ def test_the_events_of_a_good_association(scu: StoreScu, make_requests: MakeRequ
         BeforeCStore,
         AfterCStore,
         BeforeRelease,
+        BeforeClose,
         AfterRelease,
+        AfterClose,
     ]
     assert all(getattr(event, "remote") is remote for event in seen)  # noqa: B009  (each type has it)
 
