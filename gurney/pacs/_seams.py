@@ -108,7 +108,11 @@ class WireSocket(AssociationSocket):
         self.fd = connection.fileno()
         self.loss: Loss | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._nudge_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._nudge_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            os.close(self.wake_fd)
+            raise
         self.is_interrupted = False
         self._ending = threading.Lock()
         self._is_severed = False
@@ -394,7 +398,8 @@ class PacedAssociation(Association):
         self._reactor_checkpoint.set()
         if self.is_alive():
             self.join(_JOIN_SECONDS)
-        self.dul.join(_PARTING_SECONDS)
+        if self.dul.is_alive():
+            self.dul.join(_PARTING_SECONDS)
         if self.dul.is_alive():
             # It may wait for the rest of a PDU that is none, for as long as the network timeout.
             self.wire.interrupt()

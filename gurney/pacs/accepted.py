@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ from gurney.pacs.remote import RemoteAE
 from gurney.pacs.transport import Transport
 
 __all__ = ["AcceptedAssociation", "is_overdue"]
+
+_log = logging.getLogger(__name__)
 
 _MAX_PDU = 1 << 16
 _LONGEST_COMMAND = 1 << 20
@@ -60,6 +63,8 @@ class AcceptedAssociation(PacedAssociation):
         reports: BeforeHook[EventReport, EventReport],
         has_room: Callable[[], bool],
     ) -> None:
+        # Of a peer that is gone already there are none: asked first, that leaves nothing behind.
+        ours, theirs = connection.getsockname(), connection.getpeername()
         super().__init__(ae, connection)
         self.mode = "acceptor"
         self._deliveries, self._reports, self._has_room = deliveries, reports, has_room
@@ -69,8 +74,8 @@ class AcceptedAssociation(PacedAssociation):
         self.acceptor.maximum_length = _MAX_PDU
         self.acceptor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         self.acceptor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        self.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
-        self.requestor.address_info = AddressInformation.from_tuple(connection.getpeername())
+        self.acceptor.address_info = AddressInformation.from_tuple(ours)
+        self.requestor.address_info = AddressInformation.from_tuple(theirs)
         self.bind(evt.EVT_REQUESTED, self._consider)
         self.watch(lambda _: None, self._on_transition, self.wake)
         take_datasets_into(self, self._buffer)
@@ -144,7 +149,15 @@ class AcceptedAssociation(PacedAssociation):
         self._receive(primitive)
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
-        """Answer a request. What is none of ours, or has no accepted context, ends the association."""
+        """Answer a request. What is none of ours, has no accepted context, or fails here ends the association."""
+        try:
+            self._answer(message, context_id)
+        except Exception as error:  # noqa: BLE001  (the disk's, or whatever a caller brings about: who asked must hear of it)
+            # Only the types: the words may name a file.
+            _log.error("request_failed request=%s error=%s", type(message).__name__, type(error).__name__)
+            self.abort()
+
+    def _answer(self, message: DimseServiceType, context_id: int) -> None:
         context = next((one for one in self.accepted_contexts if one.context_id == context_id), None)
         if context is None or not message.is_valid_request:
             self.abort()

@@ -96,7 +96,11 @@ class Deliveries:
 
 def _is_of(received: Received, what: Retrieval) -> bool:
     """Tell whether an instance belongs to a retrieve, by what its own header says."""
-    fd = os.open(received.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(received.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        # Whoever got it from another peer has moved it already: it is safe, and nobody's news.
+        return False
     try:
         header = read_part10(fd, wanted=frozenset({_PATIENT_ID}), policy=_LENIENT)
     except DicomFileError:

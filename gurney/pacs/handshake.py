@@ -80,7 +80,7 @@ class Caller:
         with self._guard, suppress(OSError):
             socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
 
-    def close(self) -> None:
+    def dispose(self) -> None:
         """Close the connection."""
         with self._guard:
             self._connection.close()

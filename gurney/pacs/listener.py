@@ -185,8 +185,9 @@ class Listener:
             try:
                 keep_alive(plain)
                 self._welcome(plain, entity)
-            except OSError:
-                # The peer is gone already.
+            except (OSError, RuntimeError) as error:
+                # The peer is gone already, or the system has no thread left: the next may have better luck.
+                _log.info("caller_lost error=%s", type(error).__name__)
                 plain.close()
 
     def _welcome(self, connection: PlainSocket, entity: ApplicationEntity) -> None:
@@ -203,7 +204,13 @@ class Listener:
             self._threads[thread] = entry
         if len(pending) >= _MOST_PENDING:
             pending[0].drop()
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._guard:
+                del self._threads[thread]
+            entry.dispose()
+            raise
         if self._socket is None:
             # It was ended in between, and this one was not there to be ended with it.
             entry.drop()
@@ -220,7 +227,7 @@ class Listener:
             is_ours = isinstance(error, TlsFailed | TlsSetupError | OSError)
             reason = str(error) if is_ours else type(error).__name__
             _log.warning("caller_refused address=%s reason=%r", caller.address, reason)
-            caller.close()
+            caller.dispose()
             self._forget()
             return
         with self._guard:

@@ -5,6 +5,8 @@ DCMTK is the real caller; pynetdicom calls where one is needed that proposes wha
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 import subprocess
@@ -22,11 +24,13 @@ from pynetdicom.association import Association
 
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
+    AssociationAborted,
     AssociationRejected,
     DicomEngine,
     Listener,
     ListenerError,
     RemoteAE,
+    Retrieval,
     Scu,
     StoreRequest,
     StoreScu,
@@ -34,8 +38,10 @@ from gurney.pacs import (
 )
 from gurney.pacs.accepted import is_overdue
 from gurney.pacs.admission import is_storage_class, is_transfer_syntax
+from gurney.pacs.arrival import Arrival
+from gurney.pacs.deliveries import Deliveries
 from gurney.pacs.testing.upper_layer import Proposed, associate, command_set, fragments, p_data
-from tests.pacs.conftest import CT, EXPLICIT, MakeRequests
+from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests, take
 from tests.services.presence import program, require
 from tests.services.waiting import wait_until
 
@@ -322,6 +328,36 @@ def test_a_caller_that_leaves_without_a_word_leaves_nothing_behind(listener: Lis
     wait_until(lambda: threading.active_count() <= before, what="the threads of who is gone to end")
 
 
+def test_callers_that_reset_at_once_leave_nothing_behind(listener: Listener) -> None:
+    """As the probes of load balancers do."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        peer = connected(listener)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    assert echoes(listener)
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, what="the descriptors of who is gone to be closed")
+
+
+def test_a_system_without_threads_loses_one_caller_and_not_the_listener(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name == "listener's caller":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with closing(connected(listener)) as peer:
+            assert is_cut(peer)
+    assert echoes(listener)
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, what="the descriptors of the one to be closed")
+
+
 def test_a_crowd_of_silent_callers_keeps_nobody_out(folder: Path) -> None:
     with Listener("GURNEY", folder, max_associations=4) as listener:
         crowd = [connected(listener) for _ in range(60)]
@@ -400,6 +436,41 @@ def test_a_uid_that_is_a_path_is_refused(listener: Listener, folder: Path, uid: 
     assert b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\xa9" in answer or answer[:1] == b"\x07"
     assert not list(folder.iterdir())
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_request_that_fails_here_is_aborted_and_others_are_served(
+    listener: Listener, make_requests: MakeRequests, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, "in the words a name", "/folder/SMITH^JOHN")
+
+    monkeypatch.setattr(Deliveries, "keep", fails)
+    with StoreScu("FRIEND").associate(at(listener), CT_ONLY) as association:
+        (result,), failure = take(association.store(make_requests(1)))
+    assert not result.is_stored
+    assert isinstance(failure, AssociationAborted)
+    assert "SMITH" not in caplog.text
+    assert echoes(listener)
+
+
+def test_an_instance_that_was_moved_meanwhile_is_answered_all_the_same(
+    listener: Listener, make_requests: MakeRequests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two peers may send one instance; whoever gets it from the first may move it."""
+    settle = Arrival.settle
+
+    def moved(arrival: Arrival, *, durable: bool = True) -> None:
+        settle(arrival, durable=durable)
+        arrival.path.unlink()
+
+    monkeypatch.setattr(Arrival, "settle", moved)
+    with (
+        listener.expecting(Retrieval(study_instance_uid="1.2.3")) as arrivals,
+        StoreScu("FRIEND").associate(at(listener), CT_ONLY) as association,
+    ):
+        (result,) = association.store(make_requests(1))
+    assert result.is_stored
+    assert arrivals.empty()
 
 
 def test_an_instance_under_another_uid_is_refused(listener: Listener, folder: Path) -> None:
