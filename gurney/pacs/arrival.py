@@ -13,7 +13,7 @@ from struct import Struct
 from gurney.dicom.leading import HEAD, leading_uids
 from gurney.dicom.uids import is_valid_uid
 
-__all__ = ["CANNOT_UNDERSTAND", "DOES_NOT_MATCH", "OUT_OF_RESOURCES", "STORED", "Arrival"]
+__all__ = ["CANNOT_UNDERSTAND", "DOES_NOT_MATCH", "OUT_OF_RESOURCES", "STORED", "Arrival", "secure_names"]
 
 # PS3.4 table B.2-1.
 STORED, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
@@ -66,6 +66,8 @@ class Arrival:
                 _write_all(self._fd, fragment, os.write(self._fd, fragment))
         except OSError:
             self._status = OUT_OF_RESOURCES
+            # Now, not at the end of the message, which may be far or none: others need what room there is.
+            self.discard()
 
     def close(self) -> int:
         """Return the status to answer (PS3.4 B.2.3); one that is not stored is gone now."""
@@ -78,7 +80,10 @@ class Arrival:
         return self._status
 
     def settle(self, *, durable: bool = True) -> None:
-        """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone."""
+        """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone.
+
+        Its name outlives a crash of the machine only after :func:`secure_names`.
+        """
         try:
             if durable:
                 os.fsync(self._fd)
@@ -110,6 +115,15 @@ class Arrival:
     def _is_what_it_says(self) -> bool:
         sop_class_uid, sop_instance_uid = leading_uids(self._head, self.transfer_syntax_uid)
         return sop_class_uid in (None, self.sop_class_uid) and sop_instance_uid in (None, self.sop_instance_uid)
+
+
+def secure_names(folder: str | os.PathLike[str]) -> None:
+    """Write the names in a folder through to the disk: a file's own fsync says nothing of them. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes | memoryview, written: int) -> None:

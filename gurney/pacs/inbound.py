@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
-from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival
+from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival, secure_names
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.dimse import Dimse
 from gurney.pacs.errors import BadResponse
@@ -63,6 +63,8 @@ class IncomingDataset(BytesIO):
             self._spilled().write(data)
         except OSError as error:
             self.error = error
+            # Now, not at the end of the message, which may be far or none: others need what room there is.
+            self.discard()
         return length
 
     def pour(self, arrival: Arrival) -> None:
@@ -109,6 +111,7 @@ class Inbox:
             return status
         try:
             arrival.settle()
+            secure_names(self.folder)
         except OSError:
             return OUT_OF_RESOURCES
         self._on_received(_received(arrival))
@@ -182,10 +185,12 @@ class EagerInbox(Inbox):
     def _settle(self) -> None:
         batch, self._batch = self._batch, []
         if batch:
-            self._settling.append(self._settler.submit(_settled, batch, durable=self._is_durable))
+            self._settling.append(self._settler.submit(_settled, self.folder, batch, durable=self._is_durable))
+            # A peer that reports nothing on the way has nobody ask for what is settled: it waits for the disk here.
+            wait(list(self._settling)[:-_MOST_BATCHES])
 
 
-def _settled(batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OSError | None]:
+def _settled(folder: Path, batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OSError | None]:
     """Make a batch safe; say what is, and what went wrong with another."""
     failure: OSError | None = None
     received = []
@@ -196,6 +201,11 @@ def _settled(batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OS
             failure = error
         else:
             received.append(_received(arrival))
+    if durable:
+        try:
+            secure_names(folder)
+        except OSError as error:
+            return [], error
     return received, failure
 
 

@@ -87,6 +87,20 @@ def test_a_full_disk_is_the_answer_and_leaves_nothing(tmp_path: Path, monkeypatc
     assert os.listdir(tmp_path) == []
 
 
+def test_a_disk_that_fills_has_its_room_back_before_the_message_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
+    arrival.write(b"ab")
+    monkeypatch.setattr(os, "write", full)
+    arrival.write(b"cd")
+    assert os.listdir(tmp_path) == []
+    assert arrival.close() == 0xA700
+
+
 def test_a_disk_that_fails_at_the_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
     arrival.write(b"ab")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from gurney.pacs import request_for_file
+from gurney.pacs.arrival import Arrival
 from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
 
 FRAGMENT = 16_372
@@ -90,6 +92,42 @@ def test_a_disk_that_fills_on_the_way_is_told_when_it_is_answered(
     assert os.listdir(folder) == []
 
 
+def test_a_disk_that_fills_has_its_room_back_before_the_message_ends(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    dataset = IncomingDataset(folder)
+    dataset.write(bytes(1 << 17))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(dataset, "_spilled", full)
+    dataset.write(b"ab")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_instance_is_safe_under_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash must not take the name of what was answered with success: the folder is written through as well."""
+    synced = synced_paths(monkeypatch)
+    inbox = Inbox(folder, lambda _: synced.append("told"))
+    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, b"ab")) == 0
+    assert synced[1:] == [str(folder), "told"]
+
+
+def synced_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what is written through to the disk, in order."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return synced
+
+
 # --- Answered before it is safe ---------------------------------------------------------------------------------------
 
 
@@ -137,3 +175,34 @@ def test_a_disk_that_fails_behind_the_answer_is_told_and_takes_nothing_else(
             next(settled)
     assert received == ["1.2.1", "1.2.3"]
     assert sorted(os.listdir(folder)) == ["1.2.1.dcm", "1.2.3.dcm"]
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "quick"])
+def test_an_eager_inbox_writes_names_through_once_for_many(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    synced = synced_paths(monkeypatch)
+    with EagerInbox(folder, durable=durable) as inbox:
+        for number in range(1, 11):
+            kept(inbox, f"1.2.{number}")
+        assert len(list(inbox.settled(at_the_end=True))) == 10
+    assert synced.count(str(folder)) == (1 if durable else 0)
+    assert not synced or synced[-1] == str(folder)
+
+
+def test_a_slow_disk_holds_up_a_peer_that_reports_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instances that wait are open files: there must be no more of them than a few batches."""
+    settle, most = Arrival.settle, 0
+
+    def slowly(arrival: Arrival, *, durable: bool = True) -> None:
+        nonlocal most
+        time.sleep(0.002)
+        most = max(most, len([name for name in os.listdir(folder) if name.startswith(".incoming")]))
+        settle(arrival, durable=durable)
+
+    monkeypatch.setattr(Arrival, "settle", slowly)
+    with EagerInbox(folder, durable=False) as inbox:
+        for number in range(1, 801):
+            assert kept(inbox, f"1.2.{number}") == 0
+        assert len(list(inbox.settled(at_the_end=True))) == 800
+    assert most <= 400
