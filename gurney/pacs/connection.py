@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gurney.pacs.errors import ConnectFailed
 from gurney.pacs.remote import RemoteAE
@@ -20,7 +21,8 @@ def connect(
 ) -> PlainSocket:
     """Connect to a remote AE until ``deadline`` (``time.monotonic``) and return a socket that does not block.
 
-    The name is resolved now, ``on_resolved`` is told its addresses, and they are tried in the resolver's order. Small
+    The name is resolved now, ``on_resolved`` is told its addresses, and they are tried in the resolver's order, each
+    for its share of the time: one that leads nowhere, as those of IPv6 may, must not keep us from the next. Small
     messages leave at once (TCP_NODELAY: without it each response waits for a delayed acknowledgement), and a peer that
     vanished behind a firewall is found out by keepalive probes.
 
@@ -32,21 +34,27 @@ def connect(
         raise ConnectFailed(f"{remote}: name not resolved: {_words(error)}") from error
     on_resolved(tuple(dict.fromkeys(str(address[0]) for *_, address in addresses)))
     failure: OSError | None = None
-    for family, kind, protocol, _, address in addresses:
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             break
-        connection = PlainSocket(family, kind, protocol)
         try:
-            connection.settimeout(remaining)
-            connection.connect(address)
-            keep_alive(connection)
+            return _connected(PlainSocket(family, kind, protocol), address, remaining / (len(addresses) - tried))
         except OSError as error:
-            connection.close()
             failure = error
-        else:
-            return connection
     raise ConnectFailed(f"{remote}: {_words(failure) if failure else 'timed out'}") from failure
+
+
+def _connected(connection: PlainSocket, address: tuple[Any, ...], seconds: float) -> PlainSocket:
+    """Connect to one address. Raises OSError, and then it is closed."""
+    try:
+        connection.settimeout(seconds)
+        connection.connect(address)
+        keep_alive(connection)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def keep_alive(connection: socket.socket) -> None:
