@@ -140,7 +140,7 @@ def kept(inbox: EagerInbox, uid: str, content: bytes = b"ab") -> int:
 def test_an_eager_inbox_gives_out_everything_in_order(folder: Path) -> None:
     uids = [f"1.2.{number}" for number in range(1, 251)]
     with EagerInbox(folder) as inbox:
-        received = []
+        received: list[Received] = []
         for uid in uids:
             assert kept(inbox, uid) == 0
             received += inbox.settled()
