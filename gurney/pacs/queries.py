@@ -86,7 +86,8 @@ class Queryable:
     def of(cls, match: Dataset, level: Level | None) -> Self:
         """Fill in a query of this kind from a match: its values as text. What can't be read never raises."""
         values: dict[str, Any] = {name: _shown(match, path) for name, path, _ in _keys_of(cls)}
-        if level is not None:
+        # A class may have its level for good, and then no field for it.
+        if level is not None and any(one.name == "level" for one in fields(cls)):  # type: ignore[arg-type]  # as below
             values["level"] = level
         return cls(**values)
 
