@@ -11,11 +11,12 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs.display import text_at
 from gurney.pacs.entities import Entity, entity_of
+from gurney.pacs.errors import InvalidQuery
 from gurney.pacs.models import Level
 from gurney.pacs.queries import Queryable
 from gurney.pacs.stream import Stream
 
-__all__ = ["Match", "Search", "Tally"]
+__all__ = ["Match", "Search", "Tally", "check_limit"]
 
 Q = TypeVar("Q", bound=Queryable)
 
@@ -50,6 +51,12 @@ class Match(Generic[Q]):
     def retrieve_ae_titles(self) -> tuple[str, ...]:
         """Whom to ask for it (0008,0054)."""
         return tuple(title for title in text_at(self.dataset, "RetrieveAETitle").split("\\") if title)
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse a limit of less than one match: nothing would be asked, or everything. Raises InvalidQuery."""
+    if limit is not None and limit < 1:
+        raise InvalidQuery("limit", "is less than 1", "leave it out for all matches")
 
 
 @dataclass(slots=True)

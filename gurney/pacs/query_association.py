@@ -22,7 +22,7 @@ from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, Op
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
 from gurney.pacs.listener import Listener
-from gurney.pacs.matches import Match, Search, Tally
+from gurney.pacs.matches import Match, Search, Tally, check_limit
 from gurney.pacs.matching import answers, judgeable
 from gurney.pacs.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.negotiation import Negotiated
@@ -90,6 +90,7 @@ class QueryAssociation(Association):
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
         """
+        check_limit(limit)
         combined, tally = self.agreed(query.model.find).combined, tally or Tally()
         identifier = query.identifier(template, character_set=self._character_set, combined=combined)
         return Search(self._find(query, identifier, tally, limit), tally)

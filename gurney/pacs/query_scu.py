@@ -16,7 +16,7 @@ from gurney.pacs.get_contexts import plan_get_contexts
 from gurney.pacs.inbound import Received
 from gurney.pacs.inventory import Inventory, take_inventory
 from gurney.pacs.listener import Listener
-from gurney.pacs.matches import Match, Search, Tally
+from gurney.pacs.matches import Match, Search, Tally, check_limit
 from gurney.pacs.models import STUDY_ROOT, InformationModel
 from gurney.pacs.queries import Queryable
 from gurney.pacs.query_association import QueryAssociation
@@ -254,6 +254,7 @@ class QueryRetrieveScu(Scu):
         tally = Tally()
         # What can't be asked shall not wait for the first match to say so.
         query.identifier(template, character_set=self._character_set)
+        check_limit(limit)
         return Search(self._find(remote, query, template, limit, tally), tally)
 
     def move(

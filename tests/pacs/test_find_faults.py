@@ -15,6 +15,7 @@ from gurney.pacs import (
     AssociationLost,
     BadResponse,
     DimseTimeout,
+    InvalidQuery,
     OperationFailed,
     PatientRootQuery,
     Query,
@@ -323,6 +324,15 @@ def test_a_limit_that_nothing_fits_into_is_refused(scu: QueryRetrieveScu, max_pd
         with pytest.raises(BadResponse, match="too short"):
             scu.associate_for(pacs.remote(LONG))
         pacs.wait_until_quiet()
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_no_match_is_refused(scu: QueryRetrieveScu, pacs: FakePacs, limit: int) -> None:
+    with pytest.raises(InvalidQuery, match="'limit' is less than 1"):
+        scu.find(pacs.remote(LONG), Query(), limit=limit)
+    assert pacs.associations == 0
+    with scu.associate_for(pacs.remote(LONG)) as association, pytest.raises(InvalidQuery, match="'limit'"):
+        association.find(Query(), limit=limit)
 
 
 def test_what_a_listener_asks_otherwise_is_not_held_against_the_matches(scu: QueryRetrieveScu, pacs: FakePacs) -> None:
