@@ -183,7 +183,8 @@ def _show(asking: _Asking, name: str) -> None:
     rows: list[list[str]] = []
     with bar(f"Asking {name}") as progress:
         for answer in asking.answers():
-            rows.append(list(answer.values()))
+            # A backslash divides values (PS3.5 6.4); for people a comma does.
+            rows.append([value.replace("\\", ", ") for value in answer.values()])
             progress.show(len(rows), "matches")
     if rows:
         console().print(table(asking.asked.heads, rows))

@@ -244,6 +244,13 @@ def test_a_peers_own_limit_is_said(desk: Desk, fake: FakePacs) -> None:
     assert "limit of matches is reached" in answer.err
 
 
+def test_several_values_are_told_apart_by_commas(desk: Desk, fake: FakePacs) -> None:
+    several = match(1)
+    several.ModalitiesInStudy = ["CT", "SR"]
+    fake.on_request(Operation.C_FIND, Script([Respond(0xFF00, dataset=several), Respond()]))
+    assert "CT, SR" in desk("find", "archive").out
+
+
 def test_hostile_words_take_over_no_terminal(desk: Desk, fake: FakePacs) -> None:
     hostile = match(1)
     hostile.StudyDescription = "\x1b[2J\r\nfaked"
