@@ -1,26 +1,39 @@
-"""What a folder holds, found lazily and in the order of its names.
+"""Folders that applications name: whether there is one, and what it holds, found lazily in the order of its names.
 
 Nothing disappears silently: what is no file, or can't be looked into, is told as a result.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from gurney.pacs.instance import StoreResult, UnusableFileError
 from gurney.pacs.sources import unsent
 from gurney.transfer.outcomes import Event, EventKind
 
-__all__ = ["files_in"]
+__all__ = ["existing_folder", "files_in"]
 
 _SPECIAL: Final = {
     stat.S_IFLNK: "a symbolic link, which is not followed",
     stat.S_IFIFO: "a FIFO, not a file",
     stat.S_IFSOCK: "a socket, not a file",
 }
+
+
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder that is there. Without it a peer would be asked for what we then refuse one by one.
+
+    Raises OSError: FileNotFoundError or NotADirectoryError for what is none, whatever the system says else.
+    """
+    path = Path(folder)
+    if not stat.S_ISDIR(path.stat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
+    return path
 
 
 def files_in(folder: str | os.PathLike[str], *, recursive: bool = True) -> Iterator[str | StoreResult]:

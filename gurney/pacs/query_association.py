@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import deepcopy
@@ -19,6 +20,7 @@ from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_identifier, encode_dataset
 from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, OperationFailed
+from gurney.pacs.folders import existing_folder
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
 from gurney.pacs.listener import Listener
@@ -180,7 +182,7 @@ class QueryAssociation(Association):
     def get(
         self,
         what: Retrieval,
-        folder: Path,
+        folder: str | os.PathLike[str],
         *,
         model: InformationModel = STUDY_ROOT,
         progression: Progression | None = None,
@@ -191,10 +193,11 @@ class QueryAssociation(Association):
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
         storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Each instance is
         safe on disk when it is told of (fsync, in batches); with ``durable=False`` it is written, and may be lost in a
-        crash of the machine. Raises as :meth:`move` does, and OSError for a disk that fails.
+        crash of the machine. Raises as :meth:`move` does, and OSError for a folder that is not there or a disk that
+        fails.
         """
-        progress = progression or Progression()
-        arrivals = self._get(what.identifier(model), _offered(model, model.get), folder, progress, durable=durable)
+        progress, inbox = progression or Progression(), existing_folder(folder)
+        arrivals = self._get(what.identifier(model), _offered(model, model.get), inbox, progress, durable=durable)
         return Retrieving(arrivals, progress)
 
     def _get(

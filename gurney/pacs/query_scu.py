@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar, Unpack
@@ -12,6 +13,7 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.errors import GurneyError
 from gurney.pacs.errors import AssociationFailure, InvalidQuery, OperationFailed
+from gurney.pacs.folders import existing_folder
 from gurney.pacs.get_contexts import plan_get_contexts
 from gurney.pacs.inbound import Received
 from gurney.pacs.inventory import Inventory, take_inventory
@@ -159,7 +161,7 @@ class QueryRetrieveScu(Scu):
         self,
         remote: RemoteAE,
         what: Retrieval,
-        folder: Path,
+        folder: str | os.PathLike[str],
         sop_class_uids: Iterable[str] = (),
         *,
         model: InformationModel = STUDY_ROOT,
@@ -173,17 +175,17 @@ class QueryRetrieveScu(Scu):
         """
         what.identifier(model)  # what can't be asked shall not wait for the first instance to say so
         self._own_proposals(model)
-        progression = Progression()
+        progression, place = Progression(), existing_folder(folder)
         classes = tuple(sop_class_uids)
         if inventory is None and classes:
-            return Retrieving(self._get(remote, what, folder, classes, model, progression), progression)
-        return Retrieving(self._get_all(remote, what, folder, inventory, model, progression), progression)
+            return Retrieving(self._get(remote, what, place, classes, model, progression), progression)
+        return Retrieving(self._get_all(remote, what, place, inventory, model, progression), progression)
 
     def retrieve(
         self,
         remote: RemoteAE,
         what: Retrieval,
-        to: Path | Listener,
+        to: str | os.PathLike[str] | Listener,
         *,
         model: InformationModel = STUDY_ROOT,
         inventory: Inventory | None = None,
@@ -191,13 +193,15 @@ class QueryRetrieveScu(Scu):
         """Retrieve into a folder by C-GET, or to a listener by C-MOVE, to the end, and say what is proved to be here.
 
         What the peer answers and how the association ends is in the result, with what came before that. Raises
-        InvalidQuery for what can't be asked, and what :meth:`take_inventory` raises.
+        InvalidQuery for what can't be asked, OSError for a folder that is not there, and what :meth:`take_inventory`
+        raises.
         """
+        place = to if isinstance(to, Listener) else existing_folder(to)
         inventory = inventory or self.take_inventory(remote, what, model=model)
         retrieving = (
-            self.get(remote, what, to, model=model, inventory=inventory)
-            if isinstance(to, Path)
-            else self.move_to_self(remote, what, to, model=model, inventory=inventory)
+            self.get(remote, what, place, model=model, inventory=inventory)
+            if isinstance(place, Path)
+            else self.move_to_self(remote, what, place, model=model, inventory=inventory)
         )
         error: GurneyError | None = None
         try:

@@ -56,6 +56,23 @@ def test_success_without_all_instances_is_none(scu: QueryRetrieveScu, pacs: Fake
     assert scu.retrieve(pacs.remote(), again, tmp_path).is_complete
 
 
+def test_a_folder_may_be_named_by_text(scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path) -> None:
+    assert scu.retrieve(pacs.remote(), WHAT, str(tmp_path)).is_complete
+    with scu.get(pacs.remote(), WHAT, str(tmp_path)) as arrivals:
+        assert [received.path.parent for received in arrivals] == [tmp_path] * len(UIDS)
+
+
+def test_without_the_folder_nobody_is_asked(scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path) -> None:
+    """It is our fault: asked, the archive would say that it is out of resources."""
+    (tmp_path / "file").touch()
+    for place, error in ((tmp_path / "missing", FileNotFoundError), (tmp_path / "file", NotADirectoryError)):
+        with pytest.raises(error, match=place.name):
+            scu.retrieve(pacs.remote(), WHAT, place)
+        with pytest.raises(error, match=place.name):
+            scu.get(pacs.remote(), WHAT, place)
+    assert pacs.associations == 0
+
+
 @pytest.mark.parametrize("end", [Respond(0xA702), Break()], ids=["failure", "abort"])
 def test_what_ends_a_retrieve_is_in_its_result(
     scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path, end: Respond | Break
