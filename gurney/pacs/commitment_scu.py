@@ -188,9 +188,7 @@ def _requests(
 ) -> tuple[CommitmentRequest, ...]:
     given = tuple(references)
     ready = tuple(one for one in given if isinstance(one, CommitmentRequest))
-    if not ready:
-        loose = [one for one in given if isinstance(one, tuple)]
-        return commitment_requests(loose, limit=limit, transaction_uids=transaction_uids)
-    if len(ready) < len(given):
+    loose = tuple(one for one in given if not isinstance(one, CommitmentRequest))
+    if ready and loose:
         raise ValueError("give references, or requests that are made of them, not both")
-    return ready
+    return ready or commitment_requests(loose, limit=limit, transaction_uids=transaction_uids)

@@ -111,6 +111,14 @@ def test_references_are_divided_into_transactions_of_their_own_uids() -> None:
     assert [one for request in requests for one in request.references] == REFERENCES
 
 
+def test_no_reference_is_passed_over(scu: StoreScu, pacs: FakePacs) -> None:
+    """One that came as a list, out of JSON perhaps: to leave it out would call the rest complete."""
+    references = [REFERENCES[0], list(REFERENCES[1])]
+    commitment = scu.commit(pacs.remote(), references, wait=SAME)  # type: ignore[arg-type]
+    assert commitment.is_complete
+    assert commitment.committed == tuple(REFERENCES[:2])
+
+
 @pytest.mark.parametrize(
     ("references", "options", "words"),
     [
