@@ -98,7 +98,13 @@ _OTHER_MODEL = "name a level that it has, or take another model"
 
 
 def _several(value: str | Iterable[str]) -> list[str]:
-    return ([value] if value else []) if isinstance(value, str) else [*value]
+    if isinstance(value, str):
+        return [value] if value else []
+    if not isinstance(value, Iterable):
+        raise InvalidQuery(
+            "what", f"is no text but of type {type(value).__name__}", "name UIDs as text, or a list of them"
+        )
+    return [*value]
 
 
 def _checked(values: list[str], level: Level) -> list[str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gurney.pacs import PATIENT_ROOT, STUDY_ROOT, Level, Retrieval
+from gurney.pacs import PATIENT_ROOT, STUDY_ROOT, InvalidQuery, Level, Retrieval
 
 INSTANCE = {
     "patient_id": "P1",
@@ -81,3 +81,8 @@ def test_the_identifier_has_the_keys_of_its_model_down_to_its_level() -> None:
 def test_what_study_root_can_not_ask_is_refused(what: Retrieval) -> None:
     with pytest.raises(ValueError):
         what.identifier(STUDY_ROOT)
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidQuery, match="no text but of type int"):
+        Retrieval(study_instance_uid=12).identifier(STUDY_ROOT)  # type: ignore[arg-type]
