@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import replace
@@ -19,6 +19,7 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association import Association
 from gurney.pacs.dataset import decode_identifier, encode_dataset
+from gurney.pacs.display import text_at
 from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, OperationFailed
 from gurney.pacs.folders import existing_folder
 from gurney.pacs.hooks import AfterHook, BeforeHook
@@ -293,16 +294,16 @@ def _offered(model: InformationModel, sop_class_uid: str) -> str:
 
 
 def _sub_operations(response: C_MOVE | C_GET, transfer_syntax_uid: str) -> SubOperations:
-    failed: Sequence[str] | str = ()
+    failed = ""
     if response.Identifier is not None and (encoded := response.Identifier.getvalue()):
-        failed = decode_identifier(encoded, transfer_syntax_uid).get("FailedSOPInstanceUIDList") or ()
+        failed = text_at(decode_identifier(encoded, transfer_syntax_uid), "FailedSOPInstanceUIDList")
     return SubOperations(
         response.Status or 0,
         response.NumberOfRemainingSuboperations,
         response.NumberOfCompletedSuboperations,
         response.NumberOfFailedSuboperations,
         response.NumberOfWarningSuboperations,
-        (failed,) if isinstance(failed, str) else tuple(map(str, failed)),
+        tuple(uid for uid in failed.split("\\") if uid),
     )
 
 

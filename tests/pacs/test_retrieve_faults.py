@@ -368,3 +368,19 @@ def test_a_move_that_fails_still_gives_what_came(
     arrived, outcome = moved(scu, pacs, folder, SHORT)
     assert isinstance(outcome, error)
     assert arrived == ([] if isinstance(act, Respond) else UIDS[:1])
+
+
+@pytest.mark.parametrize(
+    ("vr", "encoded", "said"),
+    [(b"UI", b"1.2\\3\0", ("1.2", "3")), (b"UI", b"no UID", ("no UID",)), (b"UL", b"abc", ()), (b"UI", b"", ())],
+    ids=["two", "none", "numbers", "empty"],
+)
+def test_what_a_peer_says_of_failed_instances_is_taken_as_it_is(
+    scu: QueryRetrieveScu, pacs: FakePacs, vr: bytes, encoded: bytes, said: tuple[str, ...]
+) -> None:
+    """Failed SOP Instance UID List (0008,0058), with whatever in it."""
+    listed = b"\x08\x00\x58\x00" + vr + bytes((len(encoded), 0)) + encoded
+    pacs.know("ELSEWHERE", 1)
+    pacs.on_request(Operation.C_MOVE, Respond(0xB000, dataset=listed))
+    (report,) = scu.move(pacs.remote(LONG), WHAT, "ELSEWHERE")
+    assert (report.status, report.failed_sop_instance_uids) == (0xB000, said)
