@@ -78,6 +78,17 @@ class IncomingDataset(BytesIO):
         while piece := self._file.read(_COPY_STEP):
             arrival.write(piece)
 
+    def getvalue(self) -> bytes:
+        """Give everything, from memory again: a report or a list that came among instances. Raises OSError."""
+        if self.error is not None:
+            raise self.error
+        if self._file is not None:
+            self._file.seek(0)
+            content = self._file.read()
+            self.discard()
+            super().write(content)
+        return super().getvalue()
+
     def discard(self) -> None:
         """Let go of what was written."""
         if self._file is not None:
