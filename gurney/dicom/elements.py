@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydicom.datadict import dictionary_VR
@@ -51,7 +51,7 @@ class Fragments:
 class Item:
     """An item of a sequence; its length may have been left open."""
 
-    elements: list[Element]
+    elements: list[Element] = field(repr=False)
     undefined: bool = False
 
 
@@ -67,7 +67,7 @@ class Element:
 
     tag: int
     vr: str
-    value: Value
+    value: Value = field(repr=False)
     undefined: bool = False
 
 

@@ -47,7 +47,7 @@ class Patient:
 class Study:
     """A study, and its patient as far as the peer says (PS3.4 table C.6-2)."""
 
-    patient: Patient
+    patient: Patient = field(repr=False)
     study_instance_uid: str
     study_id: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)

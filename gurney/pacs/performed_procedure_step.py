@@ -105,7 +105,7 @@ class PerformedSeries:
     """A series that came of the step; its instances as pairs of SOP Class UID and SOP Instance UID."""
 
     series_instance_uid: str
-    protocol_name: str
+    protocol_name: str = field(repr=False)
     _: KW_ONLY
     description: str = field(default="", repr=False)
     performing_physician_name: str = field(default="", repr=False)
@@ -153,7 +153,7 @@ class PerformedProcedureStep:
     procedure_type: str = field(default="", repr=False)
     procedure_codes: Sequence[Code] = ()
     protocol_codes: Sequence[Code] = ()
-    study_id: str = ""
+    study_id: str = field(default="", repr=False)
     character_set: str = UTF_8
     sop_instance_uid: str = field(default_factory=generate_uid)
 

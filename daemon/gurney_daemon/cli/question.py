@@ -96,9 +96,9 @@ _ABOVE: Final[Mapping[Depth, Mapping[str, str]]] = {
 class Filters:
     """What the options ask for; what is empty is not asked."""
 
-    patient_id: str = ""
-    patient_name: str = ""
-    accession: str = ""
+    patient_id: str = field(default="", repr=False)
+    patient_name: str = field(default="", repr=False)
+    accession: str = field(default="", repr=False)
     date: str = ""
     modality: str = ""
     study: str = ""
