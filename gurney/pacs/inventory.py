@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from pydicom.dataset import Dataset
 
@@ -23,6 +23,10 @@ from gurney.pacs.queries import PatientRootQuery, PatientStudyOnlyQuery, Query
 from gurney.pacs.retrieval import Retrieval
 
 __all__ = ["Holding", "Inventory", "Source", "take_inventory"]
+
+
+_MOST: Final = 200_000
+"""Matches of one inventory. A peer that has more to say would fill the memory, or keep us asking for ever."""
 
 
 class Source(StrEnum):
@@ -90,7 +94,7 @@ class Inventory:
 class Asked(Protocol):
     """An association that can be queried, such as :class:`gurney.pacs.QueryAssociation`."""
 
-    def find(self, query: Query, *, template: Dataset | None = None) -> Search[Query]:
+    def find(self, query: Query, *, template: Dataset | None = None, limit: int | None = None) -> Search[Query]:
         """Ask for what matches."""
 
     def is_relational(self, sop_class_uid: str) -> bool:
@@ -100,7 +104,8 @@ class Asked(Protocol):
 def take_inventory(association: Asked, what: Retrieval, model: InformationModel) -> Inventory:
     """Ask what there is of a retrieve. What the peer can't answer makes the inventory poorer, and is no error.
 
-    Raises a refinement of AssociationFailure when the association ends.
+    So does a peer that has 200,000 matches to tell of and more: the rest is not asked. Raises a refinement of
+    AssociationFailure when the association ends.
     """
     return _Stocktaker(association, what, model).take()
 
@@ -113,6 +118,7 @@ class _Stocktaker:
         self._kind = {PATIENT_ROOT: PatientRootQuery, PATIENT_STUDY_ONLY: PatientStudyOnlyQuery}.get(model, Query)
         self._modalities: list[str] = []
         self._is_whole = Level.IMAGE in model.levels
+        self._left = _MOST
 
     def take(self) -> Inventory:
         studies = _several(self._what.study_instance_uid) or [
@@ -187,11 +193,16 @@ class _Stocktaker:
         """Ask at one level. A peer that does not answer there, or not to the end, has more than it tells."""
         if level not in self._model.levels:
             return
+        if not self._left:
+            self._is_whole = False
+            return
         above = self._what.patient_id if Level.PATIENT in self._model.levels else ""
         query = self._kind(level=level, patient_id=above, **keys)
         try:
-            with self._association.find(query, template=template) as search:
-                yield from search
+            with self._association.find(query, template=template, limit=self._left) as search:
+                for match in search:
+                    self._left -= 1
+                    yield match
                 self._is_whole = self._is_whole and search.is_complete
         except (OperationFailed, ContextRefused):
             self._is_whole = False

@@ -123,3 +123,15 @@ def test_named_instances_are_expected_whatever_the_peer_says(
     result = scu.retrieve(pacs.remote(), what, tmp_path)
     assert result.reconciliation.missing == {"1.2.9"}
     assert result.reconciliation.arrived == {UIDS[0]}
+
+
+def test_an_inventory_has_its_limit(
+    scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A series and two instances are heard of; the rest is cancelled, and nothing is proved by what was heard."""
+    monkeypatch.setattr("gurney.pacs.inventory._MOST", 3)
+    result = scu.retrieve(pacs.remote(), WHAT, tmp_path)
+    assert pacs.cancels == 1
+    assert result.inventory.holdings is None
+    assert result.reconciliation.arrived == {*UIDS}
+    assert result.verdict is Verdict.UNPROVEN
