@@ -182,7 +182,10 @@ class TlsFailed(AssociationFailure):
 
     kind = EventKind.TLS_FAILED
 
-    def __init__(self, problem: TlsProblem, words: str) -> None:
+    def __init__(self, problem: TlsProblem, words: str, *, is_lost: bool = False) -> None:
+        if is_lost:
+            # A peer that restarts ends a handshake as one does that speaks no TLS: it is worth another try.
+            self.kind = EventKind.CONNECT_FAILED
         super().__init__(words)
         self.problem = problem
 

@@ -34,7 +34,8 @@ def secure(
         secured = context.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
     except (OSError, ValueError) as error:
         connection.close()
-        raise TlsFailed(TlsProblem.OTHER, f"{remote}: TLS can't begin: {error}") from error
+        is_lost = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+        raise TlsFailed(TlsProblem.OTHER, f"{remote}: TLS can't begin: {error}", is_lost=is_lost) from error
     try:
         _shake(secured, deadline)
     except TimeoutError as error:
@@ -126,9 +127,11 @@ def _failure(secured: ssl.SSLSocket, error: OSError, peer: _Peer) -> TlsFailed: 
         return TlsFailed(
             TlsProblem.NO_TLS, f"{peer.name} sent something else in place of a TLS handshake: usually no TLS there"
         )
-    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
         return TlsFailed(
-            TlsProblem.NO_TLS, f"{peer.name} closed the connection in place of a TLS handshake: usually no TLS there"
+            TlsProblem.NO_TLS,
+            f"{peer.name} closed the connection in place of a TLS handshake: usually no TLS there",
+            is_lost=True,
         )
     if reason in _NO_VERSION:
         return TlsFailed(

@@ -38,10 +38,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def try_to_associate(port: int, tls: Tls, *, host: str = "127.0.0.1", scu: Scu | None = None) -> TlsFailed:
+def try_to_associate(
+    port: int,
+    tls: Tls,
+    *,
+    host: str = "127.0.0.1",
+    scu: Scu | None = None,
+    kind: EventKind = EventKind.TLS_FAILED,
+) -> TlsFailed:
     with pytest.raises(TlsFailed) as caught:
         (scu or StoreScu()).verify(RemoteAE("PEER", host, port, SHORT, tls=tls))
-    assert caught.value.event.kind is EventKind.TLS_FAILED
+    assert caught.value.event.kind is kind
     assert f"PEER at {host}:{port}" in str(caught.value)
     return caught.value
 
@@ -182,12 +189,19 @@ def port_that(*says: bytes, hangs: bool = False, pause: float = 0.0) -> Iterator
 
 @pytest.mark.parametrize(
     "says",
-    [b"", b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x01", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(256))],
-    ids=["closes", "A-ABORT", "HTTP", "garbage"],
+    [b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x01", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(256))],
+    ids=["A-ABORT", "HTTP", "garbage"],
 )
 def test_a_peer_that_speaks_no_tls(authority: Authority, says: bytes) -> None:
-    with port_that(*([says] if says else [])) as port:
+    with port_that(says) as port:
         assert try_to_associate(port, Tls(ca=authority.file)).problem is TlsProblem.NO_TLS
+
+
+def test_a_peer_that_closes_is_tried_again(authority: Authority) -> None:
+    """It may restart, and a destination that is held waits for somebody to look."""
+    with port_that() as port:
+        failure = try_to_associate(port, Tls(ca=authority.file), kind=EventKind.CONNECT_FAILED)
+        assert failure.problem is TlsProblem.NO_TLS
 
 
 def test_a_peer_that_is_silent_or_drips(authority: Authority) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gurney.pacs.errors import TlsFailed, TlsProblem
 from gurney.transfer.backoff import ATTEMPT_BUDGET, CROWDED, ITEM, PATIENCE, PATIENCE_WITHOUT_EVIDENCE
 from gurney.transfer.correlation import STREAK, WINDOW
 from gurney.transfer.outcomes import (
@@ -97,6 +98,12 @@ ROWS: list[Row] = [
         Event(EventKind.TLS_FAILED, detail="certificate has expired"),
         HOLD,
         says=("TLS", "expired"),
+    ),
+    Row(
+        "Closed or reset in the TLS handshake, without a word",
+        TlsFailed(TlsProblem.NO_TLS, "closed in place of a TLS handshake", is_lost=True).event,
+        RETRY_UNCHARGED,
+        says=("TLS handshake",),
     ),
     Row(
         "Close or abort in place of A-ASSOCIATE-AC",
