@@ -10,6 +10,9 @@ from gurney.dicom.presentation import ContextProposal
 
 __all__ = ["AssociationTerms", "Role", "UserIdentity", "UserIdentityKind"]
 
+_MOST_OF_AN_IDENTITY = 60_000
+"""Bytes. All user information of a request, roles and the like included, has 65,535 (PS3.8 9.3.2.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -48,6 +51,11 @@ class UserIdentity:
             raise ValueError("a user identity needs its primary field")
         if bool(self.secondary) != (self.kind is UserIdentityKind.PASSCODE):
             raise ValueError("a passcode, and nothing else, goes into the secondary field")
+        if (length := len(self.primary) + len(self.secondary)) > _MOST_OF_AN_IDENTITY:
+            raise ValueError(
+                f"a user identity of {length} bytes does not fit into an association request, which has room for "
+                f"{_MOST_OF_AN_IDENTITY}: take a shorter ticket or token"
+            )
 
     @classmethod
     def username(cls, name: str, passcode: str | None = None, *, wants_response: bool = False) -> UserIdentity:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gurney.dicom.presentation import ContextProposal
-from gurney.pacs import AssociationTerms, Role, UserIdentity, UserIdentityKind
+from gurney.pacs import AssociationTerms, DicomEngine, Role, Scu, UserIdentity, UserIdentityKind
+from gurney.pacs.testing import FakePacs
 
 TERMS = AssociationTerms((ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2"),))
 
@@ -30,6 +31,15 @@ def test_a_ticket_is_one_opaque_field(kind: UserIdentityKind) -> None:
 def test_an_identity_of_nobody_is_refused(kind: UserIdentityKind) -> None:
     with pytest.raises(ValueError, match="primary"):
         UserIdentity(kind, b"")
+
+
+def test_an_identity_fits_into_a_request_or_is_refused() -> None:
+    """SAML assertions grow; past 65,535 bytes the request could not be written."""
+    scu = Scu(user_identity=UserIdentity(UserIdentityKind.SAML, b"x" * 60_000))
+    with DicomEngine(), FakePacs() as pacs:
+        assert scu.verify(pacs.remote()).is_success
+    with pytest.raises(ValueError, match="60001 bytes does not fit"):
+        UserIdentity(UserIdentityKind.PASSCODE, b"jane", b"x" * 59_997)
 
 
 def test_a_passcode_and_its_kind_go_together() -> None:
