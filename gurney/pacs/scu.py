@@ -64,6 +64,9 @@ class Scu:
     """
 
     def __init__(self, calling_ae_title: str = "GURNEY", **who: Unpack[Who]) -> None:
+        for unknown in who.keys() - Who.__annotations__.keys():
+            # As Python says it of any other function: a misspelt wire log would else just stay empty.
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown!r}")
         self._identity = Identity(
             check_ae_title(calling_ae_title),
             who.get("implementation_class_uid", IMPLEMENTATION_CLASS_UID),
