@@ -108,6 +108,39 @@ def test_each_side_knows_the_other(connect_to: Callable[[Tls | None], RemoteAE],
     assert "127.0.0.1" in told.link.certificate.names
 
 
+@pytest.mark.seen("TLS 1.2")
+@pytest.mark.parametrize("kind", ["orthanc", "storescp"])
+def test_a_peer_that_has_tls_1_2_alone(
+    kind: str, authority: Authority, server: Issued, tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL's own configuration says so to both."""
+    require("Orthanc" if kind == "orthanc" else "storescp")
+    (tmp_path / "openssl.cnf").write_text(
+        "openssl_conf = first\n[first]\nssl_conf = second\n[second]\nsystem_default = third\n"
+        "[third]\nMaxProtocol = TLSv1.2\n"
+    )
+    monkeypatch.setenv("OPENSSL_CONF", str(tmp_path / "openssl.cnf"))
+    options = ["--enable-tls", str(server.key), str(server.certificate), "--add-cert-file", str(authority.file)]
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(server.certificate),
+        "DicomTlsPrivateKey": str(server.key),
+        "DicomTlsTrustedCertificates": str(authority.file),
+    }
+    (tmp_path / "peer").mkdir()
+    opened = (
+        Orthanc(tmp_path / "peer", settings=settings)
+        if kind == "orthanc"
+        else StoreScp(tmp_path / "peer", options=options)
+    )
+    links: list[AfterSecureLinkReady] = []
+    scu = StoreScu()
+    scu.events.after_secure_link_ready(links.append)
+    with opened as peer:
+        assert scu.verify(RemoteAE(peer.ae_title, "127.0.0.1", peer.port, TIMEOUTS, tls=tls)).is_success
+    assert [event.link.protocol for event in links if event.link is not None] == ["TLSv1.2"]
+
+
 @pytest.mark.parametrize("profile", TlsProfile)
 def test_both_profiles(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, profile: TlsProfile) -> None:
     chosen = Tls(ca=tls.ca, identity=tls.identity, profile=profile)
