@@ -43,6 +43,10 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write the reference of the events and of the framework's names from the docstrings
+	@$(BIN)/python docs/generate.py
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure speed against real peers and print the table; ARGS="--help" tells what can be chosen
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -87,7 +87,10 @@ class FakePacs:
         self._script.by_association[number] = act
 
     def on_request(self, operation: Operation, *acts: RequestAct) -> None:
-        """Do these with requests of an operation, one each time that one comes; then as usual. Not for C-STORE."""
+        """Do these with requests of an operation, one each time that one comes; then as usual.
+
+        Raises ValueError for C-STORE and C-CANCEL, which have acts of their own.
+        """
         if operation in (Operation.C_STORE, Operation.C_CANCEL):
             raise ValueError(
                 f"{operation.name} has no such acts: on_instance and on_uid are for C-STORE, on_cancel is an answer's"

@@ -1,0 +1,324 @@
+"""Write the reference pages that follow from the code: the events, and every public name of the framework.
+
+``make docs`` writes them; a test holds that they are what the code says. griffe reads the source without running it,
+so that signatures and values are told as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import griffe
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGE = "gurney.pacs"
+
+# A page for each room of the framework, and the modules whose public names stand there.
+ROOMS = {
+    "engine": (
+        "Engine, remote AEs, associations",
+        "engine remote scu association terms contexts command response progress",
+    ),
+    "store": ("Store", "store_scu store_association storing instance sources compression"),
+    "query": ("Query", "query_scu query_association query_options queries keys models matches entities"),
+    "retrieve": ("Retrieve", "retrieval retrieve_result reconciliation inventory inbound listener"),
+    "commitment": ("Storage commitment", "commitment commitment_scu commitment_report"),
+    "normalized": ("DIMSE-N services", "normalized normalized_scu normalized_events event_reports"),
+    "procedure-steps": ("Procedure steps", "performed_procedure_step performed_procedure_step_scu"),
+    "availability-and-media": (
+        "Availability and media",
+        "instance_availability_scu media_creation media_creation_scu",
+    ),
+    "print": ("Print", "print_management_scu print_session print_layout"),
+    "events": ("Hooks and event objects", "hooks events query_events commitment_events"),
+    "tls": ("TLS", "tls"),
+    "wire-log": ("Wire log", "wire_log"),
+    "errors": ("Errors", "errors"),
+    "testing": ("A PACS for tests", "testing"),
+}
+# Named where an application meets them, though not exported by the package itself.
+WHOLE = ("hooks", "events", "query_events", "commitment_events")
+
+_ROLE = re.compile(r":\w+:`~?([^`]+)`")
+_HEAD = "<!-- Written by docs/generate.py from the docstrings: change those, and run `make docs`. -->\n"
+
+
+def load() -> griffe.Module:
+    """Read the package's source."""
+    package = griffe.load(PACKAGE, search_paths=[str(ROOT)], allow_inspection=False)
+    if not isinstance(package, griffe.Module):
+        raise TypeError(f"{PACKAGE} is no package here")
+    return package
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated page with its text."""
+    package = load()
+    made = {REFERENCE / "events.md": events_page(package), REFERENCE / "api" / "index.md": index_page(package)}
+    for room, (title, modules) in ROOMS.items():
+        made[REFERENCE / "api" / f"{room}.md"] = room_page(title, [*public(package, modules.split())])
+    return made
+
+
+# --- The events -------------------------------------------------------------------------------------------------------
+
+_SCUS = (
+    ("events.Events", "Every SCU", "`scu.events`"),
+    ("query_events.QueryEvents", "Besides, of a `QueryRetrieveScu`", "`scu.events`"),
+    ("listener.Listener", "Of a `Listener`", "the listener itself"),
+    ("association.Association", "Of one `Association`", "the association itself"),
+)
+
+
+def events_page(package: griffe.Module) -> str:
+    """Make a table of all hooks, and what each event carries."""
+    lines = [
+        _HEAD,
+        "# Events",
+        "",
+        "A hook is subscribed for good as a decorator, or for the length of a block:",
+        "",
+        "```python",
+        "from gurney.pacs import Scu",
+        "from gurney.pacs.events import AfterCEcho, BeforeCEcho",
+        "",
+        'scu = Scu("GURNEY")',
+        "",
+        "",
+        "@scu.events.after_c_echo",
+        "def note(event: AfterCEcho) -> None:",
+        "    print(event.remote.ae_title, event.seconds)",
+        "",
+        "",
+        "def veto(event: BeforeCEcho) -> None:",
+        '    raise PermissionError("not at night")',
+        "",
+        "",
+        "with scu.events.before_c_echo.listening(veto):",
+        "    ...  # nothing is asked here",
+        "```",
+        "",
+        "- **Before**: listeners are asked in the order of their subscription; each sees the changes so far.",
+        "  What one raises prevents what was about to happen, and comes to the caller; or fails its instance.",
+        "- **After**: listeners only look. What one raises is logged by its type, and keeps nothing from anybody.",
+        "- **Every event is frozen.** A change is what a listener returns; None changes nothing.",
+        "- A listener runs in the thread that makes the event happen: what it takes long for, the peer waits for.",
+    ]
+    carried: dict[str, griffe.Class] = {}
+    for path, title, where in _SCUS:
+        lines += ["", f"## {title}", "", f"Hooks of {where}.", ""]
+        lines += [
+            "| Hook | | Event | What it tells, and who may change what | A listener may return |",
+            "|---|---|---|---|---|",
+        ]
+        for hook in hooks(package[path]):
+            kind, event, change = _hook_types(hook)
+            told = package[f"{_module_of(package, event)}.{event}"]
+            carried[event] = told
+            words = _first_paragraph(hook) or _first_paragraph(told)
+            before = "before" if kind == "BeforeHook" else "after"
+            if words.find("Nothing") >= 0:
+                change = ""
+            changed = " or ".join(f"`{one}`" for one in change.split(" | ")) if change not in ("", "None") else "–"
+            lines.append(f"| `{hook.name}` | {before} | [`{event}`](#{event.lower()}) | {words} | {changed} |")
+    lines += ["", "# What they carry"]
+    for name in sorted(carried):
+        lines += ["", f"## {name}", "", *_prose(carried[name]), *_fields(carried[name])]
+    return "\n".join(lines) + "\n"
+
+
+def hooks(owner: griffe.Object) -> Iterator[griffe.Attribute]:
+    """Give the hooks of a class in the order in which they stand there."""
+    for member in owner.members.values():
+        if isinstance(member, griffe.Attribute) and re.match(r"(Before|After)Hook\b", str(member.annotation or "")):
+            yield member
+
+
+def _hook_types(hook: griffe.Attribute) -> tuple[str, str, str]:
+    kind, _, inside = str(hook.annotation).rstrip("]").partition("[")
+    event, _, change = inside.partition(", ")
+    return kind, event, change
+
+
+def _module_of(package: griffe.Module, name: str) -> str:
+    for module in package.modules.values():
+        if isinstance(module.members.get(name), griffe.Class):
+            return module.name
+    raise LookupError(name)
+
+
+# --- The reference ----------------------------------------------------------------------------------------------------
+
+
+def public(package: griffe.Module, modules: Iterable[str]) -> Iterator[griffe.Object]:
+    """Give the public names of some modules, in the order in which they stand in the source."""
+    for name in modules:
+        module = package[name]
+        if name == "testing":
+            exported = [module[one].final_target for one in module.exports]
+        elif name in WHOLE:
+            exported = [module[one] for one in module.exports if not module[one].is_alias]
+        else:
+            exported = [package[one].final_target for one in package.exports]
+            exported = [one for one in exported if one.module.name == name]
+        yield from sorted(exported, key=lambda one: (one.module.path, one.lineno or 0))
+
+
+def index_page(package: griffe.Module) -> str:
+    """Make a page that says for each name where it stands."""
+    lines = [
+        _HEAD,
+        "# API of `gurney.pacs`",
+        "",
+        "What is public is what a module lists in `__all__`. Times are seconds, lengths are bytes, UIDs and AE titles "
+        "are `str` without padding. Every error of ours is a refinement of `gurney.errors.GurneyError`, "
+        "[drawn here](errors.md); `ValueError` and `TypeError` are for arguments that no peer is asked about.",
+    ]
+    for room, (title, modules) in ROOMS.items():
+        lines += ["", f"## [{title}]({room}.md)", ""]
+        for one in public(package, modules.split()):
+            lines.append(f"- [`{one.name}`]({room}.md#{one.name.lower()}): {_first_line(one)}")
+    return "\n".join(lines) + "\n"
+
+
+def room_page(title: str, names: list[griffe.Object]) -> str:
+    """Make the page of one room."""
+    lines = [_HEAD, f"# {title}"]
+    for one in names:
+        lines += ["", f"## {one.name}", "", f"In `{one.module.path}`.", ""]
+        if isinstance(one, griffe.Class):
+            lines += _class(one)
+        elif isinstance(one, griffe.Function):
+            lines += ["```python", _signature(one), "```", "", *_prose(one)]
+        else:
+            value = str(getattr(one, "value", "") or "")
+            lines += [*(["```python", f"{one.name} = {value}", "```", ""] if value else []), *_prose(one)]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _class(one: griffe.Class) -> list[str]:
+    bases = ", ".join(str(base) for base in one.bases)
+    made = one.members.get("__init__")
+    head = f"class {one.name}({bases})" if bases else f"class {one.name}"
+    lines = ["```python", head]
+    if isinstance(made, griffe.Function):
+        lines.append(_signature(made, name=one.name))
+    lines += ["```", "", *_prose(one)]
+    if isinstance(made, griffe.Function):
+        lines += _prose(made)
+    lines += _fields(one)
+    for member in one.members.values():
+        if member.name.startswith("_") or member.is_alias:
+            continue
+        if isinstance(member, griffe.Function):
+            kinds = "".join(f"@{label}\n" for label in ("classmethod", "staticmethod") if label in member.labels)
+            lines += [
+                "",
+                f"### {one.name}.{member.name}",
+                "",
+                "```python",
+                kinds + _signature(member),
+                "```",
+                "",
+                *_prose(member),
+            ]
+        elif isinstance(member, griffe.Attribute) and "property" in member.labels:
+            lines += ["", f"### {one.name}.{member.name}", "", f"Property, `{member.annotation}`.", "", *_prose(member)]
+    return lines
+
+
+def _fields(one: griffe.Class) -> list[str]:
+    """List what an object holds: fields, members of an enumeration, attributes that have a docstring."""
+    rows = []
+    for member in one.members.values():
+        if not isinstance(member, griffe.Attribute) or member.name.startswith("_") or "property" in member.labels:
+            continue
+        if (
+            "instance-attribute" in member.labels
+            and "class-attribute" not in member.labels
+            and not (member.docstring or "dataclass" in one.labels)
+        ):
+            continue
+        type_ = f"`{member.annotation}`" if member.annotation is not None else ""
+        value = str(member.value) if member.value is not None and not str(member.value).startswith("field(") else ""
+        if len(value) > 60 or re.match(r"(Before|After)Hook\(", value):
+            value = ""
+        value = f"`{value}`" if value else ""
+        rows.append(f"| `{member.name}` | {_cell(type_)} | {_cell(value)} | {_first_paragraph(member)} |")
+    return ["", "| Field | Type | Value | |", "|---|---|---|---|", *rows, ""] if rows else []
+
+
+def _signature(function: griffe.Function, *, name: str = "") -> str:
+    parts, seen_star = [], False
+    for parameter in function.parameters:
+        if parameter.name in ("self", "cls"):
+            continue
+        if parameter.kind is griffe.ParameterKind.keyword_only and not seen_star:
+            parts.append("*")
+            seen_star = True
+        stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(
+            parameter.kind, ""
+        )
+        seen_star = seen_star or stars == "*"
+        text = stars + parameter.name + (f": {parameter.annotation}" if parameter.annotation is not None else "")
+        if parameter.default is not None and not stars:
+            text += f" = {parameter.default}"
+        parts.append(text)
+    returns = f" -> {function.returns}" if function.returns is not None and not name else ""
+    head = name or function.name
+    line = f"{head}({', '.join(parts)}){returns}"
+    return line if len(line) <= 100 else f"{head}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
+
+
+# --- Docstrings -------------------------------------------------------------------------------------------------------
+
+
+def _text(one: griffe.Object) -> str:
+    return _ROLE.sub(_named, one.docstring.value) if one.docstring is not None else ""
+
+
+def _named(found: re.Match[str]) -> str:
+    name = found.group(1).removeprefix(f"{PACKAGE}.")
+    return f"``{name}``"
+
+
+def _prose(one: griffe.Object) -> list[str]:
+    """Turn a docstring into Markdown: literals, literal blocks; a drawing stays one."""
+    lines: list[str] = []
+    is_code = False
+    for line in _text(one).splitlines():
+        if is_code and line and not line.startswith(" "):
+            lines += ["```", ""]
+            is_code = False
+        if line.endswith("::"):
+            lines += [line[:-1] if line != "::" else "", "", "```python"]
+            is_code = True
+        elif is_code:
+            if line or lines[-1] != "```python":
+                lines.append(line.removeprefix("    "))
+        else:
+            # A list of arguments is one in Markdown as well.
+            lines.append(re.sub(r"^([a-z_]+(?:, [a-z_]+)*|[A-Z_0-9]+): ", r"- `\1`: ", line.replace("``", "`")))
+    return [*lines, *(["```"] if is_code else []), ""] if lines else []
+
+
+def _first_paragraph(one: griffe.Object) -> str:
+    return _cell(" ".join(_text(one).split("\n\n")[0].split()).replace("``", "`"))
+
+
+def _first_line(one: griffe.Object) -> str:
+    return _text(one).split("\n")[0].replace("``", "`")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
