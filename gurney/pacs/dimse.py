@@ -99,7 +99,7 @@ class Dimse:
             if message is None or context_id is None:
                 self._witness.wait(_END_SECONDS)
                 raise self._witness.failure()
-            if isinstance(message, C_CANCEL) or message.MessageIDBeingRespondedTo is None:
+            if _is_request(message):
                 if not serve(message, context_id):
                     self._assoc.serve(message, context_id)
                 waiting, deadline = self._waiting(), time.monotonic() + patience
@@ -112,6 +112,13 @@ class Dimse:
     def _waiting(self) -> tuple[int, int]:
         """Count what has yet to reach the peer: messages in pynetdicom's queue, then bytes in the system's."""
         return self._assoc.dul.to_provider_queue.qsize(), self._assoc.wire.unacknowledged()
+
+
+def _is_request(message: DimseServiceType | C_CANCEL) -> bool:
+    """Tell a request from a response; one that names neither message is a response to nothing (PS3.7 E.1)."""
+    return isinstance(message, C_CANCEL) or (
+        message.MessageIDBeingRespondedTo is None and message.MessageID is not None
+    )
 
 
 def _comment(message: DimseServiceType) -> str:

@@ -33,6 +33,7 @@ def pacs() -> Iterator[FakePacs]:
     [
         (Respond(None), BadResponse),
         (Respond(wrong_message_id=True), BadResponse),
+        (Respond(elements={0x0120: None}), BadResponse),
         (Respond(wrong_context_id=True), BadResponse),
         (Respond(elements={0x0100: b"\x20\x80"}), BadResponse),
         (Garbage(b"HTTP/1.1 500 Oops\r\n\r\n"), BadResponse),
@@ -48,7 +49,16 @@ def pacs() -> Iterator[FakePacs]:
         (Respond(drip=0.05), DimseTimeout),
     ],
     ids=[
-        *("no-status", "other-message", "other-context", "other-service", "http", "nonsense-pdv", "endless-pdu"),
+        *(
+            "no-status",
+            "other-message",
+            "no-message",
+            "other-context",
+            "other-service",
+            "http",
+            "nonsense-pdv",
+            "endless-pdu",
+        ),
         *("abort-at-once", "abort", "close", "reset", "release", "silence", "empty-fragments", "drips"),
     ],
 )
