@@ -96,6 +96,7 @@ from gurney.pacs.print_session import Film, PrinterStatus, PrintSession
 from gurney.pacs.progress import Progress
 from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
 from gurney.pacs.query_association import QueryAssociation
+from gurney.pacs.query_events import FindChange, RetrieveChange
 from gurney.pacs.query_options import QueryOptions
 from gurney.pacs.query_scu import QueryRetrieveScu
 from gurney.pacs.reconciliation import Reconciliation, Verdict
@@ -103,7 +104,7 @@ from gurney.pacs.remote import RemoteAE, Timeouts
 from gurney.pacs.response import EchoResult
 from gurney.pacs.retrieval import Moving, Retrieval, Retrieving, SubOperations
 from gurney.pacs.retrieve_result import RetrieveResult
-from gurney.pacs.scu import Scu
+from gurney.pacs.scu import VERIFICATION, Scu
 from gurney.pacs.sources import request_for_file
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu
@@ -123,6 +124,7 @@ __all__ = [
     "STORAGE_COMMITMENT_CONTEXTS",
     "STUDY_ROOT",
     "UPS_PULL",
+    "VERIFICATION",
     "AcseTimeout",
     "Association",
     "AssociationAborted",
@@ -162,6 +164,7 @@ __all__ = [
     "FilmBox",
     "FilmOrientation",
     "FilmSession",
+    "FindChange",
     "Holding",
     "InboundTls",
     "InformationModel",
@@ -211,6 +214,7 @@ __all__ = [
     "RemoteAE",
     "RequestPriority",
     "Retrieval",
+    "RetrieveChange",
     "RetrieveResult",
     "Retrieving",
     "Role",
