@@ -7,11 +7,6 @@ import pytest
 from gurney import pacs
 
 
-def test_each_public_name_is_there_once() -> None:
-    assert all(hasattr(pacs, name) for name in pacs.__all__)
-    assert len(set(pacs.__all__)) == len(pacs.__all__)
-
-
 @pytest.mark.parametrize(
     "name", ["AssociationTerms", "CommitmentWait", "FindChange", "NormalizedChange", "RetrieveChange", "StoreChange"]
 )
