@@ -30,6 +30,8 @@ _UNREADABLE = "\ufffd"
 def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: QueryOptions) -> dict[str, Wanted]:
     """Return the keys that a match can be judged by: what a listener made of the others, the caller did not ask.
 
+    A key that it emptied, as for an archive that stumbles over it, is the caller's still.
+
     ``made`` is the identifier of the keys, ``sent`` the one that went out. Where it was agreed that the peer matches
     more loosely, by the sound of names or across time zones (PS3.4 C.5.1.1), only the peer knows what is a match.
     """
@@ -39,7 +41,8 @@ def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: 
         for path, wanted in keys.items()
         if wanted
         and all(
-            vr_of_key(one.rpartition(".")[2], path) not in loose and texts_at(made, one) == texts_at(sent, one)
+            vr_of_key(one.rpartition(".")[2], path) not in loose
+            and (not any(texts_at(sent, one)) or texts_at(made, one) == texts_at(sent, one))
             for one in _attributes(path)
         )
     }

@@ -107,5 +107,7 @@ def test_what_a_listener_changed_is_not_judged() -> None:
     asked: dict[str, Wanted] = {"PatientID": "P1", STATION: "CT1", MOMENT: NIGHT}
     made, sent = identifier(asked), identifier({**asked, STATION: "CT2"})
     assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
-    sent.StudyDate = ""
+    sent.StudyDate = "20230101"
     assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID"}
+    sent.StudyDate = sent.PatientID = ""
+    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
