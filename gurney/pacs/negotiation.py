@@ -74,6 +74,8 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
             address = AddressInformation.from_tuple(connection.getpeername())
         except OSError as error:
             raise connection.failure or ClosedAtRequest("connection reset by the peer") from error
+        # pynetdicom looks at their values now: there is nothing to be undone yet.
+        items = list(_items(terms))
         requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(terms.proposals)]
         assoc = PacedAssociation(_entity(remote, identity), connection)
         undo.pop_all()
@@ -84,7 +86,7 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
     assoc.requestor.ae_title = identity.calling_ae_title
     assoc.requestor.maximum_length = remote.max_pdu
     assoc.requestor.requested_contexts = requested
-    for item in _items(terms):
+    for item in items:
         assoc.requestor.add_negotiation_item(item)
     assoc.request()
     if assoc.is_established:

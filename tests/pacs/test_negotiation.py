@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import time
 
@@ -15,6 +16,8 @@ from gurney.pacs import (
     ConnectFailed,
     ContextResult,
     RemoteAE,
+    Role,
+    Scu,
     StoreScu,
     Timeouts,
 )
@@ -22,6 +25,7 @@ from gurney.pacs.testing import Accept, FakePacs, InPlaceOfAccept, Reject
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MR, MakeRequests
 from tests.services import free_port
+from tests.services.waiting import wait_until
 
 SHORT = Timeouts(connect=1, acse=0.3, store=1, network=0.6)
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -205,3 +209,12 @@ def test_the_peers_limit_is_told() -> None:
         error = failure(pacs)
         assert isinstance(error, AssociationRejected)
         assert (error.result, error.source, error.reason) == (2, 3, 2)
+
+
+def test_terms_that_can_not_be_put_into_a_request_leave_nothing_open() -> None:
+    with FakePacs() as pacs:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.warns(UserWarning, match="length"), pytest.raises(ValueError, match="SOP Class UID"):
+            Scu().associate(pacs.remote(), CT_ONLY, roles=[Role("1." * 40 + "1", scu=True, scp=True)])
+        # The fake PACS closes its side when ours is closed.
+        wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, what="both sides to be closed")
