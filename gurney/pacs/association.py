@@ -179,11 +179,13 @@ class Association:
                 if not conversation.is_cancelled:
                     raise
             finally:
-                if not conversation.is_over and self.is_usable:
-                    self._leave(conversation)
-                self._conversation = None
-                with self._on_wire:
-                    self._dimse.rest()
+                try:
+                    if not conversation.is_over and self.is_usable:
+                        self._leave(conversation)
+                finally:
+                    self._conversation = None
+                    with self._on_wire:
+                        self._dimse.rest()
 
     def attend(self, until: Callable[[], bool], seconds: float, *, serve: Serve = serve_nothing) -> bool:
         """Answer what the peer asks, and ask nothing, until a condition holds or time is up; tell whether it holds.
@@ -230,6 +232,9 @@ class Association:
                     conversation.receive()
         except AssociationFailure as failure:
             self._end(failure)
+        except BaseException:  # whatever ``serve`` raised goes on; what it left unanswered stays so
+            self._end(AssociationEnded("left with a request unanswered"))
+            raise
 
     # --- The end ------------------------------------------------------------------------------------------------------
 

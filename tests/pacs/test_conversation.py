@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_FIND, DimseServiceType
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from gurney.pacs import AssociationEnded, OperationFailed, Query, QueryRetrieveScu, RemoteAE, Timeouts
+from gurney.pacs import STUDY_ROOT, AssociationEnded, OperationFailed, Query, QueryRetrieveScu, RemoteAE, Timeouts
+from gurney.pacs.dataset import encode_dataset
+from gurney.pacs.testing import Answer, Ask, FakePacs, Operation, Respond
 
 Answers = Iterator[tuple[int, Dataset | None]]
 PATIENCE = Timeouts(connect=5, acse=0.5, store=5, find=5)
@@ -152,3 +156,21 @@ def test_cancel_with_nothing_asked_does_nothing(scu: QueryRetrieveScu) -> None:
     with answering(nothing) as remote, scu.associate_for(remote) as association:
         association.cancel()
         assert association.verify().is_success
+
+
+def test_who_answers_a_peer_may_fail_and_fail_again(scu: QueryRetrieveScu) -> None:
+    def fails(_request: DimseServiceType, _context_id: int) -> bool:
+        raise ZeroDivisionError
+
+    request = C_FIND()
+    request.AffectedSOPClassUID = STUDY_ROOT.find
+    request.Priority = 0
+    request.Identifier = BytesIO(encode_dataset(Query().identifier(), "1.2.840.10008.1.2.1"))
+    with FakePacs() as pacs:
+        pacs.on_request(Operation.C_FIND, Answer([Ask(wait=False), Ask(wait=False), Respond()]))
+        with scu.associate_for(pacs.remote(PATIENCE)) as association:
+            with pytest.raises(ZeroDivisionError):
+                list(association.converse(request, STUDY_ROOT.find, 5, serve=fails))
+            assert not association.is_usable
+            with pytest.raises(AssociationEnded):
+                association.verify()
