@@ -69,6 +69,7 @@ def test_findscu_gets_what_matches(pacs: FakePacs, level: str, keys: list[str], 
     options = [option for key in [f"QueryRetrieveLevel={level}", *keys] for option in ("-k", key)]
     said = scu("findscu", pacs, "-P", *options)
     assert said.count("(Pending)") == matches
+    pacs.wait_until_quiet()
     assert pacs.endings == ["released"]
     assert [request.dataset.QueryRetrieveLevel for request in pacs.requests] == [level]
 
@@ -116,6 +117,7 @@ def test_movescu_gets_what_it_asks_for_at_its_own_port(pacs: FakePacs) -> None:
         dcmread(JPEG).SOPInstanceUID,
         "1.2.840.10008.1.2.4.50",
     )
+    destination.wait_until_quiet()
     assert destination.endings == ["released"]
 
 
