@@ -12,6 +12,7 @@ from struct import Struct
 
 from gurney.dicom.leading import HEAD, leading_uids
 from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = ["CANNOT_UNDERSTAND", "DOES_NOT_MATCH", "OUT_OF_RESOURCES", "STORED", "Arrival", "secure_names"]
 
@@ -24,8 +25,6 @@ _RUN, _NUMBERS = secrets.token_hex(8), itertools.count()
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _SHORT = Struct("<HH2sH").pack
 _LONG = Struct("<HH2sHI").pack
-_IMPLEMENTATION_CLASS_UID = b"2.25.23095734136575356246886372902894165874"
-_IMPLEMENTATION_VERSION_NAME = b"GURNEY_0_1"
 
 
 class Arrival:
@@ -142,12 +141,12 @@ def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str)
 @lru_cache(maxsize=256)
 def _repeated(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
     """Encode what all instances of a kind have in common, before and behind their own UID."""
-    name = _IMPLEMENTATION_VERSION_NAME
+    name = IMPLEMENTATION_VERSION_NAME.encode("ascii")
     version = _LONG(0x0002, 0x0001, b"OB", 0, 2) + b"\0\1"
     return version + _uid(0x0002, sop_class_uid.encode("ascii")), b"".join(
         (
             _uid(0x0010, transfer_syntax_uid.encode("ascii")),
-            _uid(0x0012, _IMPLEMENTATION_CLASS_UID),
+            _uid(0x0012, IMPLEMENTATION_CLASS_UID.encode("ascii")),
             _SHORT(0x0002, 0x0013, b"SH", len(name)),
             name,
         )
