@@ -37,7 +37,15 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 from gurney.pacs.transport import Transport
 from gurney.pacs.turnstile import Turnstile
 
-__all__ = ["PRIVATE_NAMES", "Loss", "PacedAssociation", "WireSocket", "set_log_handlers", "take_datasets_into"]
+__all__ = [
+    "PRIVATE_NAMES",
+    "Loss",
+    "PacedAssociation",
+    "WireSocket",
+    "mend_pdus",
+    "set_log_handlers",
+    "take_datasets_into",
+]
 
 PRIVATE_NAMES = {
     "pynetdicom._config": ("LOG_HANDLER_LEVEL",),
@@ -48,7 +56,7 @@ PRIVATE_NAMES = {
         "_sent_abort",
         "_serve_request",
     ),
-    "pynetdicom.dul.DULServiceProvider": ("_idle_timer", "_kill_thread", "_run_loop_delay"),
+    "pynetdicom.dul.DULServiceProvider": ("_decode_pdu", "_idle_timer", "_kill_thread", "_run_loop_delay"),
     "pynetdicom.transport.AssociationSocket": ("_create_socket", "_is_connected", "_ready", "_shutdown_socket"),
 }
 """What is overridden, read or set below, by owner: attributes of the class or of an instance of it."""
@@ -85,6 +93,12 @@ def take_datasets_into(assoc: Association, make: Callable[[], BytesIO]) -> None:
         receive(primitive)
 
     assoc.dimse.receive_primitive = receive_into  # type: ignore[method-assign]
+
+
+def mend_pdus(assoc: Association, mend: Callable[[bytearray], bytearray]) -> None:
+    """Let pynetdicom decode what ``mend`` makes of each PDU that comes."""
+    decode = assoc.dul._decode_pdu
+    assoc.dul._decode_pdu = lambda bytestream: decode(mend(bytestream))  # type: ignore[method-assign]
 
 
 class Loss(Enum):

@@ -16,8 +16,8 @@ from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT, DimseSe
 from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.transport import AddressInformation
 
-from gurney.pacs._seams import PacedAssociation, take_datasets_into
-from gurney.pacs.admission import admitted_contexts
+from gurney.pacs._seams import PacedAssociation, mend_pdus, take_datasets_into
+from gurney.pacs.admission import admitted_contexts, with_spaces_for_nuls
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
 from gurney.pacs.deliveries import Deliveries, IncomingContent
 from gurney.pacs.event_reports import EventReport, EventReports
@@ -78,6 +78,7 @@ class AcceptedAssociation(PacedAssociation):
         self.requestor.address_info = AddressInformation.from_tuple(theirs)
         self.bind(evt.EVT_REQUESTED, self._consider)
         self.watch(lambda _: None, self._on_transition, self.wake)
+        mend_pdus(self, with_spaces_for_nuls)
         take_datasets_into(self, self._buffer)
         self._receive = self.dimse.receive_primitive
         self.dimse.receive_primitive = self._receive_guarded  # type: ignore[method-assign]

@@ -10,13 +10,30 @@ from pynetdicom.presentation import PresentationContext
 
 from gurney.dicom.uids import is_valid_uid
 
-__all__ = ["STORAGE_COMMITMENT", "admitted_contexts", "is_storage_class", "is_transfer_syntax"]
+__all__ = ["STORAGE_COMMITMENT", "admitted_contexts", "is_storage_class", "is_transfer_syntax", "with_spaces_for_nuls"]
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 _VERIFICATION = "1.2.840.10008.1.1"
 _UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 # Registered as transfer syntaxes, but for mail, text and live video: no data set can be in one (PS3.6 table A-1).
 _NOT_FOR_DATASETS = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.")
+
+_A_ASSOCIATE_RQ = 0x01
+# Called and calling AE title, by their places in the PDU (PS3.8 table 9-11).
+_TITLES = (slice(10, 26), slice(26, 42))
+
+
+def with_spaces_for_nuls(pdu: bytearray) -> bytearray:
+    """Fill up the AE titles of an A-ASSOCIATE-RQ as the standard has it; any other PDU stays as it is.
+
+    PS3.8 9.3.2 wants spaces behind them. Some peers, those on pynetdicom2 among them, put NULs there, which mean as
+    little; pynetdicom takes such a title for invalid. A NUL within a title stays, and is.
+    """
+    if pdu[:1] == bytes((_A_ASSOCIATE_RQ,)):
+        for place in _TITLES:
+            title = pdu[place]
+            pdu[place] = title.rstrip(b"\0 ").ljust(len(title))
+    return pdu
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,6 @@ import pytest
 
 from gurney.pacs import (
     PATIENT_ROOT,
-    AssociationLost,
     DicomEngine,
     Listener,
     PatientRootQuery,
@@ -32,8 +31,8 @@ pytestmark = [
 TITLE = "GURNEY_QR"
 CANCELLED = 0xFE00
 DONE_ALREADY = "all matches that a test has are on their way before it can hear of it; the association goes on"
+DEAF = "sends the rest all the same"
 CLOSES = "closes the connection in place of an answer"
-NULS = "fills AE titles up with NULs, which our listener does not take"
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +75,8 @@ def test_a_get_ends_and_what_came_is_here(scu: QueryRetrieveScu, archive: Archiv
     assert (goes_on, reports[-1].status == CANCELLED) == ((False, False) if is_tiny(archive) else (True, True))
 
 
-@pytest.mark.seen("C-CANCEL of a C-MOVE", at="orthanc")
-@pytest.mark.seen("C-CANCEL of a C-MOVE", at="dcmqrscp")
-@pytest.mark.lacks("C-MOVE to us", at="tiny-pacs", remark=NULS)
+@pytest.mark.seen("C-CANCEL of a C-MOVE")
+@pytest.mark.seen("C-CANCEL of a C-MOVE", at="tiny-pacs", remark=DEAF)
 def test_a_move_ends_and_what_came_is_here(
     scu: QueryRetrieveScu, archive: Archive, tmp_path: Path, own_port: int
 ) -> None:
@@ -91,14 +89,13 @@ def test_a_move_ends_and_what_came_is_here(
             association.cancel()
 
         moving = association.move_to_self(what, listener)
-        if is_tiny(archive):
-            with pytest.raises(AssociationLost):
-                list(moving)
-            return
         got = [received.sop_instance_uid for received in moving]
         assert association.verify().is_success
-    assert reports[-1].status == CANCELLED
-    assert 1 <= len(got) < len(archive.instances[archive.studies[0]])
+    if is_tiny(archive):
+        assert (reports[-1].status, {*got}) == (0x0000, archive.instances[archive.studies[0]])
+    else:
+        assert reports[-1].status == CANCELLED
+        assert 1 <= len(got) < len(archive.instances[archive.studies[0]])
     assert {path.stem for path in tmp_path.iterdir()} == {*got}
 
 

@@ -206,6 +206,25 @@ def test_only_callers_that_are_allowed_are_taken() -> None:
     assert (rejected.value.source, rejected.value.reason) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    ("called", "calling", "answer"),
+    [
+        (b"GURNEY" + b"\0" * 10, b"FRIEND" + b"\0" * 10, b"\x02"),
+        (b"GURNEY" + b"\0" * 10, b"MALLORY" + b"\0" * 9, b"\x03"),
+        (b"SOMEBODY" + b"\0" * 8, b"FRIEND" + b"\0" * 10, b"\x03"),
+        (b"GURNEY" + b" " * 10, b"FRIEND\0 \0" + b" " * 7, b"\x02"),
+        (b"GURNEY" + b" " * 10, b"FRI\0END" + b" " * 9, b"\x07"),
+        (b"GURNEY" + b" " * 10, b"\0" * 16, b"\x07"),
+    ],
+    ids=["allowed", "unknown caller", "other called", "mixed", "within", "nothing but"],
+)
+def test_nuls_behind_a_title_are_no_part_of_it(called: bytes, calling: bytes, answer: bytes) -> None:
+    request = associate("", "", [Proposed(1, VERIFICATION, (IMPLICIT,))])
+    with Listener("GURNEY", calling_ae_titles=["FRIEND"]) as listener, closing(connected(listener)) as peer:
+        peer.sendall(request[:10] + called + calling + request[42:])
+        assert peer.recv(1 << 16)[:1] == answer
+
+
 def test_beyond_its_limit_it_rejects_for_now() -> None:
     with Listener("GURNEY", max_associations=1) as listener:
         with (

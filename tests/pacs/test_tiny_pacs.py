@@ -1,7 +1,7 @@
 """tiny-pacs: an archive on pynetdicom2, and what it does that one would not expect.
 
 Version 0.4.1 says the first match of a series or an instance as often as there are others, closes the connection in
-place of answering A801, and fills AE titles up with NULs where the standard has spaces.
+place of answering A801, and fills AE titles up with NULs where the standard has spaces: our listener takes those.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gurney.pacs import (
     STUDY_ROOT,
     AssociationFailure,
     DicomEngine,
+    Listener,
     PatientRootQuery,
     Query,
     QueryRetrieveScu,
@@ -27,6 +28,7 @@ from gurney.pacs import (
 from gurney.pacs.inventory import Source
 from tests.pacs.archives import Archive, filled
 from tests.services.dcmtk import StoreScp
+from tests.services.ports import free_port
 from tests.services.presence import require
 
 pytestmark = [
@@ -47,8 +49,13 @@ def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreScp]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, workstation: StoreScp) -> Iterator[Archive]:
-    destinations = {"WORKSTATION": workstation.port}
+def own_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, workstation: StoreScp, own_port: int) -> Iterator[Archive]:
+    destinations = {"WORKSTATION": workstation.port, "GURNEY_QR": own_port}
     with DicomEngine(), filled("tiny-pacs", tmp_path_factory.mktemp("tiny-pacs"), destinations) as archive:
         yield archive
 
@@ -96,6 +103,15 @@ def test_a_study_goes_to_a_third_party(scu: QueryRetrieveScu, archive: Archive, 
     assert (last.status, last.completed, last.failed) == (0, 4, 0)
     uids = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in workstation.files()}
     assert uids == archive.instances[study]
+
+
+@pytest.mark.seen("C-MOVE to us", at="tiny-pacs")
+def test_a_study_comes_to_us(scu: QueryRetrieveScu, archive: Archive, own_port: int, tmp_path: Path) -> None:
+    study = archive.studies[2]
+    with Listener("GURNEY_QR", tmp_path, port=own_port, calling_ae_titles=["TINY_PACS"]) as listener:
+        got = list(scu.move_to_self(archive.remote, Retrieval(study_instance_uid=study), listener))
+    assert {received.sop_instance_uid for received in got} == archive.instances[study]
+    assert {path.stem for path in tmp_path.iterdir()} == archive.instances[study]
 
 
 @pytest.mark.seen("C-MOVE to a third party", at="tiny-pacs", remark="closes over an unknown destination")
