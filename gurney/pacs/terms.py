@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.uids import is_valid_uid
 
 __all__ = ["AssociationTerms", "Role", "UserIdentity", "UserIdentityKind"]
 
@@ -70,6 +71,9 @@ class AssociationTerms:
     """Everything that an association request proposes.
 
     ``extended`` holds, by SOP class UID, the bytes of its Service-class-application-information (PS3.7 D.3.3.5).
+
+    Raises ValueError for what is no UID where one belongs: a request with it can't be written, or the peer closes, and
+    either looked like a fault of the peer's.
     """
 
     proposals: tuple[ContextProposal, ...]
@@ -77,6 +81,20 @@ class AssociationTerms:
     extended: Mapping[str, bytes] = field(default_factory=dict)
     user_identity: UserIdentity | None = None
 
+    def __post_init__(self) -> None:
+        for proposal in self.proposals:
+            _check_uid(proposal.sop_class_uid, "the SOP class of a proposed context")
+            _check_uid(proposal.transfer_syntax_uid, "the transfer syntax of a proposed context")
+        for role in self.roles:
+            _check_uid(role.sop_class_uid, "the SOP class of a role")
+        for sop_class_uid in self.extended:
+            _check_uid(sop_class_uid, "the SOP class of an extended negotiation")
+
     def with_identity(self, user_identity: UserIdentity | None) -> AssociationTerms:
         """Return the same terms for another user."""
         return replace(self, user_identity=user_identity)
+
+
+def _check_uid(value: object, what: str) -> None:
+    if not isinstance(value, str) or not is_valid_uid(value):
+        raise ValueError(f"{what} is no UID: {value!r}; give digits and dots, 64 characters at most (PS3.5 9.1)")

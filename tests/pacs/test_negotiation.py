@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,6 @@ from gurney.pacs import (
     ConnectFailed,
     ContextResult,
     RemoteAE,
-    Role,
     Scu,
     StoreScu,
     Timeouts,
@@ -214,7 +215,10 @@ def test_the_peers_limit_is_told() -> None:
 def test_terms_that_can_not_be_put_into_a_request_leave_nothing_open() -> None:
     with FakePacs() as pacs:
         before = len(os.listdir("/proc/self/fd"))
-        with pytest.warns(UserWarning, match="length"), pytest.raises(ValueError, match="SOP Class UID"):
-            Scu().associate(pacs.remote(), CT_ONLY, roles=[Role("1." * 40 + "1", scu=True, scp=True)])
+        scu = Scu()
+        wrong: Any = {CT: "no bytes"}
+        scu.events.before_associate_request(lambda event: replace(event.terms, extended=wrong))
+        with pytest.raises(TypeError, match="should be a bytes object"):
+            scu.associate(pacs.remote(), CT_ONLY)
         # The fake PACS closes its side when ours is closed.
         wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, what="both sides to be closed")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gurney.dicom.presentation import ContextProposal
@@ -62,3 +65,26 @@ def test_the_same_terms_for_another_user() -> None:
     assert (changed.proposals, changed.roles, dict(changed.extended)) == (TERMS.proposals, (), {})
     assert TERMS.user_identity is None
     assert changed.with_identity(None) == TERMS
+
+
+@pytest.mark.parametrize(
+    "uid",
+    ["", "1.2.ü", "1.2.x", "1.2 ", "../1", "1." * 40 + "1", 5],
+    ids=["empty", "umlaut", "letter", "space", "path", "long", "number"],
+)
+@pytest.mark.parametrize("place", ["a role", "an extended negotiation", "a proposed context"])
+def test_what_is_no_uid_is_refused_before_the_wire(uid: str, place: str) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "a role": {"roles": (Role(uid),)},
+        "an extended negotiation": {"extended": {uid: b"\1"}},
+        "a proposed context": {"proposals": (ContextProposal(uid, "1.2.840.10008.1.2"),)},
+    }
+    with pytest.raises(ValueError, match=f"the SOP class of {place} is no UID"):
+        replace(TERMS, **changes[place])
+
+
+def test_no_peer_hears_of_a_role_that_is_none() -> None:
+    with DicomEngine(), FakePacs() as pacs:
+        with pytest.raises(ValueError, match=r"the SOP class of a role is no UID: '1\.2\.ü'; give digits and dots"):
+            Scu().associate(pacs.remote(), TERMS.proposals, roles=[Role("1.2.ü", scp=True)])
+    assert (pacs.associations, pacs.endings) == (0, [])
