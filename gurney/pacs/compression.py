@@ -61,6 +61,10 @@ class Compression:
             raise ValueError(f"nothing here compresses to {self.prefer!r}: one of {', '.join(sorted(TARGETS))}")
         if (self.prefer in LOSSY_METHODS) != (self.loss is not None):
             raise ValueError("a lossy transfer syntax is for Compression.lossy() only")
+        if (self.mode is CompressionMode.LOSSY) != (self.loss is not None):
+            raise ValueError(f"{self.mode} and loss={self.loss} contradict each other: use Compression.{self.mode}()")
+        if self.mode is CompressionMode.NATIVE and self.prefer:
+            raise ValueError("native sends the bytes as they are and prefers nothing: use Compression.lossless()")
 
     @classmethod
     def native(cls) -> Self:

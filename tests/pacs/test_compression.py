@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from gurney.dicom import uids
 from gurney.dicom.errors import CodecMissing
-from gurney.dicom.transcoding import Transcoded
+from gurney.dicom.transcoding import Loss, Transcoded
 from gurney.pacs import (
     LOSSLESS,
     LOSSY,
@@ -366,8 +366,11 @@ def test_what_is_wished_for_in_which_order() -> None:
         (lambda: Compression.lossy(near=0), "1-255"),
         (lambda: Compression.lossy(near=256), "1-255"),
         (lambda: Compression.lossy(ratio=10, near=2), "one of them"),
+        (lambda: Compression(CompressionMode.LOSSY), r"use Compression\.lossy\(\)"),
+        (lambda: Compression(CompressionMode.LOSSLESS, uids.JPEG_2000, Loss()), r"use Compression\.lossless\(\)"),
+        (lambda: Compression(CompressionMode.NATIVE, uids.JPEG_LS_LOSSLESS), "prefers nothing"),
     ],
-    ids=["lossy", "unknown", "ratio", "nan", "exact", "far", "both"],
+    ids=["lossy", "unknown", "ratio", "nan", "exact", "far", "both", "no-loss", "loss", "native"],
 )
 def test_a_compression_is_checked_when_it_is_made(make: Callable[[], Compression], words: str) -> None:
     with pytest.raises(ValueError, match=words):
