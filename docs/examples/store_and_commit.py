@@ -6,8 +6,7 @@ The archive must know our AE title with this host and port, to answer on an asso
 import argparse
 from pathlib import Path
 
-from gurney.pacs import CommitmentWait, DicomEngine, Listener, RemoteAE, SopReference, StoreScu
-from gurney.pacs.commitment_events import BeforeStorageCommitment
+from gurney.pacs import DicomEngine, Listener, RemoteAE, SopReference, StoreScu
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -16,31 +15,16 @@ parser.add_argument("ae_title")
 parser.add_argument("files", nargs="+", type=Path)
 parser.add_argument("--as", dest="calling_ae_title", default="GURNEY", help="our AE title")
 parser.add_argument("--listen", type=int, default=11112, metavar="PORT", help="where the archive finds us")
-parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="for an answer on a new association")
 arguments = parser.parse_args()
 
 archive = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 scu = StoreScu(arguments.calling_ae_title)
 
-
-@scu.events.before_storage_commitment
-def keep(event: BeforeStorageCommitment) -> None:
-    # By its UID the answer is known, should it come when this program has ended.
-    print("transaction", event.request.transaction_uid)
-
-
 with DicomEngine(), Listener(arguments.calling_ae_title, host="", port=arguments.listen) as listener:
-    stored = []
-    for result in scu.store_many(archive, arguments.files):
-        if result.is_stored:
-            stored.append(SopReference(result.request.sop_class_uid, result.sop_instance_uid))
-        else:
-            print("not stored", result.sop_instance_uid, result.event.kind.value)
-    wait = CommitmentWait(at_listener=arguments.wait)
-    commitment = scu.commit(archive, stored, wait=wait, listener=listener)
-    for reference in commitment.committed:
-        print("safe", reference.sop_instance_uid)
+    stored = [result for result in scu.store_many(archive, arguments.files) if result.is_stored]
+    print(f"{len(stored)} of {len(arguments.files)} stored")
+    references = [SopReference(result.request.sop_class_uid, result.sop_instance_uid) for result in stored]
+    commitment = scu.commit(archive, references, listener=listener)
     for one in commitment.uncommitted:
-        print("not safe", one.reference.sop_instance_uid, one.words)
-    for reference in commitment.unanswered:
-        print("unknown", reference.sop_instance_uid)
+        print(one.reference.sop_instance_uid, one.words)
+    print(f"{len(commitment.committed)} committed, {len(commitment.unanswered)} unknown")
