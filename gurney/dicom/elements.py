@@ -44,7 +44,7 @@ _MAX_SHORT: Final = 0xFFFF
 class Fragments:
     """Encapsulated pixel data (PS3.5 A.4): its items as they lie, without the delimiter behind them."""
 
-    encoded: bytes
+    encoded: bytes = field(repr=False)
 
 
 @dataclass(slots=True)

@@ -69,6 +69,10 @@ class Transcoded(NamedTuple):
     encoded: bytes
     sop_instance_uid: str
 
+    def __repr__(self) -> str:
+        # The data set itself is long, and a patient's.
+        return f"Transcoded({len(self.encoded)} bytes, sop_instance_uid={self.sop_instance_uid!r})"
+
 
 def transcode(
     encoded: bytes,

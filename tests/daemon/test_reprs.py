@@ -18,7 +18,7 @@ from gurney.observability.redaction import is_identifying
 
 PLANTED = "Planted^Name"
 # Values of elements by their keywords, and files by their names.
-MORE_THAT_IDENTIFIES = frozenset({"changed", "named", "path", "present", "standing_in"})
+MORE_THAT_IDENTIFIES = frozenset({"changed", "encoded", "named", "path", "present", "standing_in"})
 # Paths of folders and programs that are ours.
 OUR_OWN_PATHS = frozenset({"ServerProgram", "SpoolPlace", "WatchedFolder", "_Folder"})
 # An id of the ledger, not (0020,0010).
