@@ -21,7 +21,7 @@ PACKAGE = "gurney.pacs"
 ROOMS = {
     "engine": (
         "Engine, remote AEs, associations",
-        "engine remote scu association terms contexts command response progress",
+        "engine remote scu association terms contexts command response progress stream cancellation",
     ),
     "store": ("Store", "store_scu store_association storing instance sources compression"),
     "query": ("Query", "query_scu query_association query_options queries keys models matches entities"),

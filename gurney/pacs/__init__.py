@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from gurney.pacs.association import Association
+from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.command import DimsePriority
 from gurney.pacs.commitment import (
     Commitment,
@@ -109,6 +110,7 @@ from gurney.pacs.sources import request_for_file
 from gurney.pacs.store_association import StoreAssociation
 from gurney.pacs.store_scu import StoreScu
 from gurney.pacs.storing import StoreTally, Storing
+from gurney.pacs.stream import CancellableStream, Stream
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
 from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
 from gurney.pacs.wire_log import WireLevel, WireLog
@@ -136,6 +138,8 @@ __all__ = [
     "Availability",
     "AvailableInstance",
     "BadResponse",
+    "CancellableStream",
+    "Cancellation",
     "ClosedAtRequest",
     "Code",
     "Commitment",
@@ -236,6 +240,7 @@ __all__ = [
     "StoreScu",
     "StoreTally",
     "Storing",
+    "Stream",
     "Study",
     "SubOperations",
     "Timeouts",

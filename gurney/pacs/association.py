@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import DIMSEPrimitive
 
+from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.conversation import Conversation
 from gurney.pacs.dimse import Dimse, M, Serve, serve_nothing
@@ -146,12 +148,19 @@ class Association:
             return EchoResult(response.status, seconds)
 
     def converse(
-        self, request: M, sop_class_uid: str, patience: float, *, serve: Serve = serve_nothing
+        self,
+        request: M,
+        sop_class_uid: str,
+        patience: float,
+        *,
+        serve: Serve = serve_nothing,
+        cancellation: Cancellation | None = None,
     ) -> Generator[M]:
         """Send a request in the context of its SOP class and yield its responses, the final one last.
 
         The request gets its Message ID here; ``patience`` is seconds without progress. ``serve`` answers what the peer
-        asks meanwhile, such as the C-STOREs of a C-GET. A peer that ends the association because it was asked to cancel
+        asks meanwhile, such as the C-STOREs of a C-GET. ``cancellation`` is whose wish ends it besides :meth:`cancel`;
+        where it is wished already, nothing is asked. A peer that ends the association because it was asked to cancel
         has cancelled: then there is no final response.
 
         An iteration that is left early cancels what it asked for. The association goes on where the peer says so in
@@ -160,20 +169,27 @@ class Association:
         Raises a refinement of AssociationFailure; ContextRefused if the SOP class is not accepted.
         """
         context = self.context_for(sop_class_uid)
+        cancellation = cancellation or Cancellation()
         with self._busy(), self._assoc.paused():
             awaited = Awaited(self.next_message_id(), context.context_id)
             request.MessageID = awaited.message_id
             conversation = self._conversation = Conversation(
-                self._dimse, type(request), awaited, patience, self.remote.timeouts.acse, serve
+                self._dimse, type(request), awaited, patience, self.remote.timeouts.acse, serve, cancellation
             )
             try:
                 with self._on_wire:
                     self._check_open()
-                    self._dimse.send(request, context.context_id)  # type: ignore[arg-type]
-                while not conversation.is_over:
-                    with self._on_wire:
-                        response = conversation.receive()
-                    yield response
+                    if conversation.is_cancelled:
+                        conversation.is_over = True
+                    else:
+                        self._dimse.send(request, context.context_id)  # type: ignore[arg-type]
+                with cancellation.heeded_by(partial(self._pass_on, conversation)):
+                    while not conversation.is_over:
+                        with self._on_wire:
+                            response = conversation.receive()
+                        conversation.is_attended = False
+                        yield response
+                        conversation.is_attended = True
             except AssociationFailure as failure:
                 self._end(failure)
                 if not conversation.is_cancelled:
@@ -223,9 +239,21 @@ class Association:
         elif self._is_busy:
             self.abort()
 
+    def _pass_on(self, conversation: Conversation) -> None:
+        """Send a C-CANCEL while nobody waits for a response: whoever takes the next one may take long to do so."""
+        if not self._on_wire.acquire(blocking=False):
+            return
+        try:
+            if self.is_usable and not (conversation.is_attended or conversation.is_over):
+                conversation.pass_on()
+        except AssociationFailure as failure:
+            self._end(failure)
+        finally:
+            self._on_wire.release()
+
     def _leave(self, conversation: Conversation) -> None:
         """Cancel what nobody waits for any more, and read on until it is over."""
-        conversation.cancel()
+        conversation.leave()
         try:
             while not conversation.is_over:
                 with self._on_wire:

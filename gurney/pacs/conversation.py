@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
 from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_GET, C_MOVE, DIMSEPrimitive
 
+from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.dimse import Dimse, Serve
 from gurney.pacs.errors import AssociationEnded
 from gurney.pacs.response import Awaited
@@ -28,21 +28,29 @@ class Conversation:
         patience: float,
         cancel_patience: float,
         serve: Serve,
+        cancellation: Cancellation,
     ) -> None:
         self._dimse, self._service, self._awaited, self._serve = dimse, service, awaited, serve
         self._patience, self._cancel_patience = patience, cancel_patience
-        self._wanted = threading.Event()
+        self._cancellation = cancellation
+        self._is_left = self._is_passed_on = False
         self._until: float | None = None
+        self.is_attended = True
+        """Whether a thread sends or waits, and so sees by itself that somebody wants it to stop."""
         self.is_over = False
 
     @property
     def is_cancelled(self) -> bool:
         """Tell whether somebody wants it to stop."""
-        return self._wanted.is_set()
+        return self._is_left or self._cancellation.is_wanted
 
     def cancel(self) -> None:
         """Ask the peer to stop; the receiving thread does it, within a moment."""
-        self._wanted.set()
+        self._cancellation.cancel()
+
+    def leave(self) -> None:
+        """Ask the peer to stop because nobody takes the rest, which is nobody's wish that more end than this."""
+        self._is_left = True
 
     def receive(self) -> Any:
         """Wait for the next response. Raises AssociationEnded when the peer does not heed a C-CANCEL in time."""
@@ -52,16 +60,24 @@ class Conversation:
         self.is_over = response.Status not in _PENDING
         return response
 
+    def pass_on(self) -> None:
+        """Send a C-CANCEL, once, where the service has one. Only who may send now calls this."""
+        if self._is_passed_on or not issubclass(self._service, C_FIND | C_MOVE | C_GET):
+            return
+        self._is_passed_on = True
+        cancel = C_CANCEL()
+        cancel.MessageIDBeingRespondedTo = self._awaited.message_id
+        self._dimse.send(cancel, self._awaited.context_id)
+
     def _look(self) -> None:
-        """Pass on a wish to cancel, once; what has no C-CANCEL, or goes on all the same, ends with the association."""
-        if not self._wanted.is_set():
+        """Pass on a wish to cancel; what has no C-CANCEL, or goes on all the same, ends with the association."""
+        if not self.is_cancelled:
             return
         if self._until is None:
-            if not issubclass(self._service, C_FIND | C_MOVE | C_GET):
+            self.pass_on()
+            if not self._is_passed_on:
                 raise AssociationEnded("cancelled")
+            # From now on: whoever takes the responses may have had other things to do since the C-CANCEL.
             self._until = time.monotonic() + self._cancel_patience
-            cancel = C_CANCEL()
-            cancel.MessageIDBeingRespondedTo = self._awaited.message_id
-            self._dimse.send(cancel, self._awaited.context_id)
         elif time.monotonic() > self._until:
             raise AssociationEnded(f"cancelled, and the peer went on for {self._cancel_patience:g} s")

@@ -14,10 +14,11 @@ from typing import Final, Protocol
 
 from pydicom.dataset import Dataset
 
+from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.entities import Instance, Study
 from gurney.pacs.errors import ContextRefused, OperationFailed
 from gurney.pacs.get_contexts import DEFAULT_CLASSES, classes_of_modalities
-from gurney.pacs.matches import Match, Search
+from gurney.pacs.matches import Match, Search, Tally
 from gurney.pacs.models import PATIENT_ROOT, PATIENT_STUDY_ONLY, InformationModel, Level
 from gurney.pacs.queries import PatientRootQuery, PatientStudyOnlyQuery, Query
 from gurney.pacs.retrieval import Retrieval
@@ -94,27 +95,34 @@ class Inventory:
 class Asked(Protocol):
     """An association that can be queried, such as :class:`gurney.pacs.QueryAssociation`."""
 
-    def find(self, query: Query, *, template: Dataset | None = None, limit: int | None = None) -> Search[Query]:
+    def find(
+        self, query: Query, *, template: Dataset | None = None, limit: int | None = None, tally: Tally | None = None
+    ) -> Search[Query]:
         """Ask for what matches."""
 
     def is_relational(self, sop_class_uid: str) -> bool:
         """Tell whether keys may be asked at any level."""
 
 
-def take_inventory(association: Asked, what: Retrieval, model: InformationModel) -> Inventory:
+def take_inventory(
+    association: Asked, what: Retrieval, model: InformationModel, cancellation: Cancellation | None = None
+) -> Inventory:
     """Ask what there is of a retrieve. What the peer can't answer makes the inventory poorer, and is no error.
 
-    So does a peer that has 200,000 matches to tell of and more: the rest is not asked. Raises a refinement of
-    AssociationFailure when the association ends.
+    So does a peer that has 200,000 matches to tell of and more: the rest is not asked; nor is it after a
+    ``cancellation``. Raises a refinement of AssociationFailure when the association ends.
     """
-    return _Stocktaker(association, what, model).take()
+    return _Stocktaker(association, what, model, cancellation or Cancellation()).take()
 
 
 class _Stocktaker:
     """One inventory in the making. ``_is_whole`` goes when an answer shows that there is more than the peer tells."""
 
-    def __init__(self, association: Asked, what: Retrieval, model: InformationModel) -> None:
+    def __init__(
+        self, association: Asked, what: Retrieval, model: InformationModel, cancellation: Cancellation
+    ) -> None:
         self._association, self._what, self._model = association, what, model
+        self._cancellation = cancellation
         self._kind = {PATIENT_ROOT: PatientRootQuery, PATIENT_STUDY_ONLY: PatientStudyOnlyQuery}.get(model, Query)
         self._modalities: list[str] = []
         self._is_whole = Level.IMAGE in model.levels
@@ -198,8 +206,9 @@ class _Stocktaker:
             return
         above = self._what.patient_id if Level.PATIENT in self._model.levels else ""
         query = self._kind(level=level, patient_id=above, **keys)
+        tally = Tally(cancellation=self._cancellation)
         try:
-            with self._association.find(query, template=template, limit=self._left) as search:
+            with self._association.find(query, template=template, limit=self._left, tally=tally) as search:
                 for match in search:
                     self._left -= 1
                     yield match

@@ -14,7 +14,7 @@ from gurney.pacs.entities import Entity, entity_of
 from gurney.pacs.errors import InvalidQuery
 from gurney.pacs.models import Level
 from gurney.pacs.queries import Queryable
-from gurney.pacs.stream import Stream
+from gurney.pacs.stream import CancellableStream, Course
 
 __all__ = ["Match", "Search", "Tally", "check_limit"]
 
@@ -60,7 +60,7 @@ def check_limit(limit: int | None) -> None:
 
 
 @dataclass(slots=True)
-class Tally:
+class Tally(Course):
     """How a search goes; ``status`` is there when it is over, and stays None where the association was cut."""
 
     matches: int = 0
@@ -69,11 +69,11 @@ class Tally:
     is_cut_short: bool = False
 
 
-class Search(Stream[Match[Q]]):
+class Search(CancellableStream[Match[Q]]):
     """The matches of one query as they come."""
 
     def __init__(self, matches: Generator[Match[Q]], tally: Tally) -> None:
-        super().__init__(matches)
+        super().__init__(matches, tally)
         self._tally = tally
 
     @property
@@ -94,4 +94,4 @@ class Search(Stream[Match[Q]]):
     @property
     def is_complete(self) -> bool:
         """Whether these are all matches that the peer has: it said success, and nobody stopped it."""
-        return self._tally.status == 0x0000 and not self._tally.is_cut_short
+        return self._tally.status == 0x0000 and not (self._tally.is_cut_short or self.is_cancelled)

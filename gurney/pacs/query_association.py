@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
@@ -54,6 +55,7 @@ Q = TypeVar("Q", bound=Queryable)
 R = TypeVar("R", BeforeCMove, BeforeCGet)
 
 _GRACE_SECONDS = 60.0
+_GLANCE_SECONDS = 0.1
 
 
 class QueryAssociation(Association):
@@ -88,7 +90,7 @@ class QueryAssociation(Association):
         """Ask for what matches a query; nothing is sent before the first match is asked for (C-FIND, PS3.4 C.4.1).
 
         The keys of ``template`` are asked for as well. After ``limit`` matches the rest is cancelled. ``tally`` is for
-        a caller who counts along.
+        a caller who counts along, or has the cancellation already.
 
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
@@ -98,17 +100,31 @@ class QueryAssociation(Association):
         identifier = query.identifier(template, character_set=self._character_set, combined=combined)
         return Search(self._find(query, identifier, tally, limit), tally)
 
-    def move(self, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT) -> Moving:
+    def move(
+        self,
+        what: Retrieval,
+        destination: str,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        progression: Progression | None = None,
+    ) -> Moving:
         """Have the peer send instances to an AE title that it knows, and yield each of its reports (PS3.4 C.4.2).
 
-        Leaving the iteration cancels. A peer that says success has not proved that all arrived.
+        Leaving the iteration cancels. A peer that says success has not proved that all arrived. ``progression`` is for
+        a caller who looks on, or has the cancellation already.
 
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends. Raises ValueError for what can't be asked.
         """
-        return Moving(self._move(what.identifier(model), check_ae_title(destination), _offered(model, model.move)))
+        progress = progression or Progression()
+        identifier = what.identifier(model)
+        return Moving(
+            self._move(identifier, check_ae_title(destination), _offered(model, model.move), progress), progress
+        )
 
-    def _move(self, identifier: Dataset, destination: str, sop_class_uid: str) -> Generator[SubOperations]:
+    def _move(
+        self, identifier: Dataset, destination: str, sop_class_uid: str, progress: Progression
+    ) -> Generator[SubOperations]:
         asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _retrieved_otherwise)
         context = self.context_for(sop_class_uid)
         request = C_MOVE()
@@ -116,13 +132,16 @@ class QueryAssociation(Association):
         request.MoveDestination = destination
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
-        with closing(self.converse(request, sop_class_uid, self.remote.timeouts.move)) as responses:
+        conversation = self.converse(
+            request, sop_class_uid, self.remote.timeouts.move, cancellation=progress.cancellation
+        )
+        with closing(conversation) as responses:
             for response in responses:
-                progress = _sub_operations(response, context.transfer_syntax_uid)
-                self._events.after_c_move.tell(AfterCMove(self.remote, destination, progress))
-                yield progress
-                if categorise(progress.status) in {Category.FAILURE, Category.UNKNOWN}:
-                    raise OperationFailed(Service.C_MOVE, progress.status, str(response.ErrorComment or ""))
+                report = progress.last = _sub_operations(response, context.transfer_syntax_uid)
+                self._events.after_c_move.tell(AfterCMove(self.remote, destination, report))
+                yield report
+                if categorise(report.status) in {Category.FAILURE, Category.UNKNOWN}:
+                    raise OperationFailed(Service.C_MOVE, report.status, str(response.ErrorComment or ""))
 
     def move_to_self(
         self,
@@ -136,7 +155,8 @@ class QueryAssociation(Association):
         """Have the peer send instances to a listener of this process, and yield them as they arrive.
 
         A peer may say that it is done before the last instance is here: so many as it says are waited for, each for
-        ``grace`` seconds. What is missing then has not arrived. Raises as :meth:`move` does.
+        ``grace`` seconds. What is missing then has not arrived, and nothing is waited for where it is cancelled. Raises
+        as :meth:`move` does.
         """
         progress = progression or Progression()
         what.identifier(model)
@@ -148,11 +168,10 @@ class QueryAssociation(Association):
         count = 0
         with (
             listener.expecting(what) as arrivals,
-            self.move(what, listener.ae_title, model=model) as reports,
+            self.move(what, listener.ae_title, model=model, progression=progress) as reports,
         ):
             try:
-                for report in reports:
-                    progress.last = report
+                for _ in reports:
                     for received in self._drained(arrivals):
                         count += 1
                         yield received
@@ -162,13 +181,12 @@ class QueryAssociation(Association):
                 raise
             last = progress.last
             wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
-            while count < wanted:
-                try:
-                    received = arrivals.get(timeout=grace)
-                except Empty:
-                    return
-                count += 1
-                yield from self._told([received], self._events.moved)
+            deadline = time.monotonic() + grace
+            while count < wanted and not progress.cancellation.is_wanted and time.monotonic() <= deadline:
+                with suppress(Empty):
+                    received = arrivals.get(timeout=min(_GLANCE_SECONDS, grace))
+                    count, deadline = count + 1, time.monotonic() + grace
+                    yield from self._told([received], self._events.moved)
             yield from self._drained(arrivals)
 
     def _drained(self, arrivals: SimpleQueue[Received]) -> Iterator[Received]:
@@ -219,6 +237,7 @@ class QueryAssociation(Association):
                     sop_class_uid,
                     self.remote.timeouts.move,
                     serve=Keeping(inbox, self.contexts, self._dimse),
+                    cancellation=progress.cancellation,
                 )
             ) as responses,
         ):
@@ -246,7 +265,9 @@ class QueryAssociation(Association):
         request.AffectedSOPClassUID = asked.sop_class_uid
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
-        responses = self.converse(request, asked.sop_class_uid, self.remote.timeouts.find)
+        responses = self.converse(
+            request, asked.sop_class_uid, self.remote.timeouts.find, cancellation=tally.cancellation
+        )
         keys = judgeable(query.keys(), made, asked.identifier, self.agreed(asked.sop_class_uid))
         tally.is_cut_short = True
         try:
@@ -259,6 +280,8 @@ class QueryAssociation(Association):
                     break
                 if response.Identifier is None or not response.Identifier.getbuffer().nbytes:
                     raise BadResponse("a match without an identifier")
+                if tally.cancellation.is_wanted:
+                    continue  # it is on its way to the end
                 found = decode_identifier(response.Identifier.getvalue(), context.transfer_syntax_uid)
                 if not answers(found, keys):
                     tally.filtered += 1

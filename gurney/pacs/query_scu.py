@@ -12,11 +12,12 @@ from pydicom.dataset import Dataset
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.errors import GurneyError
+from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.errors import AssociationFailure, InvalidQuery, OperationFailed
 from gurney.pacs.folders import existing_folder
 from gurney.pacs.get_contexts import plan_get_contexts
 from gurney.pacs.inbound import Received
-from gurney.pacs.inventory import Inventory, take_inventory
+from gurney.pacs.inventory import Inventory, Source, take_inventory
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally, check_limit
 from gurney.pacs.models import STUDY_ROOT, InformationModel
@@ -121,9 +122,20 @@ class QueryRetrieveScu(Scu):
         What it can't answer makes the inventory poorer, and is no error. Raises InvalidQuery for what can't be
         retrieved, and as :meth:`gurney.pacs.Scu.associate` does.
         """
+        return self._take_inventory(remote, what, model, Cancellation())
+
+    def _take_inventory(
+        self, remote: RemoteAE, what: Retrieval, model: InformationModel, cancellation: Cancellation
+    ) -> Inventory:
         what.identifier(model)
-        with self.associate_for(remote, model) as association:
-            return take_inventory(association, what, model)
+        try:
+            if not cancellation.is_wanted:
+                with self.associate_for(remote, model) as association:
+                    return take_inventory(association, what, model, cancellation)
+        except AssociationFailure:
+            if not cancellation.is_wanted:
+                raise
+        return Inventory(what, None, (), Source.NOTHING)
 
     def move_to_self(
         self,
@@ -189,20 +201,24 @@ class QueryRetrieveScu(Scu):
         *,
         model: InformationModel = STUDY_ROOT,
         inventory: Inventory | None = None,
+        cancellation: Cancellation | None = None,
     ) -> RetrieveResult:
         """Retrieve into a folder by C-GET, or to a listener by C-MOVE, to the end, and say what is proved to be here.
 
-        What the peer answers and how the association ends is in the result, with what came before that. Raises
-        InvalidQuery for what can't be asked, OSError for a folder that is not there, and what :meth:`take_inventory`
-        raises.
+        What the peer answers and how the association ends is in the result, with what came before that. Another thread
+        may end it with a ``cancellation``, as with the ``cancel`` of a stream. Raises InvalidQuery for what can't be
+        asked, OSError for a folder that is not there, and what :meth:`take_inventory` raises.
         """
         place = to if isinstance(to, Listener) else existing_folder(to)
-        inventory = inventory or self.take_inventory(remote, what, model=model)
-        retrieving = (
-            self.get(remote, what, place, model=model, inventory=inventory)
+        cancellation = cancellation or Cancellation()
+        inventory = inventory or self._take_inventory(remote, what, model, cancellation)
+        progression = Progression(expected=inventory.sop_instance_uids, cancellation=cancellation)
+        arrivals = (
+            self._get_all(remote, what, place, inventory, model, progression)
             if isinstance(place, Path)
-            else self.move_to_self(remote, what, place, model=model, inventory=inventory)
+            else self._move_to_self(remote, what, place, model, progression)
         )
+        retrieving = Retrieving(arrivals, progression)
         error: GurneyError | None = None
         try:
             with retrieving:
@@ -210,7 +226,9 @@ class QueryRetrieveScu(Scu):
                     pass
         except (OperationFailed, AssociationFailure) as failure:
             error = failure
-        return RetrieveResult(inventory, retrieving.reconciliation, retrieving.progress, error)
+        return RetrieveResult(
+            inventory, retrieving.reconciliation, retrieving.progress, error, is_cancelled=retrieving.is_cancelled
+        )
 
     def _get_all(
         self,
@@ -221,11 +239,14 @@ class QueryRetrieveScu(Scu):
         model: InformationModel,
         progression: Progression,
     ) -> Generator[Received]:
-        inventory = inventory or self.take_inventory(remote, what, model=model)
+        cancellation = progression.cancellation
+        inventory = inventory or self._take_inventory(remote, what, model, cancellation)
         progression.expected = inventory.sop_instance_uids
         own = self._own_proposals(model)
         plan = plan_get_contexts(inventory.sop_class_uids, len(own))
         for storage in plan:
+            if cancellation.is_wanted:
+                return
             classes = {proposal.sop_class_uid for proposal in storage}
             parts = inventory.retrievals(inventory.of_classes(classes)) if len(plan) > 1 else ()
             with self._associate_to_get(remote, own, storage) as association:
@@ -269,14 +290,20 @@ class QueryRetrieveScu(Scu):
         See :meth:`QueryAssociation.move`, which tells what is raised; so may the association's failures be.
         """
         what.identifier(model)  # what can't be asked shall not wait for the first report to say so
-        return Moving(self._move(remote, what, check_ae_title(destination), model))
+        progression = Progression()
+        return Moving(self._move(remote, what, check_ae_title(destination), model, progression), progression)
 
     def _move(
-        self, remote: RemoteAE, what: Retrieval, destination: str, model: InformationModel
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        destination: str,
+        model: InformationModel,
+        progression: Progression,
     ) -> Generator[SubOperations]:
         with (
             self.associate_for(remote, model) as association,
-            association.move(what, destination, model=model) as reports,
+            association.move(what, destination, model=model, progression=progression) as reports,
         ):
             yield from reports
 

@@ -16,7 +16,7 @@ from gurney.pacs.inbound import Received
 from gurney.pacs.key_rules import check_key
 from gurney.pacs.models import InformationModel, Level
 from gurney.pacs.reconciliation import Reconciliation, reconcile
-from gurney.pacs.stream import Stream
+from gurney.pacs.stream import CancellableStream, Course
 
 __all__ = ["Moving", "Progression", "Retrieval", "Retrieving", "SubOperations"]
 
@@ -139,39 +139,33 @@ class SubOperations:
 
 
 @dataclass(slots=True)
-class Progression:
+class Progression(Course):
     """The last that a peer has reported, and what should come: None where that is not known."""
 
     last: SubOperations | None = None
     expected: frozenset[str] | None = None
 
 
-class Moving(Stream[SubOperations]):
+class Moving(CancellableStream[SubOperations]):
     """The reports of one C-MOVE as they come."""
 
-    def __init__(self, reports: Generator[SubOperations]) -> None:
-        self._last: SubOperations | None = None
-        super().__init__(self._noted(reports))
+    def __init__(self, reports: Generator[SubOperations], progression: Progression) -> None:
+        self._progression = progression
+        super().__init__(reports, progression)
 
     @property
     def progress(self) -> SubOperations | None:
         """What the peer reported last, None before its first report. It proves nothing of what arrived there."""
-        return self._last
-
-    def _noted(self, reports: Generator[SubOperations]) -> Generator[SubOperations]:
-        with closing(reports):
-            for report in reports:
-                self._last = report
-                yield report
+        return self._progression.last
 
 
-class Retrieving(Stream[Received]):
+class Retrieving(CancellableStream[Received]):
     """The instances of one retrieve as they arrive."""
 
     def __init__(self, arrivals: Generator[Received], progression: Progression) -> None:
         self._progression = progression
         self._arrived: Counter[str] = Counter()
-        super().__init__(self._noted(arrivals))
+        super().__init__(self._noted(arrivals), progression)
 
     @property
     def progress(self) -> SubOperations | None:

@@ -16,13 +16,15 @@ __all__ = ["RetrieveResult"]
 class RetrieveResult:
     """A retrieve that is over: what should have come, what came, what the peer said last, what ended it early.
 
-    ``error`` is the failure that the peer answered or the association's; instances that came before it are here.
+    ``error`` is the failure that the peer answered or the association's, ``is_cancelled`` whether somebody stopped it;
+    instances that came before are here.
     """
 
     inventory: Inventory
     reconciliation: Reconciliation
     progress: SubOperations | None = None
     error: GurneyError | None = None
+    is_cancelled: bool = False
 
     @property
     def verdict(self) -> Verdict:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
-__all__ = ["Stream"]
+from gurney.pacs.cancellation import Cancellation
+from gurney.pacs.errors import AssociationFailure
+
+__all__ = ["CancellableStream", "Course", "Stream"]
 
 T = TypeVar("T")
 
@@ -34,3 +39,57 @@ class Stream(Generic[T]):
     def close(self) -> None:
         """End it: what the peer has yet to send is cancelled."""
         self._pieces.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """What whoever asks, and whoever takes the answer, tell each other on the way."""
+
+    cancellation: Cancellation = field(default_factory=Cancellation)
+
+
+class CancellableStream(Stream[T]):
+    """A stream that any thread may cancel, at any time, while another one iterates over it."""
+
+    def __init__(self, pieces: Generator[T], course: Course) -> None:
+        self._course = course
+        self._was_cancelled: bool | None = None
+        super().__init__(self._to_the_end(pieces))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled before it was over: what came is not known to be all."""
+        return self._course.cancellation.is_wanted if self._was_cancelled is None else self._was_cancelled
+
+    def cancel(self) -> None:
+        """Have it end soon, and without an error. From any thread; again, or after its end, nothing happens.
+
+        Before the association is there, nothing is asked on it. Later the peer gets a C-CANCEL, at once (PS3.7
+        9.3.2.3); where it goes on all the same for the remote's ``acse`` timeout, or ends the association in place of
+        an answer, that is the end as well: by then only an A-ABORT stops it. Whoever iterates waits for that, and
+        still gets the instances that came.
+        """
+        self._course.cancellation.cancel()
+
+    def close(self) -> None:
+        """End it: what the peer has yet to send is cancelled."""
+        super().close()
+        self._settle()
+
+    def _to_the_end(self, pieces: Generator[T]) -> Generator[T]:
+        cancellation = self._course.cancellation
+        try:
+            with closing(pieces):
+                if not cancellation.is_wanted:
+                    yield from pieces
+        except AssociationFailure:
+            # Nobody waits any more for what the association was for.
+            if not cancellation.is_wanted:
+                raise
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Keep what became of it: a wish that comes later changes nothing."""
+        if self._was_cancelled is None:
+            self._was_cancelled = self._course.cancellation.is_wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,39 @@ def test_a_search_ends_and_the_association_goes_on(scu: QueryRetrieveScu, archiv
         next(search)
         association.cancel()
         assert len(list(search)) <= 1
+        assert search.status in {0x0000, CANCELLED}
+        assert association.verify().is_success
+
+
+@pytest.mark.seen("C-CANCEL of a C-GET")
+@pytest.mark.seen("C-CANCEL of a C-GET", at="tiny-pacs", remark=CLOSES)
+def test_a_stream_s_own_cancel_ends_a_get_from_another_thread(
+    scu: QueryRetrieveScu, archive: Archive, tmp_path: Path
+) -> None:
+    what = Retrieval(study_instance_uid=archive.studies[0])
+    arrivals = scu.get(archive.remote, what, tmp_path, [CT])
+    with ThreadPoolExecutor(1) as other:
+
+        @scu.events.after_c_get
+        def one_is_enough(event: AfterCGet) -> None:
+            if not arrivals.is_cancelled:
+                other.submit(arrivals.cancel).result()
+
+        got = {received.sop_instance_uid for received in arrivals}
+    assert arrivals.is_cancelled
+    assert arrivals.progress is not None
+    assert arrivals.progress.status in ({0xFF00} if is_tiny(archive) else {CANCELLED})
+    assert 1 <= len(got) < len(archive.instances[archive.studies[0]])
+    assert {path.stem for path in tmp_path.iterdir()} == got
+
+
+def test_a_stream_s_own_cancel_ends_a_search_and_says_so(scu: QueryRetrieveScu, archive: Archive) -> None:
+    with scu.associate_for(archive.remote, PATIENT_ROOT) as association:
+        search = association.find(PatientRootQuery())
+        next(search)
+        search.cancel()
+        assert list(search) == []
+        assert (search.is_cancelled, search.is_complete) == (True, False)
         assert search.status in {0x0000, CANCELLED}
         assert association.verify().is_success
 
