@@ -108,6 +108,7 @@ class Loss(Enum):
     RESET = auto()
     STALLED = auto()  # the peer took no byte, or did not finish a PDU, in time
     OVERLONG = auto()  # the peer announced a PDU longer than any that we expect
+    ENDLESS = auto()  # the peer sent more of one message than any that we expect has
 
 
 class WireSocket(AssociationSocket):
@@ -424,11 +425,12 @@ class PacedAssociation(Association):
     @contextmanager
     def taking_datasets_into(self, make: Callable[[], BytesIO]) -> Iterator[None]:
         """Let what ``make`` gives take the data set of each message that begins inside the block."""
+        receive = self.dimse.receive_primitive
         take_datasets_into(self, make)
         try:
             yield
         finally:
-            del self.dimse.receive_primitive
+            self.dimse.receive_primitive = receive  # type: ignore[method-assign]
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
         """Answer a request that the peer made of us: an event report by ``on_event_report``, all else by pynetdicom."""

@@ -33,6 +33,7 @@ from gurney.pacs.events import (
 )
 from gurney.pacs.fast_dimse import FastDimse
 from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.message_bounds import bound_messages
 from gurney.pacs.negotiation import Negotiated
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
@@ -73,6 +74,7 @@ class Association:
         """Hears of the event reports on this association, before ``events.event_report`` does."""
         self.events = events
         self._assoc = negotiated.assoc
+        bound_messages(self._assoc)
         self._witness = negotiated.witness
         self._events = events
         self._progress = progress

@@ -95,6 +95,11 @@ class IncomingDataset(BytesIO):
             self._file.close()
             self._file = None
 
+    def close(self) -> None:
+        """Let go of everything: so does the garbage collector with a message that was cut off."""
+        self.discard()
+        super().close()
+
     def _spilled(self) -> BinaryIO:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - for as long as the message lasts

@@ -95,7 +95,8 @@ class Witness:
             return AssociationAborted(*self._abort)
         match self._ending:
             case Ending.INVALID:
-                return BadResponse("a PDU that is invalid or out of place")
+                endless = self._wire.loss is Loss.ENDLESS
+                return BadResponse(_LOSSES[Loss.ENDLESS] if endless else "a PDU that is invalid or out of place")
             case Ending.RELEASED:
                 return AssociationLost("released by the peer without being asked")
             case Ending.ABORTED_BY_US:
@@ -109,6 +110,7 @@ _LOSSES = {
     Loss.RESET: "connection reset by the peer",
     Loss.STALLED: "the peer took or gave no byte in time",
     Loss.OVERLONG: "a PDU longer than any that we expect",
+    Loss.ENDLESS: "a message without an end",
 }
 
 _ACTIONS = frozenset(ending.value for ending in Ending)

@@ -84,7 +84,7 @@ def test_what_is_no_uid_is_refused_before_the_wire(uid: str, place: str) -> None
 
 
 def test_no_peer_hears_of_a_role_that_is_none() -> None:
-    with DicomEngine(), FakePacs() as pacs:
-        with pytest.raises(ValueError, match=r"the SOP class of a role is no UID: '1\.2\.ü'; give digits and dots"):
-            Scu().associate(pacs.remote(), TERMS.proposals, roles=[Role("1.2.ü", scp=True)])
+    words = r"the SOP class of a role is no UID: '1\.2\.ü'; give digits and dots"
+    with DicomEngine(), FakePacs() as pacs, pytest.raises(ValueError, match=words):
+        Scu().associate(pacs.remote(), TERMS.proposals, roles=[Role("1.2.ü", scp=True)])
     assert (pacs.associations, pacs.endings) == (0, [])
