@@ -288,8 +288,9 @@ class QueryAssociation(Association):
                     continue
                 tally.matches += 1
                 match = Match(type(query), found, query.level)
+                is_last = self._is_enough(match) or tally.matches == limit
                 yield match
-                if self._is_enough(match) or tally.matches == limit:
+                if is_last:
                     break
         finally:
             responses.close()

@@ -54,9 +54,9 @@ class FindChange:
 
 @dataclass(frozen=True, slots=True)
 class MatchFound:
-    """A match has come, and was given out. A listener that returns ``event.enough()`` ends the search; so does raising.
+    """A match has come, and is about to be given out. A listener that returns ``event.enough()`` makes it the last.
 
-    What was raised then comes to whoever takes the next match.
+    Raising ends the search before: whoever takes this match gets what was raised in place of it.
     """
 
     remote: RemoteAE
