@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from gurney.pacs import RemoteAE, StoreScu, Timeouts
+from tests.services.dcmjs_archive import DcmjsArchive
 from tests.services.dcmtk import DcmQrScp
 from tests.services.orthanc import Orthanc
 from tests.services.presence import require
@@ -34,7 +35,7 @@ class Archive:
 @contextmanager
 def filled(kind: str, folder: Path, destinations: dict[str, int]) -> Iterator[Archive]:
     """Start an archive that knows these move destinations by AE title and port on loopback, and fill it."""
-    peer: Orthanc | DcmQrScp | TinyPacs
+    peer: Orthanc | DcmQrScp | TinyPacs | DcmjsArchive
     (folder / "peer").mkdir()
     if kind == "orthanc":
         require("Orthanc")
@@ -42,6 +43,8 @@ def filled(kind: str, folder: Path, destinations: dict[str, int]) -> Iterator[Ar
         peer = Orthanc(folder / "peer", settings={"DicomModalities": known})
     elif kind == "tiny-pacs":
         peer = TinyPacs(folder / "peer", move_destinations=destinations)
+    elif kind == "dcmjs-dimse":
+        peer = DcmjsArchive(folder / "peer", move_destinations=destinations)
     else:
         require("dcmqrscp")
         peer = DcmQrScp(folder / "peer", move_destinations=destinations)

@@ -110,6 +110,21 @@ def test_a_printer_for_films_has_no_colours(scu: PrintManagementScu, film_printe
         pass
 
 
+@pytest.mark.seen("Print, grayscale", at="dcmjs-dimse")
+def test_a_second_reading_of_a_film(
+    scu: PrintManagementScu, colour_printer: RemoteAE, other: DcmjsNormalizedScp
+) -> None:
+    asked = len(other.requests())
+    with scu.session(colour_printer, FilmSession(medium_type="BLUE FILM")) as session:
+        film = session.add_film(FilmBox("STANDARD\\1,1"))
+        film.set_image(1, image(**TWELVE))
+        assert film.print().category is Category.SUCCESS
+        film.delete()
+    put = next(request for request in other.requests()[asked:] if request["service"] == "N-SET")
+    (item,) = put["elements"]["BasicGrayscaleImageSequence"]
+    assert (item["BitsStored"], item["PixelData"]) == (12, [12])
+
+
 @pytest.mark.seen("Print, color", at="dcmjs-dimse")
 def test_a_colour_image_is_printed(
     scu: PrintManagementScu, colour_printer: RemoteAE, other: DcmjsNormalizedScp

@@ -1,12 +1,14 @@
-"""TLS with peers that we did not write: Orthanc and DCMTK's storescp, each requiring a certificate of ours.
+"""TLS with peers that we did not write, each requiring a certificate of ours.
 
-Debian's dcmqrscp takes no TLS.
+Debian's dcmqrscp and wlmscpfs take no TLS.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pydicom.data import get_testdata_file
 
 from gurney.pacs import (
     AssociationFailure,
+    ClosedAtRequest,
     DicomEngine,
     Query,
     QueryRetrieveScu,
@@ -31,14 +34,19 @@ from gurney.pacs import (
 from gurney.pacs.events import AfterSecureLinkReady
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.archives import Archive, fill
-from tests.services.certificates import Authority, Issued
+from tests.services.certificates import Authority, Issued, Secured
+from tests.services.dcmjs_archive import DcmjsArchive
 from tests.services.dcmtk import StoreScp
 from tests.services.orthanc import Orthanc
 from tests.services.presence import require
+from tests.services.printer import DcmPrScp
+from tests.services.process import Service
+from tests.services.tiny_pacs import TinyPacs
 
 pytestmark = pytest.mark.peer
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+OTHERS = ["dcmprscp", "dcmjs-dimse", "tiny-pacs"]
 TIMEOUTS = Timeouts(connect=5, acse=10, store=20, find=20, move=20)
 
 
@@ -87,9 +95,34 @@ def filled(orthanc: Orthanc, tls: Tls, tmp_path_factory: pytest.TempPathFactory)
         return fill(remote, tmp_path_factory.mktemp("images"))
 
 
-@pytest.fixture(params=["orthanc", "storescp"])
+@pytest.fixture(scope="module")
+def others(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority, server: Issued
+) -> Iterator[Callable[[str], Service]]:
+    """Start one of the others, once for all tests."""
+    with ExitStack() as started:
+
+        @cache
+        def start(kind: str) -> Service:
+            return started.enter_context(secured(kind, tmp_path_factory.mktemp(kind), Secured(server, authority.file)))
+
+        yield start
+
+
+def secured(kind: str, folder: Path, by: Secured, *, max_tls: str = "TLSv1.3") -> DcmPrScp | DcmjsArchive | TinyPacs:
+    if kind == "dcmprscp":
+        require("dcmprscp", "openssl")
+        return DcmPrScp(folder, secured=by)
+    if kind == "dcmjs-dimse":
+        return DcmjsArchive(folder, secured=by, max_tls=max_tls)
+    certificate, key = str(by.server.certificate), str(by.server.key)
+    return TinyPacs(folder, settings={"tls": {"certificate": certificate, "key": key, "ca": str(by.ca)}})
+
+
+@pytest.fixture(params=["orthanc", "storescp", *OTHERS])
 def connect_to(request: pytest.FixtureRequest) -> Callable[[Tls | None], RemoteAE]:
-    peer = request.getfixturevalue(request.param)
+    is_other = request.param in OTHERS
+    peer = request.getfixturevalue("others")(request.param) if is_other else request.getfixturevalue(request.param)
     return lambda tls: RemoteAE(peer.ae_title, "127.0.0.1", peer.port, TIMEOUTS, tls=tls)
 
 
@@ -109,12 +142,13 @@ def test_each_side_knows_the_other(connect_to: Callable[[Tls | None], RemoteAE],
 
 
 @pytest.mark.seen("TLS 1.2")
-@pytest.mark.parametrize("kind", ["orthanc", "storescp"])
+@pytest.mark.parametrize("kind", ["orthanc", "storescp", *OTHERS])
 def test_a_peer_that_has_tls_1_2_alone(
     kind: str, authority: Authority, server: Issued, tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL's own configuration says so to both."""
-    require("Orthanc" if kind == "orthanc" else "storescp")
+    """OpenSSL's own configuration says so to all but node, which has an option for it."""
+    if kind not in OTHERS:
+        require("Orthanc" if kind == "orthanc" else "storescp")
     (tmp_path / "openssl.cnf").write_text(
         "openssl_conf = first\n[first]\nssl_conf = second\n[second]\nsystem_default = third\n"
         "[third]\nMaxProtocol = TLSv1.2\n"
@@ -128,11 +162,13 @@ def test_a_peer_that_has_tls_1_2_alone(
         "DicomTlsTrustedCertificates": str(authority.file),
     }
     (tmp_path / "peer").mkdir()
-    opened = (
-        Orthanc(tmp_path / "peer", settings=settings)
-        if kind == "orthanc"
-        else StoreScp(tmp_path / "peer", options=options)
-    )
+    opened: Orthanc | StoreScp | DcmPrScp | DcmjsArchive | TinyPacs
+    if kind == "orthanc":
+        opened = Orthanc(tmp_path / "peer", settings=settings)
+    elif kind == "storescp":
+        opened = StoreScp(tmp_path / "peer", options=options)
+    else:
+        opened = secured(kind, tmp_path / "peer", Secured(server, authority.file), max_tls="TLSv1.2")
     links: list[AfterSecureLinkReady] = []
     scu = StoreScu()
     scu.events.after_secure_link_ready(links.append)
@@ -201,10 +237,14 @@ def test_a_certificate_that_the_peer_does_not_know(
     connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, tmp_path: Path
 ) -> None:
     stranger = Authority(tmp_path, "Stranger").issue("stranger")
-    shown = Tls(ca=tls.ca, identity=TlsIdentity(stranger.certificate, stranger.key))
-    with pytest.raises(TlsFailed) as caught:
-        StoreScu().verify(connect_to(shown))
-    assert caught.value.problem is TlsProblem.CERTIFICATE_REFUSED
+    remote = connect_to(Tls(ca=tls.ca, identity=TlsIdentity(stranger.certificate, stranger.key)))
+    with pytest.raises(AssociationFailure) as caught:
+        StoreScu().verify(remote)
+    if remote.ae_title == DcmjsArchive.ae_title:  # node closes without an alert
+        assert isinstance(caught.value, ClosedAtRequest)
+    else:
+        assert isinstance(caught.value, TlsFailed)
+        assert caught.value.problem is TlsProblem.CERTIFICATE_REFUSED
 
 
 def test_plain_to_a_tls_port(connect_to: Callable[[Tls | None], RemoteAE]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,7 +15,6 @@ from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     GENERAL_PURPOSE_WORKLIST,
     MODALITY_WORKLIST,
-    STUDY_ROOT,
     UPS_PULL,
     AssociationTerms,
     InformationModel,
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.peer
 
 STEP = {"PatientName": "Doe^Jane", "ProcedureStepState": "SCHEDULED", "SOPInstanceUID": "1.2.3"}
 DONE = {"PatientName": "Roe^Rita", "ProcedureStepState": "COMPLETED", "SOPInstanceUID": "1.2.4"}
+ENTRY = {"PatientID": "P7", "AccessionNumber": "A7", "ScheduledProcedureStepSequence": [{"Modality": "US"}]}
 TASK = {"PatientID": "4711", "GeneralPurposeScheduledProcedureStepStatus": "SCHEDULED"}
 
 
@@ -69,7 +70,7 @@ def scheduled(number: int, name: str, modality: str, day: str) -> Dataset:
 @pytest.fixture(scope="module")
 def dcmjs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmjsQueryScp]:
     require("node", "npm")
-    answers = {UPS_PULL.find: [STEP, DONE], GENERAL_PURPOSE_WORKLIST.find: [TASK], STUDY_ROOT.find: []}
+    answers = {UPS_PULL.find: [STEP, DONE], GENERAL_PURPOSE_WORKLIST.find: [TASK], MODALITY_WORKLIST.find: [ENTRY]}
     with DcmjsQueryScp(tmp_path_factory.mktemp("dcmjs"), installed_node_modules(), answers=answers) as peer:
         yield peer
 
@@ -154,7 +155,31 @@ def test_a_general_purpose_worklist_is_reached_by_its_uid(scu: QueryRetrieveScu,
     assert dcmjs.seen()[-1]["sopClass"] == "1.2.840.10008.5.1.4.32.1"
 
 
+@pytest.mark.seen("C-FIND, Modality Worklist", at="dcmjs-dimse")
+def test_a_second_reading_of_a_worklist(scu: QueryRetrieveScu, dcmjs: DcmjsQueryScp) -> None:
+    (match,) = scu.find(at(dcmjs), ModalityWorklistQuery(modality="US"))
+    assert (match.value.accession_number, match.value.modality) == ("A7", "US")
+    (step,) = dcmjs.seen()[-1]["identifier"]["ScheduledProcedureStepSequence"]
+    assert step["Modality"] == "US"
+
+
+@pytest.mark.seen("C-CANCEL of a C-FIND", at="wlmscpfs")
+def test_a_search_of_a_worklist_is_cancelled(scu: QueryRetrieveScu, tmp_path: Path) -> None:
+    require("wlmscpfs")
+    with WlmScpFs(tmp_path, options=["--sleep-during", "1"]) as peer:
+        for number in range(3):
+            peer.schedule(str(number), scheduled(number, "Doe^Jane", "CT", "20240101"))
+        remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
+        with scu.associate_for(remote, MODALITY_WORKLIST) as association:
+            search = association.find(ModalityWorklistQuery())
+            next(search)
+            association.cancel()
+            assert len(list(search)) <= 1  # it looks for a cancel before it waits, and not afterwards
+            assert search.status == 0xFE00
+            assert association.verify().is_success
+
+
 def test_a_peer_that_does_not_answer_a_service_is_a_failure(scu: QueryRetrieveScu, dcmjs: DcmjsQueryScp) -> None:
     with pytest.raises(OperationFailed, match="not supported") as failed:
-        list(scu.find(at(dcmjs), ModalityWorklistQuery()))
+        list(scu.find(at(dcmjs), Query()))
     assert failed.value.status == 0x0122

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Authority", "Issued"]
+__all__ = ["Authority", "Issued", "Secured"]
 
 LOCAL = ("localhost", "127.0.0.1")
 _DAY = timedelta(days=1)
@@ -28,6 +28,14 @@ class Issued:
     certificate: Path
     key: Path
     serial_number: int
+
+
+@dataclass(frozen=True)
+class Secured:
+    """What a server shows, and the CA whose certificates it asks of its callers."""
+
+    server: Issued
+    ca: Path
 
 
 @cache

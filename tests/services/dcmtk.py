@@ -52,13 +52,24 @@ class StoreScp(_DcmtkServer):
 
 
 class DcmQrScp(_DcmtkServer):
-    """An archive with query and retrieve. `move_destinations` maps AE titles to ports on loopback."""
+    """An archive with query and retrieve. `move_destinations` maps AE titles to ports on loopback.
+
+    `options` are added to its command line.
+    """
 
     name = "dcmqrscp"
     ae_title = "DCMQRSCP"
 
-    def __init__(self, folder: Path, *, port: int | None = None, move_destinations: Mapping[str, int] = {}) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        move_destinations: Mapping[str, int] = {},
+        options: Iterable[str] = (),
+    ) -> None:
         super().__init__(folder, port=port)
+        self._options = list(options)
         self.storage = folder / "storage"
         self.storage.mkdir(exist_ok=True)
         self._move_destinations = move_destinations
@@ -66,7 +77,7 @@ class DcmQrScp(_DcmtkServer):
     def command(self) -> list[str]:
         configuration = self.folder / "dcmqrscp.cfg"
         configuration.write_text(self._configuration())
-        return [program("dcmqrscp"), "--fork", "--bit-preserving", "--config", str(configuration)]
+        return [program("dcmqrscp"), "--fork", "--bit-preserving", *self._options, "--config", str(configuration)]
 
     def files(self) -> list[Path]:
         """Return what it holds, as Part 10 files."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.services.certificates import Secured
 from tests.services.ports import LOOPBACK
 from tests.services.presence import program
 from tests.services.process import Service
@@ -19,8 +22,9 @@ class DcmPrScp(Service):
     name = "dcmprscp"
     ae_title = "DCMPRSCP"
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, secured: Secured | None = None) -> None:
         super().__init__(folder, port=port)
+        self._secured = secured
         self.database = folder / "database"
         for place in (self.database, folder / "spool", folder / "log"):
             place.mkdir(exist_ok=True)
@@ -30,6 +34,8 @@ class DcmPrScp(Service):
         return {**os.environ, "TCP_NODELAY": "1"}
 
     def command(self) -> list[str]:
+        if self._secured is not None:
+            self._place_authority(self._secured.ca)
         configuration = self.folder / "dcmpstat.cfg"
         configuration.write_text(self._configuration())
         return [program("dcmprscp"), "--config", str(configuration), "--printer", "PRINTER"]
@@ -42,13 +48,27 @@ class DcmPrScp(Service):
         """Return what was printed: a Stored Print Storage for each film, as Part 10 files, in no order."""
         return list(self.database.glob("SP_*.dcm"))
 
+    def _place_authority(self, ca: Path) -> None:
+        """Put a CA where it is looked for: under the hash of its name."""
+        command = [program("openssl"), "x509", "-hash", "-noout", "-in", str(ca)]
+        name = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        (self.folder / "trusted").mkdir(exist_ok=True)
+        shutil.copy(ca, self.folder / "trusted" / f"{name}.0")
+
     def _configuration(self) -> str:
+        secured = []
+        if self._secured is not None:
+            server = self._secured.server
+            secured = ["UseTLS = true", f"Certificate = {server.certificate}", f"PrivateKey = {server.key}"]
         lines = [
             "[[GENERAL]]",
             "[APPLICATION]",
             f"LogDirectory = {self.folder / 'log'}",
             "[PRINT]",
             f"Directory = {self.folder / 'spool'}",
+            "[TLS]",
+            "TLSDirectory = /",
+            f"CACertificateDirectory = {self.folder / 'trusted'}",
             "[DATABASE]",
             f"Directory = {self.database}",
             "[[COMMUNICATION]]",
@@ -66,5 +86,6 @@ class DcmPrScp(Service):
             "MaxPDU = 32768",
             "Supports12Bit = true",
             "SupportsImageSize = true",
+            *secured,
         ]
         return "\n".join(lines) + "\n"

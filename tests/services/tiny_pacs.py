@@ -15,13 +15,21 @@ __all__ = ["TinyPacs"]
 
 
 class TinyPacs(Service):
-    """An archive in memory. `move_destinations` maps AE titles to ports on loopback."""
+    """An archive in memory. `move_destinations` maps AE titles to ports on loopback; `settings` overrides its `ae`."""
 
     name = "tiny-pacs"
     ae_title = "TINY_PACS"
 
-    def __init__(self, folder: Path, *, port: int | None = None, move_destinations: Mapping[str, int] = {}) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        move_destinations: Mapping[str, int] = {},
+        settings: Mapping[str, Any] = {},
+    ) -> None:
         super().__init__(folder, port=port)
+        self._settings = settings
         self._move_destinations = move_destinations
 
     def command(self) -> list[str]:
@@ -34,7 +42,7 @@ class TinyPacs(Service):
             title: {"aet": title, "address": LOOPBACK, "port": port} for title, port in self._move_destinations.items()
         }
         return {
-            "ae": {"ae_title": [self.ae_title], "port": self.port, "dump_ds": False},
+            "ae": {"ae_title": [self.ae_title], "port": self.port, "dump_ds": False, **self._settings},
             "log": {
                 "version": 1,
                 "handlers": {"console": {"class": "logging.StreamHandler"}},
