@@ -97,6 +97,21 @@ def test_orthanc_commits_on_an_association_of_its_own(
     assert set(commitment.committed) == set(references(paths))
 
 
+@pytest.mark.lacks("Storage commitment, same association", at="orthanc")
+def test_orthanc_does_not_use_the_association_that_asked(
+    scu: StoreScu, orthanc: Orthanc, listener: Listener, paths: list[Path]
+) -> None:
+    """It has answered at the listener before the wait on the association is over."""
+    orthanc.register_modality("gurney", "GURNEY_SC", listener.port)
+    with scu.associate(at(orthanc), CONTEXTS) as association:
+        assert all(result.is_stored for result in association.store([request_for_file(path) for path in paths]))
+        deaf = scu.commit(association, references(paths), wait=CommitmentWait(on_association=1, at_listener=0))
+        assert {*deaf.unanswered} == {*references(paths)}
+        told = scu.commit(association, references(paths), wait=ELSEWHERE, listener=listener)
+        assert told.is_complete
+        assert association.is_usable
+
+
 def test_orthanc_says_what_it_does_not_have(
     scu: StoreScu, orthanc: Orthanc, listener: Listener, paths: list[Path]
 ) -> None:

@@ -23,7 +23,9 @@ from gurney.pacs import (
     NATIVE,
     Compression,
     CompressionMode,
+    QueryRetrieveScu,
     RemoteAE,
+    Retrieval,
     StoreChange,
     StoreScu,
     Timeouts,
@@ -31,9 +33,11 @@ from gurney.pacs import (
 )
 from gurney.pacs.events import BeforeCStore
 from gurney.transfer.outcomes import EventKind
-from tests.services.dcmtk import StoreScp
+from tests.services.dcmjs_archive import DcmjsArchive
+from tests.services.dcmtk import DcmQrScp, StoreScp
 from tests.services.orthanc import Orthanc
 from tests.services.presence import program, require
+from tests.services.tiny_pacs import TinyPacs
 
 EXPLICIT, IMPLICIT, BIG_ENDIAN = (
     uids.EXPLICIT_VR_LITTLE_ENDIAN,
@@ -115,7 +119,7 @@ def storescp(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StoreSc
         yield peer
 
 
-def remote(peer: StoreScp | Orthanc) -> RemoteAE:
+def remote(peer: StoreScp | Orthanc | DcmQrScp | DcmjsArchive | TinyPacs) -> RemoteAE:
     return RemoteAE(peer.ae_title, "127.0.0.1", peer.port, Timeouts(connect=5, acse=10, store=20))
 
 
@@ -140,6 +144,36 @@ def test_an_archive_of_implicit_vr_alone_holds_every_picture(
     arrived = held(archive, str(source.SOPInstanceUID))
     assert arrived.file_meta.TransferSyntaxUID == IMPLICIT
     assert same_picture(arrived, source)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["dcmqrscp", "dcmjs-dimse", "tiny-pacs"])
+@pytest.mark.seen("C-STORE, transcoded")
+def test_other_archives_of_one_syntax_alone_give_back_every_picture(tmp_path: Path, kind: str) -> None:
+    """What goes into an archive is got from it again."""
+    names = ["CT_small.dcm", "MR_small_RLE.dcm", "SC_rgb_jpeg_gdcm.dcm"]
+    sources = [dcmread(path_of(name)) for name in names]
+    peer: DcmQrScp | DcmjsArchive | TinyPacs
+    (tmp_path / "peer").mkdir()
+    if kind == "dcmqrscp":
+        require("dcmqrscp")
+        peer = DcmQrScp(tmp_path / "peer", options=["+xi"])
+    elif kind == "dcmjs-dimse":
+        peer = DcmjsArchive(tmp_path / "peer", transfer_syntax_uids=[IMPLICIT])
+    else:
+        peer = TinyPacs(tmp_path / "peer", settings={"supported_ts": [IMPLICIT]})
+    with peer:
+        results = list(StoreScu(compression=LOSSLESS).store_many(remote(peer), map(path_of, names)))
+        assert [(result.is_stored, result.transfer_syntax_uid) for result in results] == [(True, IMPLICIT)] * len(names)
+        (tmp_path / "back").mkdir()
+        classes = {str(one.SOPClassUID) for one in sources}
+        for source in sources:
+            what = Retrieval(study_instance_uid=str(source.StudyInstanceUID))
+            list(QueryRetrieveScu("GURNEY").get(remote(peer), what, tmp_path / "back", classes))
+    for source in sources:
+        arrived = dcmread(tmp_path / "back" / f"{source.SOPInstanceUID}.dcm")
+        assert arrived.file_meta.TransferSyntaxUID == IMPLICIT
+        assert same_picture(arrived, source)
 
 
 @pytest.mark.peer
