@@ -128,8 +128,9 @@ class AcceptedAssociation(PacedAssociation):
     def _buffer(self) -> IncomingContent:
         """Give the data set of the message that begins a place."""
         folder = self._deliveries.folder if self._deliveries is not None else Path()
+        limit = self._deliveries.limit if self._deliveries is not None else None
         return IncomingContent(
-            folder, lambda: self._deliveries is not None and isinstance(self.dimse.message, C_STORE_RQ)
+            folder, limit, lambda: self._deliveries is not None and isinstance(self.dimse.message, C_STORE_RQ)
         )
 
     def _receive_guarded(self, primitive: Any) -> None:
@@ -143,11 +144,17 @@ class AcceptedAssociation(PacedAssociation):
             is_overdue(time.monotonic() - self._begun, self._received, self.network_timeout or 0.0)
             or self._commanded > _LONGEST_COMMAND
             or self.dimse.msg_queue.qsize() > _MOST_UNANSWERED
+            or self._is_endless()
         ):
             # As pynetdicom itself does with what it can't decode: an A-ABORT goes out (PS3.8 9.2, AA-8).
             self.dul.event_queue.put("Evt19")
             return
         self._receive(primitive)
+
+    def _is_endless(self) -> bool:
+        message = self.dimse.message
+        dataset = message.data_set if message is not None else None
+        return isinstance(dataset, IncomingContent) and dataset.is_endless
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
         """Answer a request. What is none of ours, has no accepted context, or fails here ends the association."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import secrets
@@ -12,9 +13,19 @@ from struct import Struct
 
 from gurney.dicom.leading import HEAD, leading_uids
 from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.errors import BadResponse
 from gurney.pacs.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["CANNOT_UNDERSTAND", "DOES_NOT_MATCH", "OUT_OF_RESOURCES", "STORED", "Arrival", "secure_names"]
+__all__ = [
+    "CANNOT_UNDERSTAND",
+    "DOES_NOT_MATCH",
+    "OUT_OF_RESOURCES",
+    "STORED",
+    "Arrival",
+    "Ration",
+    "TooLong",
+    "secure_names",
+]
 
 # PS3.4 table B.2-1.
 STORED, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
@@ -27,14 +38,49 @@ _SHORT = Struct("<HH2sH").pack
 _LONG = Struct("<HH2sHI").pack
 
 
+# A peer that hears at the end only that its instance is too long gets so much more to come to it.
+_TO_COME_TO_AN_END = 1 << 24
+
+
+class TooLong(OSError):
+    """Says that a data set is longer than we take."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EFBIG, "longer than max_instance_bytes")
+
+
+class Ration:
+    """Count the bytes of one data set against what it may have; with None that is as many as it likes."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit, self._taken = limit, 0
+
+    def takes(self, length: int) -> bool:
+        """Count a fragment and tell whether all so far is within the limit."""
+        self._taken += length
+        return self._limit is None or self._taken <= self._limit
+
+    @property
+    def is_endless(self) -> bool:
+        """Tell whether so much has come behind the limit that no end is to be expected."""
+        return self._limit is not None and self._taken > 2 * self._limit + _TO_COME_TO_AN_END
+
+
 class Arrival:
     """Take the fragments of one data set, in order, then judge and keep it.
 
     :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
-    it is whole but not safe: a crash of the machine could still take it.
+    it is whole but not safe: a crash of the machine could still take it. Of more than ``limit`` bytes nothing is kept.
     """
 
-    def __init__(self, folder: Path, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        limit: int | None = None,
+    ) -> None:
         self.sop_class_uid = sop_class_uid
         self.sop_instance_uid = sop_instance_uid
         self.transfer_syntax_uid = transfer_syntax_uid
@@ -43,6 +89,9 @@ class Arrival:
         self._fd = -1
         self._head = b""
         self._status = STORED
+        self._ration = Ration(limit)
+        self.failure: OSError | None = None
+        """What of ours kept it from being stored: a :class:`TooLong`, or what the system said."""
         if not is_valid_uid(sop_instance_uid) or not is_valid_uid(sop_class_uid):
             # No path is made of it.
             self._status = DOES_NOT_MATCH
@@ -53,7 +102,14 @@ class Arrival:
         return Path(self._folder, f"{self.sop_instance_uid}.dcm")
 
     def write(self, fragment: bytes | memoryview) -> None:
-        """Take the next fragment. What goes wrong is kept for the answer."""
+        """Take the next fragment. What goes wrong is kept for the answer.
+
+        Raises BadResponse for a data set that goes on and on behind its limit.
+        """
+        if not self._ration.takes(len(fragment)):
+            if self._ration.is_endless:
+                raise BadResponse("an instance without an end")
+            self.refuse(TooLong())
         if self._status != STORED or not fragment:
             return
         if len(self._head) < HEAD:
@@ -63,10 +119,15 @@ class Arrival:
                 self._open(fragment)
             else:
                 _write_all(self._fd, fragment, os.write(self._fd, fragment))
-        except OSError:
-            self._status = OUT_OF_RESOURCES
-            # Now, not at the end of the message, which may be far or none: others need what room there is.
-            self.discard()
+        except OSError as error:
+            self.refuse(error)
+
+    def refuse(self, failure: OSError) -> None:
+        """Keep nothing of it, for want of room of ours."""
+        if self._status == STORED:
+            self._status, self.failure = OUT_OF_RESOURCES, failure
+        # Now, not at the end of the message, which may be far or none: others need what room there is.
+        self.discard()
 
     def close(self) -> int:
         """Return the status to answer (PS3.4 B.2.3); one that is not stored is gone now."""

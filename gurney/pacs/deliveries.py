@@ -36,8 +36,8 @@ class IncomingContent(IncomingDataset):
     Which it is shows when its first byte comes: then the command set is here. Of what is too long nothing is kept.
     """
 
-    def __init__(self, folder: Path, is_instance: Callable[[], bool]) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, limit: int | None, is_instance: Callable[[], bool]) -> None:
+        super().__init__(folder, limit)
         self._is_instance = is_instance
         self._is_overlong = False
 
@@ -60,11 +60,11 @@ class Deliveries:
     A Move Originator Message ID is optional (PS3.7 9.1.1.1.8), and one peer may send for many moves at once.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder, self.limit = folder, limit
         self._guard = threading.Lock()
         self._waiting: tuple[tuple[Retrieval, SimpleQueue[Received]], ...] = ()
-        self._inbox = Inbox(folder, self._pass_on)
+        self._inbox = Inbox(folder, self._pass_on, limit)
 
     def keep(self, request: C_STORE, sop_class_uid: str, transfer_syntax_uid: str) -> int:
         """Keep what came in the context of this SOP class and syntax, and return the status to answer (PS3.4 B.2.3)."""

@@ -7,6 +7,8 @@ GurneyError
 ├── StepIsFinal                 a performed procedure step that has ended and can't be changed
 ├── EngineError                 an SCU was used without an engine, or across a fork
 ├── ListenerError               the port to listen on can't be had
+├── FolderFailed                our folder, mostly its disk, can't keep what a peer sends
+├── InstanceTooLong             a peer sent instances longer than we let it
 ├── TlsSetupError               our certificate, key, password, CA or CRL can't be used
 └── AssociationError            (gurney.errors)
     └── AssociationFailure      carries ``event`` for :func:`gurney.transfer.retry.decide`
@@ -25,6 +27,8 @@ GurneyError
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -45,6 +49,8 @@ __all__ = [
     "ContextRefused",
     "DimseTimeout",
     "EngineError",
+    "FolderFailed",
+    "InstanceTooLong",
     "InvalidAttributes",
     "InvalidQuery",
     "ListenerError",
@@ -76,6 +82,52 @@ class ListenerError(GurneyError):
     """Report a listener that could not be started."""
 
     permanent = True
+
+
+class FolderFailed(GurneyError, OSError):
+    """Report a folder of ours that can't keep what a peer sends; the peer was told that we have no room (A700).
+
+    ``errno`` is the system's, ``filename`` the folder. What has arrived before is safe there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], error: OSError) -> None:
+        name = os.fspath(folder)
+        super().__init__(
+            f"{name!r} can't keep what arrives ({error.strerror or error}): "
+            f"{_REMEDIES.get(error.errno or 0, 'see to its disk')}, and ask again for what is missing"
+        )
+        self.errno, self.strerror, self.filename = error.errno, error.strerror, name
+
+    def __str__(self) -> str:
+        # An OSError's own words leave out what to do.
+        return str(self.args[0])
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room there or name another folder",
+    errno.EDQUOT: "have the quota raised or name another folder",
+    errno.EFBIG: "allow longer files (ulimit -f), or name a folder on a filesystem that does",
+    errno.EACCES: "let this process write there or name another folder",
+    errno.EROFS: "mount it so that it can be written or name another folder",
+    errno.EMFILE: "allow this process more open files (ulimit -n)",
+}
+
+
+class InstanceTooLong(GurneyError):
+    """Report instances that were refused (A700) for their length; all others were kept.
+
+    ``count`` is how many, ``limit`` what was allowed, in bytes of the data set.
+    """
+
+    permanent = True
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(
+            f"{count} instance{'s were' if count > 1 else ' was'} longer than max_instance_bytes={limit} and refused: "
+            "allow more and ask again for what is missing"
+        )
+        self.count = count
+        self.limit = limit
 
 
 class OperationFailed(GurneyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections import deque
@@ -15,12 +16,14 @@ from typing import Any, BinaryIO, Self
 
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
-from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival, secure_names
+from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival, Ration, TooLong, secure_names
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.dimse import Dimse
-from gurney.pacs.errors import BadResponse
+from gurney.pacs.errors import BadResponse, FolderFailed, InstanceTooLong
 
-__all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received"]
+__all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received", "check_max_instance_bytes"]
+
+_log = logging.getLogger(__name__)
 
 _IN_MEMORY = 1 << 16
 _COPY_STEP = 1 << 20
@@ -43,18 +46,27 @@ class IncomingDataset(BytesIO):
     """The data set of a message that pynetdicom receives: in memory while it is short, then in a file of the folder.
 
     pynetdicom writes each fragment into it, in its upper-layer thread. What goes wrong with the disk is remembered for
-    whoever answers the message.
+    whoever answers the message, and that it has more than ``limit`` bytes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
         super().__init__()
+        self._ration = Ration(limit)
         self._folder = folder
         self._file: BinaryIO | None = None
         self.error: OSError | None = None
 
+    @property
+    def is_endless(self) -> bool:
+        """Tell whether it goes on and on behind its limit."""
+        return self._ration.is_endless
+
     def write(self, data: Any, /) -> int:
         """Take the next fragment."""
         length = memoryview(data).nbytes
+        if not self._ration.takes(length) and self.error is None:
+            self.error = TooLong()
+            self.discard()
         if self.error is not None:
             return length
         if self._file is None and self.tell() + length <= _IN_MEMORY:
@@ -110,25 +122,32 @@ class IncomingDataset(BytesIO):
 
 
 class Inbox:
-    """A folder that takes what a peer stores. ``on_received`` hears of each instance once it is safe."""
+    """A folder that takes what a peer stores. ``on_received`` hears of each instance once it is safe.
 
-    def __init__(self, folder: Path, on_received: Callable[[Received], object]) -> None:
+    An instance of more than ``limit`` bytes is refused.
+    """
+
+    def __init__(self, folder: Path, on_received: Callable[[Received], object], limit: int | None = None) -> None:
         self.folder = folder
+        self.limit = limit
         self._on_received = on_received
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Arrival:
         """Begin to take an instance, to be kept as ``<SOP Instance UID>.dcm``."""
-        return Arrival(self.folder, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        return Arrival(self.folder, sop_class_uid, sop_instance_uid, transfer_syntax_uid, self.limit)
 
     def keep(self, arrival: Arrival) -> int:
         """Make an instance that has come whole safe, and return the status to answer (PS3.4 B.2.3)."""
         status = arrival.close()
+        if arrival.failure is not None:
+            self.note(arrival.failure)
         if status != STORED:
             return status
         try:
             arrival.settle()
             secure_names(self.folder)
-        except OSError:
+        except OSError as error:
+            self.note(error)
             return OUT_OF_RESOURCES
         self._on_received(_received(arrival))
         return STORED
@@ -140,12 +159,16 @@ class Inbox:
         arrival = self.begin(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         try:
             dataset.pour(arrival)
-        except OSError:
-            arrival.discard()
-            return OUT_OF_RESOURCES
+        except OSError as error:
+            arrival.refuse(error)
         finally:
             dataset.discard()
         return self.keep(arrival)
+
+    def note(self, failure: OSError) -> None:
+        """Take note of what kept an instance from being stored that is ours, not the peer's."""
+        # Neither the folder nor the instance: a path may name a patient.
+        _log.warning("instance_not_kept reason=%r", failure.strerror or type(failure).__name__)
 
 
 class EagerInbox(Inbox):
@@ -156,8 +179,11 @@ class EagerInbox(Inbox):
     need not be ``durable`` the system may write when it likes.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
-        super().__init__(folder, lambda _: None)
+    def __init__(self, folder: Path, *, durable: bool = True, limit: int | None = None) -> None:
+        super().__init__(folder, lambda _: None, limit)
+        self.failure: OSError | None = None
+        """What the disk said first of an instance that it could not take."""
+        self._too_long = 0
         self._is_durable = durable
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
         self._batch: list[Arrival] = []
@@ -177,6 +203,8 @@ class EagerInbox(Inbox):
     def keep(self, arrival: Arrival) -> int:
         """Return the status to answer; what came whole is made safe before long."""
         status = arrival.close()
+        if arrival.failure is not None:
+            self.note(arrival.failure)
         if status == STORED:
             if not self._batch:
                 self._begun = time.monotonic()
@@ -188,7 +216,7 @@ class EagerInbox(Inbox):
     def settled(self, *, at_the_end: bool = False) -> Iterator[Received]:
         """Give out what is safe now, in order; at the end everything, as soon as it is.
 
-        Raises OSError for an instance that can't be kept, though the peer was told that it is.
+        Raises FolderFailed for an instance that can't be kept, though the peer was told that it is.
         """
         if at_the_end:
             self._settle()
@@ -196,7 +224,22 @@ class EagerInbox(Inbox):
             received, failure = self._settling.popleft().result()
             yield from received
             if failure is not None:
-                raise failure
+                raise FolderFailed(self.folder, failure) from failure
+
+    def note(self, failure: OSError) -> None:
+        """Take note, for :meth:`check`."""
+        super().note(failure)
+        if isinstance(failure, TooLong):
+            self._too_long += 1
+        else:
+            self.failure = self.failure or failure
+
+    def check(self, *, at_the_end: bool = False) -> None:
+        """Raise FolderFailed if the disk could not take an instance; at the end InstanceTooLong if one was too long."""
+        if self.failure is not None:
+            raise FolderFailed(self.folder, self.failure) from self.failure
+        if at_the_end and self._too_long and self.limit is not None:
+            raise InstanceTooLong(self._too_long, self.limit)
 
     def _settle(self) -> None:
         batch, self._batch = self._batch, []
@@ -204,6 +247,13 @@ class EagerInbox(Inbox):
             self._settling.append(self._settler.submit(_settled, self.folder, batch, durable=self._is_durable))
             # A peer that reports nothing on the way has nobody ask for what is settled: it waits for the disk here.
             wait(list(self._settling)[:-_MOST_BATCHES])
+
+
+def check_max_instance_bytes(limit: int | None) -> int | None:
+    """Return a limit that is one. Raises ValueError for what is no positive number of bytes, or None for no limit."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"max_instance_bytes must be a positive number of bytes, or None for no limit, not {limit!r}")
+    return limit
 
 
 def _settled(folder: Path, batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OSError | None]:

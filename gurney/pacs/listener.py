@@ -33,7 +33,7 @@ from gurney.pacs.event_reports import EventReport
 from gurney.pacs.events import PrivateKeyPassword
 from gurney.pacs.handshake import Caller
 from gurney.pacs.hooks import BeforeHook
-from gurney.pacs.inbound import Received
+from gurney.pacs.inbound import Received, check_max_instance_bytes
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieval import Retrieval
 from gurney.pacs.tls import InboundTls
@@ -65,7 +65,7 @@ class Listener:
 
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
-    answer.
+    answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind.
     """
 
     def __init__(
@@ -79,15 +79,20 @@ class Listener:
         max_associations: int = 32,
         timeouts: Timeouts | None = None,
         tls: InboundTls | None = None,
+        max_instance_bytes: int | None = None,
     ) -> None:
-        """Prepare; an empty host means every address of this one, and with port 0 the system chooses one."""
+        """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
+
+        Raises ValueError for an AE title or a number of bytes that is none.
+        """
         self.ae_title = check_ae_title(ae_title)
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
         """Hears of what peers report. Who returns ``event.taken()`` has it answered with success."""
         self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
         """Supplies the password of the key in ``tls``, at the start and for each connection."""
         self._tls = tls
-        self._deliveries = Deliveries(folder) if folder is not None else None
+        limit = check_max_instance_bytes(max_instance_bytes)
+        self._deliveries = Deliveries(folder, limit) if folder is not None else None
         self._calling_ae_titles = [check_ae_title(title) for title in calling_ae_titles]
         self._max_associations = max_associations
         self._timeouts = timeouts or Timeouts()

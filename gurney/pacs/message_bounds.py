@@ -24,8 +24,7 @@ LONGEST_DATASET = 1 << 24
 def bound_messages(assoc: PacedAssociation) -> None:
     """Abort the association when more comes of one message than any that we expect has.
 
-    An instance that goes to a file has no bound here: whoever takes it has (see
-    :class:`~gurney.pacs.inbound.IncomingDataset`).
+    An instance that goes to a file has none but the limit that whoever takes it has set.
     """
     receive = assoc.dimse.receive_primitive
     commanded = taken = 0
@@ -42,7 +41,7 @@ def bound_messages(assoc: PacedAssociation) -> None:
                 commanded += len(fragment)
             else:
                 taken += len(fragment)
-        if commanded > LONGEST_COMMAND or (taken > LONGEST_DATASET and not _goes_to_file(assoc.dimse.message)):
+        if commanded > LONGEST_COMMAND or _is_endless(assoc.dimse.message, taken):
             assoc.wire.lose(Loss.ENDLESS)
             # As pynetdicom itself does with what it can't decode: an A-ABORT goes out (PS3.8 9.2, AA-8).
             assoc.dul.event_queue.put("Evt19")
@@ -53,6 +52,8 @@ def bound_messages(assoc: PacedAssociation) -> None:
     assoc.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]
 
 
-def _goes_to_file(message: object) -> bool:
-    """Tell whether a message is an instance, and somebody wanted one."""
-    return isinstance(message, C_STORE_RQ) and isinstance(message.data_set, IncomingDataset)
+def _is_endless(message: object, taken: int) -> bool:
+    """Tell whether so much is too much. An instance that somebody wanted goes to a file, and has a bound of its own."""
+    if isinstance(message, C_STORE_RQ) and isinstance(message.data_set, IncomingDataset):
+        return message.data_set.is_endless
+    return taken > LONGEST_DATASET

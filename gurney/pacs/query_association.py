@@ -72,8 +72,10 @@ class QueryAssociation(Association):
         *,
         character_set: str = "ISO_IR 192",
         fast_path: bool = True,
+        max_instance_bytes: int | None = None,
     ) -> None:
         super().__init__(remote, negotiated, events, progress, fast_path=fast_path)
+        self._max_instance_bytes = max_instance_bytes
         self._character_set = character_set
 
     def is_relational(self, sop_class_uid: str) -> bool:
@@ -212,8 +214,8 @@ class QueryAssociation(Association):
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
         storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Each instance is
         safe on disk when it is told of (fsync, in batches); with ``durable=False`` it is written, and may be lost in a
-        crash of the machine. Raises as :meth:`move` does, and OSError for a folder that is not there or a disk that
-        fails.
+        crash of the machine. Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a
+        disk that is full or fails, after which the rest is cancelled, and InstanceTooLong at the end.
         """
         progress, inbox = progression or Progression(), existing_folder(folder)
         arrivals = self._get(what.identifier(model), _offered(model, model.get), inbox, progress, durable=durable)
@@ -229,8 +231,8 @@ class QueryAssociation(Association):
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         with (
-            EagerInbox(folder, durable=durable) as inbox,
-            self._assoc.taking_datasets_into(lambda: IncomingDataset(folder)),
+            EagerInbox(folder, durable=durable, limit=self._max_instance_bytes) as inbox,
+            self._assoc.taking_datasets_into(lambda: IncomingDataset(folder, self._max_instance_bytes)),
             closing(
                 self.converse(
                     request,
@@ -245,13 +247,19 @@ class QueryAssociation(Association):
                 for response in responses:
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
-                    yield from self._told(inbox.settled(at_the_end=progress.last.is_final), self._events.received)
+                    is_last = progress.last.is_final or inbox.failure is not None
+                    yield from self._told(inbox.settled(at_the_end=is_last), self._events.received)
+                    inbox.check()
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
                 yield from self._told(inbox.settled(at_the_end=True), self._events.received)
+                # A peer may end it because we had no room.
+                inbox.check()
                 raise
             # A peer that answers a C-CANCEL by ending the association makes no final response.
             yield from self._told(inbox.settled(at_the_end=True), self._events.received)
+            # Before the peer's failure: it counts what we had no room for as one.
+            inbox.check(at_the_end=True)
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
                 raise OperationFailed(Service.C_GET, last.status, str(response.ErrorComment or ""))

@@ -13,10 +13,10 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.errors import GurneyError
 from gurney.pacs.cancellation import Cancellation
-from gurney.pacs.errors import AssociationFailure, InvalidQuery, OperationFailed
+from gurney.pacs.errors import AssociationFailure, FolderFailed, InstanceTooLong, InvalidQuery, OperationFailed
 from gurney.pacs.folders import existing_folder
 from gurney.pacs.get_contexts import plan_get_contexts
-from gurney.pacs.inbound import Received
+from gurney.pacs.inbound import Received, check_max_instance_bytes
 from gurney.pacs.inventory import Inventory, Source, take_inventory
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally, check_limit
@@ -44,7 +44,8 @@ class QueryRetrieveScu(Scu):
     ``relational`` proposes relational queries (keys of any level at any level) to each peer, ``options`` that and more;
     what it agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond ASCII is asked for in ``character_set``,
     the term of (0008,0005), where that has all of its letters. ``fast_path=False`` lets pynetdicom receive the
-    messages: slower, with the same results.
+    messages: slower, with the same results. A C-GET refuses instances of more than ``max_instance_bytes``, and tells of
+    them at its end.
     """
 
     events: QueryEvents
@@ -57,9 +58,11 @@ class QueryRetrieveScu(Scu):
         options: QueryOptions | None = None,
         character_set: str = "ISO_IR 192",
         fast_path: bool = True,
+        max_instance_bytes: int | None = None,
         **who: Unpack[Who],
     ) -> None:
         super().__init__(calling_ae_title, **who)
+        self._max_instance_bytes = check_max_instance_bytes(max_instance_bytes)
         self._options = options or QueryOptions(relational=relational)
         self._character_set = character_set
         self._fast_path = fast_path
@@ -224,7 +227,7 @@ class QueryRetrieveScu(Scu):
             with retrieving:
                 for _ in retrieving:
                     pass
-        except (OperationFailed, AssociationFailure) as failure:
+        except (OperationFailed, AssociationFailure, FolderFailed, InstanceTooLong) as failure:
             error = failure
         return RetrieveResult(
             inventory, retrieving.reconciliation, retrieving.progress, error, is_cancelled=retrieving.is_cancelled
@@ -244,6 +247,7 @@ class QueryRetrieveScu(Scu):
         progression.expected = inventory.sop_instance_uids
         own = self._own_proposals(model)
         plan = plan_get_contexts(inventory.sop_class_uids, len(own))
+        too_long = 0
         for storage in plan:
             if cancellation.is_wanted:
                 return
@@ -251,8 +255,14 @@ class QueryRetrieveScu(Scu):
             parts = inventory.retrievals(inventory.of_classes(classes)) if len(plan) > 1 else ()
             with self._associate_to_get(remote, own, storage) as association:
                 for part in parts or (what,):
-                    with association.get(part, folder, model=model, progression=progression) as arrivals:
-                        yield from arrivals
+                    try:
+                        with association.get(part, folder, model=model, progression=progression) as arrivals:
+                            yield from arrivals
+                    except InstanceTooLong as error:
+                        # The other parts have none, perhaps.
+                        too_long += error.count
+        if too_long and self._max_instance_bytes is not None:
+            raise InstanceTooLong(too_long, self._max_instance_bytes)
 
     def _get(
         self,
@@ -327,5 +337,6 @@ class QueryRetrieveScu(Scu):
                 progress,
                 character_set=self._character_set,
                 fast_path=self._fast_path,
+                max_instance_bytes=self._max_instance_bytes,
             ),
         )
