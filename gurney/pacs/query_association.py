@@ -25,6 +25,7 @@ from gurney.pacs.errors import AssociationFailure, BadResponse, InvalidQuery, Op
 from gurney.pacs.folders import existing_folder
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.inbound import EagerInbox, IncomingDataset, Keeping, Received
+from gurney.pacs.latecomers import Latecomers
 from gurney.pacs.listener import Listener
 from gurney.pacs.matches import Match, Search, Tally, check_limit
 from gurney.pacs.matching import answers, judgeable
@@ -156,10 +157,13 @@ class QueryAssociation(Association):
     ) -> Retrieving:
         """Have the peer send instances to a listener of this process, and yield them as they arrive.
 
-        A peer may say that it is done before the last instance is here: so many as it says are waited for, each for
-        ``grace`` seconds. What is missing then has not arrived, and nothing is waited for where it is cancelled. Raises
-        as :meth:`move` does.
+        A peer may say that it is done before the last instance is here. So many as its final response counts are waited
+        for, each for ``grace`` seconds; where it counts none (PS3.4 C.4.2.1.6), what the ``progression`` expects, else
+        what it had announced, else whatever comes. What is missing then has not arrived. Nothing is waited for where it
+        is cancelled. Raises as :meth:`move` does, and ValueError for a negative ``grace``.
         """
+        if grace < 0:
+            raise ValueError(f"the grace for what is on its way is {grace:g} s: give seconds, 0 or more")
         progress = progression or Progression()
         what.identifier(model)
         return Retrieving(self._move_to_self(what, listener, model, grace, progress), progress)
@@ -167,33 +171,33 @@ class QueryAssociation(Association):
     def _move_to_self(
         self, what: Retrieval, listener: Listener, model: InformationModel, grace: float, progress: Progression
     ) -> Generator[Received]:
-        count = 0
+        latecomers = Latecomers(progress)
         with (
             listener.expecting(what) as arrivals,
             self.move(what, listener.ae_title, model=model, progression=progress) as reports,
         ):
             try:
-                for _ in reports:
-                    for received in self._drained(arrivals):
-                        count += 1
-                        yield received
+                for report in reports:
+                    latecomers.note_report(report)
+                    yield from self._drained(arrivals, latecomers)
             except AssociationFailure:
                 # What has arrived before is here, whatever became of the rest.
-                yield from self._drained(arrivals)
+                yield from self._drained(arrivals, latecomers)
                 raise
-            last = progress.last
-            wanted = (last.completed or 0) + (last.warning or 0) if last is not None else 0
             deadline = time.monotonic() + grace
-            while count < wanted and not progress.cancellation.is_wanted and time.monotonic() <= deadline:
+            while latecomers.are_due and time.monotonic() <= deadline:
                 with suppress(Empty):
                     received = arrivals.get(timeout=min(_GLANCE_SECONDS, grace))
-                    count, deadline = count + 1, time.monotonic() + grace
+                    deadline = time.monotonic() + grace
+                    latecomers.note_arrival(received.sop_instance_uid)
                     yield from self._told([received], self._events.moved)
-            yield from self._drained(arrivals)
+            yield from self._drained(arrivals, latecomers)
 
-    def _drained(self, arrivals: SimpleQueue[Received]) -> Iterator[Received]:
+    def _drained(self, arrivals: SimpleQueue[Received], latecomers: Latecomers) -> Iterator[Received]:
         while not arrivals.empty():
-            yield from self._told([arrivals.get_nowait()], self._events.moved)
+            received = arrivals.get_nowait()
+            latecomers.note_arrival(received.sop_instance_uid)
+            yield from self._told([received], self._events.moved)
 
     def _told(self, arrived: Iterable[Received], hook: AfterHook[InstanceReceived]) -> Iterator[Received]:
         for received in arrived:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -18,7 +19,9 @@ from gurney.pacs import (
     Listener,
     OperationFailed,
     QueryRetrieveScu,
+    RemoteAE,
     Retrieval,
+    StoreScu,
     Timeouts,
 )
 from gurney.pacs.testing import (
@@ -28,6 +31,7 @@ from gurney.pacs.testing import (
     Counts,
     FakePacs,
     Garbage,
+    Gate,
     How,
     Operation,
     Request,
@@ -321,6 +325,57 @@ def test_what_was_asked_for_and_arrived_is_told(
 ) -> None:
     pacs.on_request(Operation.C_MOVE, act)
     assert moved(scu, pacs, tmp_path) == (arrived, status)
+
+
+@pytest.mark.parametrize("known", ["by an inventory", "by what was announced"])
+def test_what_is_on_its_way_is_waited_for_though_the_end_counts_nothing(
+    scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path, known: str
+) -> None:
+    """The counts of a final response are optional: an archive that says it is done may still be sending."""
+    gates = [Gate(), Gate()]
+
+    def late(_: Request) -> Iterator[Step]:
+        yield Send(INSTANCES[0])
+        yield Respond(0xFF00, counts=Counts(2, 1, 0, 0) if known == "by what was announced" else None)
+        senders.append(storing())
+        yield Respond()
+
+    def storing() -> Thread:
+        """Send the rest, each when it is let go, as another association of the archive would."""
+        thread = Thread(target=send)
+        thread.start()
+        return thread
+
+    def send() -> None:
+        for gate, instance in zip(gates, INSTANCES[1:], strict=True):
+            gate.arrive(10)
+            store = StoreScu("PACS")
+            assert all(result.is_stored for result in store.store_many(remote, [instance]))
+
+    senders: list[Thread] = []
+    pacs.on_request(Operation.C_MOVE, Answer(late))
+    inventory = None
+    if known == "by an inventory":
+        inventory = scu.take_inventory(pacs.remote(LONG), WHAT)
+        assert inventory.sop_instance_uids == {*UIDS}
+    with Listener("SELF", tmp_path) as listener:
+        pacs.know("SELF", listener.port)
+        remote = RemoteAE("SELF", "127.0.0.1", listener.port)
+        with scu.move_to_self(pacs.remote(LONG), WHAT, listener, inventory=inventory) as arrivals:
+            assert next(arrivals).sop_instance_uid == UIDS[0]
+            for gate, uid in zip(gates, UIDS[1:], strict=True):
+                gate.open()
+                assert next(arrivals).sop_instance_uid == uid
+            assert list(arrivals) == []
+        assert arrivals.progress is not None
+        assert (arrivals.progress.status, arrivals.progress.completed) == (0x0000, None)
+    for sender in senders:
+        sender.join()
+
+
+def test_a_grace_of_less_than_nothing_is_refused(scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path) -> None:
+    with scu.associate_for(pacs.remote(LONG)) as association, pytest.raises(ValueError, match="seconds, 0 or more"):
+        association.move_to_self(WHAT, Listener("SELF", tmp_path), grace=-1)
 
 
 @pytest.mark.parametrize("uid", TRAVERSALS, ids=repr)
