@@ -30,10 +30,13 @@ from tests.services.dcmjs import DcmjsCommitmentScp, installed_node_modules
 from tests.services.orthanc import Orthanc
 from tests.services.ports import free_port
 from tests.services.presence import require
+from tests.services.tiny_pacs import TinyPacs
+from tests.services.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/store_and_commit.py"
+NEVER_REPORTS = "takes the request, and proposes too many contexts for its report: none ever comes"
 ABSENT = SopReference(CT, "1.2.3.4.5.6.7.8.9")
 # Bounds, not durations.
 HERE = CommitmentWait(on_association=20, at_listener=0)
@@ -52,6 +55,17 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 def dcmjs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmjsCommitmentScp]:
     require("node")
     with DcmjsCommitmentScp(tmp_path_factory.mktemp("dcmjs"), installed_node_modules()) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def own_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def tiny_pacs(tmp_path_factory: pytest.TempPathFactory, own_port: int) -> Iterator[TinyPacs]:
+    with TinyPacs(tmp_path_factory.mktemp("tiny-pacs"), move_destinations={"GURNEY_SC": own_port}) as peer:
         yield peer
 
 
@@ -77,7 +91,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return made
 
 
-def at(peer: Orthanc | DcmjsCommitmentScp) -> RemoteAE:
+def at(peer: Orthanc | DcmjsCommitmentScp | TinyPacs) -> RemoteAE:
     return RemoteAE(peer.ae_title, "127.0.0.1", peer.port, Timeouts(connect=5, acse=10, store=20))
 
 
@@ -110,6 +124,20 @@ def test_orthanc_does_not_use_the_association_that_asked(
         told = scu.commit(association, references(paths), wait=ELSEWHERE, listener=listener)
         assert told.is_complete
         assert association.is_usable
+
+
+@pytest.mark.lacks("Storage commitment, same association", at="tiny-pacs")
+@pytest.mark.lacks("Storage commitment, new association", at="tiny-pacs", remark=NEVER_REPORTS)
+def test_tiny_pacs_takes_a_request_and_never_reports(
+    scu: StoreScu, tiny_pacs: TinyPacs, paths: list[Path], own_port: int
+) -> None:
+    with Listener("GURNEY_SC", port=own_port), scu.associate(at(tiny_pacs), CONTEXTS) as association:
+        assert all(result.is_stored for result in association.store([request_for_file(path) for path in paths]))
+        asked = scu.commit(association, references(paths), wait=CommitmentWait(0, 0))
+        assert [result.status for result in asked.results] == [0x0000]
+        # More contexts than the byte of their numbers holds: it fails before it has sent anything.
+        wait_until(lambda: "ubyte format requires" in tiny_pacs.log.read_text(), what="its failure to report")
+        assert {*scu.commitment(asked.transaction_uids).unanswered} == {*references(paths)}
 
 
 def test_orthanc_says_what_it_does_not_have(
