@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
-import secrets
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from struct import Struct
 from gurney.dicom.leading import HEAD, leading_uids
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.errors import BadResponse
+from gurney.pacs.leftovers import incoming_name, is_held
 from gurney.pacs.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = [
@@ -29,9 +28,6 @@ __all__ = [
 
 # PS3.4 table B.2-1.
 STORED, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
-
-# Names that nobody else gives, on whichever host; a process that was forked has another ID.
-_RUN, _NUMBERS = secrets.token_hex(8), itertools.count()
 
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _SHORT = Struct("<HH2sH").pack
@@ -85,7 +81,7 @@ class Arrival:
         self.sop_instance_uid = sop_instance_uid
         self.transfer_syntax_uid = transfer_syntax_uid
         self._folder = os.fspath(folder)
-        self._incoming = f"{self._folder}/.incoming-{_RUN}-{os.getpid()}-{next(_NUMBERS)}"
+        self._incoming = ""
         self._fd = -1
         self._head = b""
         self._status = STORED
@@ -163,7 +159,11 @@ class Arrival:
     def _open(self, fragment: bytes | memoryview) -> None:
         """Begin the file with its header and the first fragment."""
         header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
-        self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        while self._fd < 0:
+            self._incoming = f"{self._folder}/{incoming_name()}"
+            self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            if not is_held(self._fd):
+                self._close_fd()
         written = os.writev(self._fd, (header, fragment))
         _write_all(self._fd, header, min(written, len(header)))
         _write_all(self._fd, fragment, max(0, written - len(header)))

@@ -20,6 +20,7 @@ from gurney.pacs.arrival import OUT_OF_RESOURCES, STORED, Arrival, Ration, TooLo
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.dimse import Dimse
 from gurney.pacs.errors import BadResponse, FolderFailed, InstanceTooLong
+from gurney.pacs.leftovers import clear_leftovers_once
 
 __all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received", "check_max_instance_bytes"]
 
@@ -191,6 +192,7 @@ class EagerInbox(Inbox):
         self._settling: deque[Future[tuple[list[Received], OSError | None]]] = deque()
 
     def __enter__(self) -> Self:
+        clear_leftovers_once(self.folder)
         return self
 
     def __exit__(

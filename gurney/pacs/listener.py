@@ -34,6 +34,7 @@ from gurney.pacs.events import PrivateKeyPassword
 from gurney.pacs.handshake import Caller
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.inbound import Received, check_max_instance_bytes
+from gurney.pacs.leftovers import clear_leftovers
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieval import Retrieval
 from gurney.pacs.tls import InboundTls
@@ -120,6 +121,8 @@ class Listener:
                 if self._tls is not None:
                     self._context(self._tls)
                 DicomEngine.adopt(self)
+                if self._deliveries is not None:
+                    clear_leftovers(self._deliveries.folder)
                 try:
                     self._socket = _bound(self._address)
                 except OSError as error:
