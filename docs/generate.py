@@ -17,31 +17,51 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = "gurney.pacs"
 
-# A page for each room of the framework, and the modules whose public names stand there.
-ROOMS = {
+# A page for each of these, and the modules whose public names stand there.
+PAGES = {
     "engine": (
         "Engine, remote AEs, associations",
-        "engine remote scu association terms contexts command response progress stream cancellation",
+        "association.engine remote association.scu association.association terms contexts wire.command wire.response "
+        "progress stream cancellation",
     ),
-    "store": ("Store", "store_scu store_association storing instance sources compression"),
-    "query": ("Query", "query_scu query_association query_options queries keys models matches entities"),
-    "retrieve": ("Retrieve", "retrieval retrieve_result reconciliation inventory inbound listener"),
-    "commitment": ("Storage commitment", "commitment commitment_scu commitment_report"),
-    "normalized": ("DIMSE-N services", "normalized normalized_scu normalized_events event_reports"),
-    "procedure-steps": ("Procedure steps", "performed_procedure_step performed_procedure_step_scu"),
+    "store": (
+        "Store",
+        "store.scu store.association store.storing wire.instance store.sources store.compression",
+    ),
+    "query": (
+        "Query",
+        "query_retrieve.scu query_retrieve.association query.options query.queries query.keys query.models "
+        "query.matches query.entities",
+    ),
+    "retrieve": (
+        "Retrieve",
+        "retrieve.retrieval retrieve.result retrieve.reconciliation retrieve.inventory wire.inbound listener.listener",
+    ),
+    "commitment": ("Storage commitment", "commitment.commitment commitment.scu commitment.report"),
+    "normalized": (
+        "DIMSE-N services",
+        "normalized.operations normalized.scu association.normalized_events association.event_reports",
+    ),
+    "procedure-steps": (
+        "Procedure steps",
+        "normalized.performed_procedure_step normalized.performed_procedure_step_scu",
+    ),
     "availability-and-media": (
         "Availability and media",
-        "instance_availability_scu media_creation media_creation_scu",
+        "normalized.instance_availability_scu normalized.media_creation normalized.media_creation_scu",
     ),
-    "print": ("Print", "print_management_scu print_session print_layout"),
-    "events": ("Hooks and event objects", "hooks events query_events commitment_events"),
-    "tls": ("TLS", "tls"),
-    "wire-log": ("Wire log", "wire_log"),
+    "print": ("Print", "printing.scu printing.session printing.layout"),
+    "events": (
+        "Hooks and event objects",
+        "hooks association.events store.events query_retrieve.events commitment.events",
+    ),
+    "tls": ("TLS", "tls.options"),
+    "wire-log": ("Wire log", "wire_log.log"),
     "errors": ("Errors", "errors"),
     "testing": ("A PACS for tests", "testing"),
 }
 # Named where an application meets them, though not exported by the package itself.
-WHOLE = ("hooks", "events", "query_events", "commitment_events")
+WHOLE = ("hooks", "association.events", "store.events", "query_retrieve.events", "commitment.events")
 
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _HEAD = "<!-- Written by docs/generate.py from the docstrings: change those, and run `make docs`. -->\n"
@@ -59,7 +79,7 @@ def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
     package = load()
     made = {REFERENCE / "events.md": events_page(package), REFERENCE / "api" / "index.md": index_page(package)}
-    for room, (title, modules) in ROOMS.items():
+    for room, (title, modules) in PAGES.items():
         made[REFERENCE / "api" / f"{room}.md"] = room_page(title, [*public(package, modules.split())])
     return made
 
@@ -67,10 +87,12 @@ def pages() -> dict[Path, str]:
 # --- The events -------------------------------------------------------------------------------------------------------
 
 _SCUS = (
-    ("events.Events", "Every SCU", "`scu.events`"),
-    ("query_events.QueryEvents", "Besides, of a `QueryRetrieveScu`", "`scu.events`"),
-    ("listener.Listener", "Of a `Listener`", "the listener itself"),
-    ("association.Association", "Of one `Association`", "the association itself"),
+    ("association.events.Events", "Every SCU", "`scu.events`"),
+    ("commitment.events.CommitmentEvents", "Besides, of a `StorageCommitmentScu` and a `StoreScu`", "`scu.events`"),
+    ("store.events.StoreEvents", "Besides, of a `StoreScu`", "`scu.events`"),
+    ("query_retrieve.events.QueryEvents", "Besides, of a `QueryRetrieveScu`", "`scu.events`"),
+    ("listener.listener.Listener", "Of a `Listener`", "the listener itself"),
+    ("association.association.Association", "Of one `Association`", "the association itself"),
 )
 
 
@@ -117,7 +139,7 @@ def events_page(package: griffe.Module) -> str:
         ]
         for hook in hooks(package[path]):
             kind, event, change = _hook_types(hook)
-            told = package[f"{_module_of(package, event)}.{event}"]
+            told = _class_named(package, event)
             carried[event] = told
             words = _first_paragraph(hook) or _first_paragraph(told)
             before = "before" if kind == "BeforeHook" else "after"
@@ -144,11 +166,18 @@ def _hook_types(hook: griffe.Attribute) -> tuple[str, str, str]:
     return kind, event, change
 
 
-def _module_of(package: griffe.Module, name: str) -> str:
-    for module in package.modules.values():
-        if isinstance(module.members.get(name), griffe.Class):
-            return module.name
+def _class_named(package: griffe.Module, name: str) -> griffe.Class:
+    for module in _modules(package):
+        if isinstance(found := module.members.get(name), griffe.Class):
+            return found
     raise LookupError(name)
+
+
+def _modules(package: griffe.Module) -> Iterator[griffe.Module]:
+    """Give every module of a package, whatever room it stands in."""
+    for module in package.modules.values():
+        yield module
+        yield from _modules(module)
 
 
 # --- The reference ----------------------------------------------------------------------------------------------------
@@ -164,7 +193,7 @@ def public(package: griffe.Module, modules: Iterable[str]) -> Iterator[griffe.Ob
             exported = [module[one] for one in module.exports if not module[one].is_alias]
         else:
             exported = [package[one].final_target for one in package.exports]
-            exported = [one for one in exported if one.module.name == name]
+            exported = [one for one in exported if one.module.path == f"{PACKAGE}.{name}"]
         yield from sorted(exported, key=lambda one: (one.module.path, one.lineno or 0))
 
 
@@ -178,7 +207,7 @@ def index_page(package: griffe.Module) -> str:
         "are `str` without padding. Every error of ours is a refinement of `gurney.errors.GurneyError`, "
         "[drawn here](errors.md); `ValueError` and `TypeError` are for arguments that no peer is asked about.",
     ]
-    for room, (title, modules) in ROOMS.items():
+    for room, (title, modules) in PAGES.items():
         lines += ["", f"## [{title}]({room}.md)", ""]
         for one in public(package, modules.split()):
             lines.append(f"- [`{one.name}`]({room}.md#{one.name.lower()}): {_first_line(one)}")

@@ -12,8 +12,8 @@ from types import ModuleType
 import griffe
 import pytest
 
+from gurney.pacs.events import QueryEvents, StoreEvents
 from gurney.pacs.hooks import AfterHook, BeforeHook
-from gurney.pacs.query_events import QueryEvents
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,8 +29,9 @@ def _generator() -> ModuleType:
 
 generate = _generator()
 PACKAGE: griffe.Module = generate.load()
-PUBLIC = [one for _, modules in generate.ROOMS.values() for one in generate.public(PACKAGE, modules.split())]
-HOOKS = sorted(vars(QueryEvents()))
+PUBLIC = [one for _, modules in generate.PAGES.values() for one in generate.public(PACKAGE, modules.split())]
+ALL = vars(QueryEvents()) | vars(StoreEvents())
+HOOKS = sorted(ALL)
 
 
 def _told(one: griffe.Object) -> Iterator[griffe.Object]:
@@ -136,7 +137,7 @@ TABLE = {
 
 def test_every_event_of_the_model_is_there_and_each_hook_knows_its_name() -> None:
     assert {*HOOKS} >= TABLE
-    assert {name: hook.name for name, hook in vars(QueryEvents()).items()} == {name: name for name in HOOKS}
+    assert {name: hook.name for name, hook in ALL.items()} == {name: name for name in HOOKS}
 
 
 def test_every_hook_stands_in_the_table() -> None:
@@ -146,7 +147,7 @@ def test_every_hook_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_a_hook_is_a_decorator_and_a_subscription_for_a_while(name: str) -> None:
-    hook, seen = getattr(QueryEvents(), name), []
+    hook, seen = ALL[name], []
 
     @hook
     def bad(event: object) -> None:
@@ -168,11 +169,19 @@ def test_a_hook_is_a_decorator_and_a_subscription_for_a_while(name: str) -> None
     assert not hook
 
 
-@pytest.mark.parametrize("path", ["events.Events", "query_events.QueryEvents"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "association.events.Events",
+        "commitment.events.CommitmentEvents",
+        "store.events.StoreEvents",
+        "query_retrieve.events.QueryEvents",
+    ],
+)
 def test_every_before_event_says_who_may_change_what(path: str) -> None:
     for hook in generate.hooks(PACKAGE[path]):
         kind, event, _ = generate._hook_types(hook)
-        told = hook.docstring or PACKAGE[f"{generate._module_of(PACKAGE, event)}.{event}"].docstring
+        told = hook.docstring or generate._class_named(PACKAGE, event).docstring
         words = told.value.split("\n\n")[0]
         if kind == "BeforeHook" and not hook.name.startswith("match_"):
             assert re.search(r"A listener (may|that)|[Nn]othing (of it )?can be changed", words), hook.name

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from gurney.pacs import DicomEngine, QueryRetrieveScu, RemoteAE, Retrieval
-from gurney.pacs.query_events import InstanceReceived
+from gurney.pacs.events import InstanceReceived
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")

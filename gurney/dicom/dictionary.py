@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 # pydicom documents its dictionary as public but lists no exports.
-from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]
+from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]  # as said
 from pydicom.uid import UID
 
 __all__ = ["SEQUENCES", "is_image_storage", "named_uid", "vr_of"]

@@ -122,8 +122,9 @@ def decode_frames(
     if isinstance(pixels.value, Fragments):
         source = pixels.value.encoded
         offsets = [find(elements, tag) for tag in (_OFFSETS, _OFFSET_LENGTHS)]
-        if all(one is not None and isinstance(one.value, bytes | memoryview) for one in offsets):
-            options["extended_offsets"] = tuple(bytes(one.value) for one in offsets)  # type: ignore[union-attr, arg-type]
+        values = [one.value for one in offsets if one is not None and isinstance(one.value, bytes | memoryview)]
+        if len(values) == len(offsets):
+            options["extended_offsets"] = tuple(bytes(value) for value in values)
         _check_sizes(source, image, options.get("extended_offsets"))
         options["decoding_plugin"] = plugin = plugin_of(decoder)
         if transfer_syntax_uid == _JPEG_EXTENDED and image.stored > _BYTE and plugin in ("gdcm", "pillow"):

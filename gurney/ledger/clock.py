@@ -78,7 +78,7 @@ class BootClock:
         if row is None:
             conn.execute(insert(Clock.__table__).values(id=1, **values))  # type: ignore[arg-type]  # declared as FromClause
         else:
-            conn.execute(update(Clock.__table__).values(**values))  # type: ignore[arg-type]
+            conn.execute(update(Clock.__table__).values(**values))  # type: ignore[arg-type]  # as above
         return offset
 
     def remember(self, conn: Connection) -> None:

@@ -331,7 +331,7 @@ _CHANGE = (
     .values(lease_id=None, crash_suspect=0, **{name: bindparam(name) for name in _CHANGED})
 )
 _REFUND = (
-    update(Item.__table__)  # type: ignore[arg-type]
+    update(Item.__table__)  # type: ignore[arg-type]  # as above
     .where(Item.id == bindparam("b_id"))
     .values(
         attempts=case((Item.attempts > bindparam("n"), Item.attempts - bindparam("n")), else_=0),

@@ -12,10 +12,13 @@
 
 from __future__ import annotations
 
-from gurney.pacs.association import Association
+from gurney.pacs.association.association import Association
+from gurney.pacs.association.engine import DicomEngine
+from gurney.pacs.association.event_reports import EventReport
+from gurney.pacs.association.normalized_events import NormalizedChange, NormalizedResult
+from gurney.pacs.association.scu import VERIFICATION, Scu
 from gurney.pacs.cancellation import Cancellation
-from gurney.pacs.command import DimsePriority
-from gurney.pacs.commitment import (
+from gurney.pacs.commitment.commitment import (
     Commitment,
     CommitmentRequest,
     CommitmentResult,
@@ -25,13 +28,10 @@ from gurney.pacs.commitment import (
     Uncommitted,
     commitment_requests,
 )
-from gurney.pacs.commitment_events import CommitmentWait
-from gurney.pacs.commitment_report import CommitmentReport, Discrepancy
-from gurney.pacs.commitment_scu import STORAGE_COMMITMENT_CONTEXTS, StorageCommitmentScu
-from gurney.pacs.compression import LOSSLESS, LOSSY, NATIVE, Compression, CompressionMode
+from gurney.pacs.commitment.events import CommitmentWait
+from gurney.pacs.commitment.report import CommitmentReport, Discrepancy
+from gurney.pacs.commitment.scu import STORAGE_COMMITMENT_CONTEXTS, StorageCommitmentScu
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
-from gurney.pacs.engine import DicomEngine
-from gurney.pacs.entities import Entity, Instance, Patient, Series, Study
 from gurney.pacs.errors import (
     AcseTimeout,
     AssociationAborted,
@@ -56,23 +56,38 @@ from gurney.pacs.errors import (
     TlsProblem,
     TlsSetupError,
 )
-from gurney.pacs.event_reports import EventReport
-from gurney.pacs.events import Skip, StoreChange
-from gurney.pacs.inbound import Received
-from gurney.pacs.instance import FileSignature, StoreRequest, StoreResult
-from gurney.pacs.instance_availability_scu import (
+from gurney.pacs.listener.listener import Listener
+from gurney.pacs.normalized.instance_availability_scu import (
     Availability,
     AvailableInstance,
     InstanceAvailability,
     InstanceAvailabilityScu,
 )
-from gurney.pacs.inventory import Holding, Inventory
-from gurney.pacs.keys import Range
-from gurney.pacs.listener import Listener
-from gurney.pacs.matches import Match, Search
-from gurney.pacs.media_creation import ExecutionStatus, MediaCreationRequest, MediaCreationState, RequestPriority
-from gurney.pacs.media_creation_scu import MediaCreation, MediaCreationManagementScu
-from gurney.pacs.models import (
+from gurney.pacs.normalized.media_creation import (
+    ExecutionStatus,
+    MediaCreationRequest,
+    MediaCreationState,
+    RequestPriority,
+)
+from gurney.pacs.normalized.media_creation_scu import MediaCreation, MediaCreationManagementScu
+from gurney.pacs.normalized.operations import NormalizedServices
+from gurney.pacs.normalized.performed_procedure_step import (
+    Code,
+    PerformedProcedureStep,
+    PerformedSeries,
+    ScheduledStep,
+    StepStatus,
+)
+from gurney.pacs.normalized.performed_procedure_step_scu import PerformedProcedureStepScu, StepInProgress
+from gurney.pacs.normalized.scu import NormalizedScu
+from gurney.pacs.printing.layout import FilmBox, FilmOrientation, FilmSession, Polarity, PrintPriority
+from gurney.pacs.printing.scu import PrintManagementScu
+from gurney.pacs.printing.session import Film, PrinterStatus, PrintSession
+from gurney.pacs.progress import Progress
+from gurney.pacs.query.entities import Entity, Instance, Patient, Series, Study
+from gurney.pacs.query.keys import Range
+from gurney.pacs.query.matches import Match, Search
+from gurney.pacs.query.models import (
     GENERAL_PURPOSE_WORKLIST,
     MODALITY_WORKLIST,
     PATIENT_ROOT,
@@ -82,40 +97,37 @@ from gurney.pacs.models import (
     InformationModel,
     Level,
 )
-from gurney.pacs.normalized import NormalizedServices
-from gurney.pacs.normalized_events import NormalizedChange, NormalizedResult
-from gurney.pacs.normalized_scu import NormalizedScu
-from gurney.pacs.performed_procedure_step import (
-    Code,
-    PerformedProcedureStep,
-    PerformedSeries,
-    ScheduledStep,
-    StepStatus,
+from gurney.pacs.query.options import QueryOptions
+from gurney.pacs.query.queries import (
+    ModalityWorklistQuery,
+    PatientRootQuery,
+    PatientStudyOnlyQuery,
+    Query,
+    Queryable,
+    key,
 )
-from gurney.pacs.performed_procedure_step_scu import PerformedProcedureStepScu, StepInProgress
-from gurney.pacs.print_layout import FilmBox, FilmOrientation, FilmSession, Polarity, PrintPriority
-from gurney.pacs.print_management_scu import PrintManagementScu
-from gurney.pacs.print_session import Film, PrinterStatus, PrintSession
-from gurney.pacs.progress import Progress
-from gurney.pacs.queries import ModalityWorklistQuery, PatientRootQuery, PatientStudyOnlyQuery, Query, Queryable, key
-from gurney.pacs.query_association import QueryAssociation
-from gurney.pacs.query_events import FindChange, RetrieveChange
-from gurney.pacs.query_options import QueryOptions
-from gurney.pacs.query_scu import QueryRetrieveScu
-from gurney.pacs.reconciliation import Reconciliation, Verdict
+from gurney.pacs.query_retrieve.association import QueryAssociation
+from gurney.pacs.query_retrieve.events import FindChange, RetrieveChange
+from gurney.pacs.query_retrieve.scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
-from gurney.pacs.response import EchoResult
-from gurney.pacs.retrieval import Moving, Retrieval, Retrieving, SubOperations
-from gurney.pacs.retrieve_result import RetrieveResult
-from gurney.pacs.scu import VERIFICATION, Scu
-from gurney.pacs.sources import request_for_file
-from gurney.pacs.store_association import StoreAssociation
-from gurney.pacs.store_scu import StoreScu
-from gurney.pacs.storing import StoreTally, Storing
+from gurney.pacs.retrieve.inventory import Holding, Inventory
+from gurney.pacs.retrieve.reconciliation import Reconciliation, Verdict
+from gurney.pacs.retrieve.result import RetrieveResult
+from gurney.pacs.retrieve.retrieval import Moving, Retrieval, Retrieving, SubOperations
+from gurney.pacs.store.association import StoreAssociation
+from gurney.pacs.store.compression import LOSSLESS, LOSSY, NATIVE, Compression, CompressionMode
+from gurney.pacs.store.events import Skip, StoreChange
+from gurney.pacs.store.scu import StoreScu
+from gurney.pacs.store.sources import request_for_file
+from gurney.pacs.store.storing import StoreTally, Storing
 from gurney.pacs.stream import CancellableStream, Stream
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
-from gurney.pacs.tls import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
-from gurney.pacs.wire_log import WireLevel, WireLog
+from gurney.pacs.tls.options import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
+from gurney.pacs.wire.command import DimsePriority
+from gurney.pacs.wire.inbound import Received
+from gurney.pacs.wire.instance import FileSignature, StoreRequest, StoreResult
+from gurney.pacs.wire.response import EchoResult
+from gurney.pacs.wire_log.log import WireLevel, WireLog
 
 __all__ = [
     "GENERAL_PURPOSE_WORKLIST",

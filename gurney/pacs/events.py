@@ -1,267 +1,97 @@
-"""What an SCU tells while it works: one frozen event for each moment, and what a before-event may change."""
+"""Every event that the framework tells, and the hooks of each SCU, in one place to import them from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
-
-from pydicom.dataset import Dataset
-
-from gurney.pacs.command import DimsePriority
-from gurney.pacs.commitment_events import (
+from gurney.pacs.association.events import (
+    Aborted,
+    AfterAssociateRequest,
+    AfterCEcho,
+    AfterClose,
+    AfterConnect,
+    AfterRelease,
+    AfterResolve,
+    AfterSecureLinkReady,
+    BeforeAssociateRequest,
+    BeforeCEcho,
+    BeforeClose,
+    BeforeConnect,
+    BeforeRelease,
+    Events,
+    PrivateKeyPassword,
+)
+from gurney.pacs.association.normalized_events import (
+    AfterNormalized,
+    BeforeNormalized,
+    NormalizedChange,
+    NormalizedResult,
+)
+from gurney.pacs.commitment.events import (
     BeforeStorageCommitment,
+    CommitmentEvents,
     CommitmentWait,
     StorageCommitmentResult,
     StorageCommitmentWait,
 )
-from gurney.pacs.contexts import NegotiatedContext
-from gurney.pacs.errors import AssociationFailure
-from gurney.pacs.event_reports import EventReport
-from gurney.pacs.hooks import AfterHook, BeforeHook
-from gurney.pacs.instance import StoreRequest, StoreResult
-from gurney.pacs.normalized_events import AfterNormalized, BeforeNormalized, NormalizedChange
-from gurney.pacs.remote import RemoteAE
-from gurney.pacs.terms import AssociationTerms
-from gurney.pacs.tls import SecureLink
+from gurney.pacs.query_retrieve.events import (
+    AfterCFind,
+    AfterCGet,
+    AfterCMove,
+    BeforeCFind,
+    BeforeCGet,
+    BeforeCMove,
+    FindChange,
+    InstanceReceived,
+    MatchFound,
+    QueryEvents,
+    RetrieveChange,
+)
+from gurney.pacs.store.events import (
+    AfterCStore,
+    BeforeCStore,
+    Skip,
+    StoreChange,
+    StoreEvents,
+)
 
 __all__ = [
     "Aborted",
     "AfterAssociateRequest",
     "AfterCEcho",
+    "AfterCFind",
+    "AfterCGet",
+    "AfterCMove",
     "AfterCStore",
     "AfterClose",
     "AfterConnect",
+    "AfterNormalized",
     "AfterRelease",
     "AfterResolve",
     "AfterSecureLinkReady",
     "BeforeAssociateRequest",
     "BeforeCEcho",
+    "BeforeCFind",
+    "BeforeCGet",
+    "BeforeCMove",
     "BeforeCStore",
     "BeforeClose",
     "BeforeConnect",
+    "BeforeNormalized",
     "BeforeRelease",
+    "BeforeStorageCommitment",
+    "CommitmentEvents",
+    "CommitmentWait",
     "Events",
+    "FindChange",
+    "InstanceReceived",
+    "MatchFound",
+    "NormalizedChange",
+    "NormalizedResult",
     "PrivateKeyPassword",
+    "QueryEvents",
+    "RetrieveChange",
     "Skip",
+    "StorageCommitmentResult",
+    "StorageCommitmentWait",
     "StoreChange",
+    "StoreEvents",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeConnect:
-    """A TCP connection is about to be made. Nothing can be changed; raising prevents it."""
-
-    remote: RemoteAE
-
-
-@dataclass(frozen=True, slots=True)
-class AfterResolve:
-    """The name of a remote AE's host was resolved to these addresses, in the order in which they are tried."""
-
-    remote: RemoteAE
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AfterConnect:
-    """A TCP connection came about, or not: ``error`` says why."""
-
-    remote: RemoteAE
-    error: AssociationFailure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateKeyPassword:
-    """A private key of ours is locked. A listener may return its password; raising prevents the connection.
-
-    Asked for each connection. Where nobody answers, the identity's own source of the password is used.
-    """
-
-    key_file: str
-    password: str | bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AfterSecureLinkReady:
-    """A connection was secured by TLS as ``link`` says, or ``error`` says why not."""
-
-    remote: RemoteAE
-    link: SecureLink | None = None
-    error: AssociationFailure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeAssociateRequest:
-    """An association is about to be requested. A listener may return other terms: contexts, roles, user identity.
-
-    ``dataclasses.replace(event.terms, ...)`` changes some; there may be 128 proposals at most. Raising prevents it.
-    """
-
-    remote: RemoteAE
-    terms: AssociationTerms
-
-
-@dataclass(frozen=True, slots=True)
-class AfterAssociateRequest:
-    """An association was accepted with these contexts, or ``error`` says why not."""
-
-    remote: RemoteAE
-    contexts: tuple[NegotiatedContext, ...] = ()
-    error: AssociationFailure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeCEcho:
-    """A C-ECHO-RQ is about to be sent. Nothing can be changed; raising prevents it."""
-
-    remote: RemoteAE
-
-
-@dataclass(frozen=True, slots=True)
-class AfterCEcho:
-    """A C-ECHO was answered with a status after so many seconds."""
-
-    remote: RemoteAE
-    status: int
-    seconds: float
-
-
-class Skip(Enum):
-    """How much a listener of ``before_c_store`` holds back."""
-
-    NOTHING = auto()
-    THIS = auto()
-    ALL = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeCStore:
-    """An instance is about to be sent. A listener may return another data set or priority, or hold it or all back.
-
-    Raising fails this instance, and no other. Perhaps the one before it still awaits its response. ``decode`` reads the
-    data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer syntax. Only then, and
-    only if it is returned in a :class:`StoreChange`, are the bytes not sent as they are.
-    """
-
-    remote: RemoteAE
-    request: StoreRequest
-    context_id: int
-    message_id: int
-    priority: DimsePriority
-    decode: Callable[[], Dataset] = field(repr=False)
-    dataset: Dataset | None = field(default=None, repr=False)
-    skip: Skip = Skip.NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class StoreChange:
-    """What a listener of ``before_c_store`` wants otherwise.
-
-    A data set is encoded in the transfer syntax that the instance goes out in and sent in place of the file's bytes;
-    its SOP Class and SOP Instance UID are those that the request then names.
-    """
-
-    dataset: Dataset | None = field(default=None, repr=False)
-    priority: DimsePriority | None = None
-    skip: Skip = Skip.NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class AfterCStore:
-    """An instance has its result, from the peer or from us."""
-
-    remote: RemoteAE
-    result: StoreResult
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeRelease:
-    """An association is about to be released. Nothing can be changed; raising aborts it instead."""
-
-    remote: RemoteAE
-
-
-@dataclass(frozen=True, slots=True)
-class AfterRelease:
-    """An association was released; ``confirmed`` tells whether the peer agreed in time."""
-
-    remote: RemoteAE
-    confirmed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Aborted:
-    """An association ended without release; ``error`` says who ended it and why."""
-
-    remote: RemoteAE
-    error: AssociationFailure
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeClose:
-    """The connection of an association is about to be closed, for a release or for ``error``. Nobody can prevent it."""
-
-    remote: RemoteAE
-    error: AssociationFailure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AfterClose:
-    """The connection of an association is closed: the last that is told of it. ``error`` is None after a release."""
-
-    remote: RemoteAE
-    error: AssociationFailure | None = None
-
-
-class Events:
-    """The hooks of one SCU."""
-
-    def __init__(self) -> None:
-        self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
-        self.after_resolve: AfterHook[AfterResolve] = AfterHook("after_resolve")
-        self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
-        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
-        self.after_secure_link_ready: AfterHook[AfterSecureLinkReady] = AfterHook("after_secure_link_ready")
-        self.before_associate_request: BeforeHook[BeforeAssociateRequest, AssociationTerms] = BeforeHook(
-            "before_associate_request"
-        )
-        self.after_associate_request: AfterHook[AfterAssociateRequest] = AfterHook("after_associate_request")
-        self.before_c_echo: BeforeHook[BeforeCEcho, None] = BeforeHook("before_c_echo")
-        self.after_c_echo: AfterHook[AfterCEcho] = AfterHook("after_c_echo")
-        self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store")
-        self.after_c_store: AfterHook[AfterCStore] = AfterHook("after_c_store")
-        # One pair of types serves all services: the hook tells which.
-        self.before_n_create: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_create")
-        """An N-CREATE-RQ is about to be sent. A listener may return another attribute list; raising prevents it."""
-        self.after_n_create: AfterHook[AfterNormalized] = AfterHook("after_n_create")
-        """An N-CREATE has its answer; ``status`` is None where none came."""
-        self.before_n_set: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_set")
-        """An N-SET-RQ is about to be sent. A listener may return another modification list; raising prevents it."""
-        self.after_n_set: AfterHook[AfterNormalized] = AfterHook("after_n_set")
-        """An N-SET has its answer; ``status`` is None where none came."""
-        self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get")
-        """An N-GET-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
-        self.after_n_get: AfterHook[AfterNormalized] = AfterHook("after_n_get")
-        """An N-GET has its answer; ``status`` is None where none came."""
-        self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_action")
-        """An N-ACTION-RQ is about to be sent. A listener may return other action information; raising prevents it."""
-        self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
-        """An N-ACTION has its answer; ``status`` is None where none came."""
-        self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
-        """An N-DELETE-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
-        self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
-        """An N-DELETE has its answer; ``status`` is None where none came."""
-        self.before_storage_commitment: BeforeHook[BeforeStorageCommitment, None] = BeforeHook(
-            "before_storage_commitment"
-        )
-        self.storage_commitment_wait: BeforeHook[StorageCommitmentWait, CommitmentWait] = BeforeHook(
-            "storage_commitment_wait"
-        )
-        self.storage_commitment_result: AfterHook[StorageCommitmentResult] = AfterHook("storage_commitment_result")
-        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
-        self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
-        self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")
-        self.aborted: AfterHook[Aborted] = AfterHook("aborted")
-        self.before_close: AfterHook[BeforeClose] = AfterHook("before_close")
-        self.after_close: AfterHook[AfterClose] = AfterHook("after_close")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gurney.dicom.ae_titles import check_ae_title
-from gurney.pacs.tls import Tls
+from gurney.pacs.tls.options import Tls
 
 __all__ = ["RemoteAE", "Timeouts"]
 

@@ -54,7 +54,7 @@ def _contradictions(tls: Tls) -> Iterator[TlsFinding]:
 def _unusable(tls: Tls, files: dict[str, str]) -> Iterator[TlsFinding]:
     # Only a configuration that has such a table loads the network stack for it.
     from gurney.pacs.errors import TlsSetupError
-    from gurney.pacs.tls_contexts import check_files
+    from gurney.pacs.tls.contexts import check_files
     from gurney.settings.remotes import tls_of
 
     try:

@@ -19,7 +19,7 @@ from gurney.dicom.errors import CodecMissing, TranscodingError
 if TYPE_CHECKING:
     from gurney.dicom.frames import Frame
 from gurney.dicom.transcoding import Loss, transcode
-from gurney.pacs.dataset import decode_dataset
+from gurney.pacs.wire.dataset import decode_dataset
 from tests.dicom.files import BASIC_TEXT_SR, DEFLATED, EXPLICIT, IMPLICIT, LE, Recipe, deflate
 from tests.dicom.images import Shipped, shipped
 from tests.services.presence import program, require
@@ -63,7 +63,7 @@ def load(name: str) -> Shipped:
         from pydicom import dcmread
         from pydicom.data import get_testdata_file
 
-        from gurney.pacs.dataset import encode_dataset
+        from gurney.pacs.wire.dataset import encode_dataset
 
         path = Path(str(get_testdata_file(name, download=False)))
         dataset = dcmread(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gurney.pacs.accepted import is_overdue
+from gurney.pacs.listener.accepted import is_overdue
 
 
 @pytest.mark.parametrize(

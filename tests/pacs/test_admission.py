@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pynetdicom import AllStoragePresentationContexts
 
-from gurney.pacs.admission import is_storage_class, is_transfer_syntax
+from gurney.pacs.listener.admission import is_storage_class, is_transfer_syntax
 from tests.pacs.conftest import CT
 
 

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from gurney.pacs import request_for_file
-from gurney.pacs.arrival import Arrival
+from gurney.pacs.wire.arrival import Arrival
 
 SYNTAX = "1.2.840.10008.1.2.1"
 

@@ -24,9 +24,9 @@ from gurney.pacs import (
     StoreScu,
     Timeouts,
 )
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import Aborted, AfterClose, AfterRelease, BeforeClose
-from gurney.pacs.normalized import NormalizedServices
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.testing import (
     Break,
     FakePacs,

@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from gurney.pacs import InvalidAttributes
-from gurney.pacs.attributes import attribute_list, references, require
+from gurney.pacs.normalized.attributes import attribute_list, references, require
 
 UID = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -11,7 +11,7 @@ from pynetdicom import dimse_messages
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from gurney.pacs.command import (
+from gurney.pacs.wire.command import (
     C_STORE_RSP,
     DimsePriority,
     MalformedCommandError,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gurney.pacs.command import encode_command
-from gurney.pacs.command_words import command_words
+from gurney.pacs.wire.command import encode_command
+from gurney.pacs.wire_log.command_words import command_words
 
 
 def test_a_response_is_told_with_its_counts() -> None:

@@ -29,8 +29,8 @@ from gurney.pacs import (
     StoreScu,
     commitment_requests,
 )
-from gurney.pacs.commitment_events import BeforeStorageCommitment, StorageCommitmentResult, StorageCommitmentWait
-from gurney.pacs.event_reports import EventReport
+from gurney.pacs.association.event_reports import EventReport
+from gurney.pacs.events import BeforeStorageCommitment, StorageCommitmentResult, StorageCommitmentWait
 from gurney.pacs.testing import Accept, Break, Commit, FakePacs, How, Operation, Respond, Where
 from tests.pacs.conftest import CT, CT_ONLY, MR, MakeRequests
 

@@ -29,9 +29,9 @@ from gurney.pacs import (
     StoreChange,
     StoreScu,
     Timeouts,
-    conversion,
 )
 from gurney.pacs.events import BeforeCStore
+from gurney.pacs.store import conversion
 from gurney.transfer.outcomes import EventKind
 from tests.services.dcmjs_archive import DcmjsArchive
 from tests.services.dcmtk import DcmQrScp, StoreScp
@@ -230,7 +230,7 @@ def test_what_the_peer_takes_as_it_is_goes_as_it_is(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("transcoded")
 
-    monkeypatch.setattr("gurney.pacs.conversion.transcode_apart", never)
+    monkeypatch.setattr("gurney.pacs.store.conversion.transcode_apart", never)
     names = [name for name in SOURCES if name != "JPEG2000.dcm"]
     for compression in (NATIVE, LOSSLESS):
         for result in scu.store_many(remote(storescp), map(path_of, names), compression=compression):

@@ -15,8 +15,8 @@ from pynetdicom.dimse_primitives import C_FIND, DimseServiceType
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
 from gurney.pacs import STUDY_ROOT, AssociationEnded, OperationFailed, Query, QueryRetrieveScu, RemoteAE, Timeouts
-from gurney.pacs.dataset import encode_dataset
 from gurney.pacs.testing import Answer, Ask, FakePacs, Operation, Respond
+from gurney.pacs.wire.dataset import encode_dataset
 
 Answers = Iterator[tuple[int, Dataset | None]]
 PATIENCE = Timeouts(connect=5, acse=0.5, store=5, find=5)

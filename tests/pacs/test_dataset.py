@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gurney.pacs import request_for_file
-from gurney.pacs.dataset import decode_dataset, decode_identifier, encode_dataset
 from gurney.pacs.errors import BadResponse
+from gurney.pacs.wire.dataset import decode_dataset, decode_identifier, encode_dataset
 
 FILES = [
     "CT_small.dcm",

@@ -24,7 +24,7 @@ from gurney.pacs import (
     Retrieval,
     SubOperations,
 )
-from gurney.pacs.query_events import AfterCGet, AfterCMove
+from gurney.pacs.events import AfterCGet, AfterCMove
 from tests.pacs.archives import Archive, filled
 from tests.pacs.conftest import CT
 from tests.services.dcmtk import StoreScp

@@ -7,8 +7,8 @@ import struct
 import pytest
 from pydicom.dataset import Dataset
 
-from gurney.pacs.dataset import decode_dataset
 from gurney.pacs.display import text_at, texts_at
+from gurney.pacs.wire.dataset import decode_dataset
 
 IMPLICIT = "1.2.840.10008.1.2"
 CHARACTER_SET, NAME, DATE, NUMBER, ROWS = 0x00080005, 0x00100010, 0x00080020, 0x00200013, 0x00280010

@@ -15,7 +15,7 @@ from gurney.pacs import (
     Scu,
     Timeouts,
 )
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.testing import Answer, Ask, Break, FakePacs, Garbage, How, Operation, Respond, Stall, When
 from gurney.pacs.testing.answers import RequestAct
 

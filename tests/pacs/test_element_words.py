@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from gurney.pacs.association_words import association_lines, proposals_of
-from gurney.pacs.command_words import command_words
-from gurney.pacs.dataset import encode_dataset
-from gurney.pacs.element_words import element_lines
-from gurney.pacs.overheard import Kept
+from gurney.pacs.wire.dataset import encode_dataset
+from gurney.pacs.wire_log.association_words import association_lines, proposals_of
+from gurney.pacs.wire_log.command_words import command_words
+from gurney.pacs.wire_log.element_words import element_lines
+from gurney.pacs.wire_log.overheard import Kept
 from tests.pacs.conftest import CT, EXPLICIT
 from tests.pacs.planted import IDENTIFYING, TELLTALE, identifying
 

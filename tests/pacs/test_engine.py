@@ -235,7 +235,7 @@ def test_its_descriptors_stay_in_the_process(tmp_path: Path) -> None:
 PREFORK = """
 import os, sys
 from gurney.pacs import DicomEngine, EngineError, RemoteAE, Scu
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 
 remote = RemoteAE("FAKEPACS", "127.0.0.1", int(sys.argv[1]))
 DicomEngine.startup()

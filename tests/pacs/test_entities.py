@@ -5,7 +5,7 @@ from datetime import date, time
 import pytest
 
 from gurney.pacs import Instance, Level, Patient, Series, Study
-from gurney.pacs.entities import entity_of
+from gurney.pacs.query.entities import entity_of
 from tests.pacs.test_keys import of
 
 

@@ -22,7 +22,7 @@ from gurney.pacs import (
     QueryRetrieveScu,
     Timeouts,
 )
-from gurney.pacs.query_events import BeforeCFind, FindChange
+from gurney.pacs.events import BeforeCFind, FindChange
 from gurney.pacs.testing import (
     Accept,
     Answer,

@@ -6,7 +6,7 @@ import pytest
 from pydicom.uid import UID
 
 from gurney.dicom.presentation import MAX_CONTEXTS
-from gurney.pacs.get_contexts import DEFAULT_CLASSES, NATIVE, classes_of_modalities, plan_get_contexts
+from gurney.pacs.retrieve.get_contexts import DEFAULT_CLASSES, NATIVE, classes_of_modalities, plan_get_contexts
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SR = "1.2.840.10008.5.1.4.1.1.88.11"

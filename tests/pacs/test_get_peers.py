@@ -19,7 +19,7 @@ from gurney.pacs import (
     QueryRetrieveScu,
     Retrieval,
 )
-from gurney.pacs.query_events import InstanceReceived
+from gurney.pacs.events import InstanceReceived
 from tests.pacs.archives import Archive, filled
 
 pytestmark = pytest.mark.peer

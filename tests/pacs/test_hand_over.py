@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import EventReport, NormalizedServices, Query, QueryAssociation, Retrieval, Role, Timeouts
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.testing import Answer, Ask, Counts, FakePacs, Operation, Respond, Send
 from gurney.pacs.testing.answers import Step
 from gurney.pacs.testing.request import Request

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gurney.pacs import AssociationRejected, QueryRetrieveScu, RemoteAE, UserIdentity, UserIdentityKind
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 from tests.services.dcmjs import installed_node_modules
 from tests.services.dcmjs_query import DcmjsQueryScp
 from tests.services.presence import require

@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from gurney.pacs import request_for_file
-from gurney.pacs.arrival import Arrival
-from gurney.pacs.inbound import EagerInbox, Inbox, IncomingDataset, Received
+from gurney.pacs.wire.arrival import Arrival
+from gurney.pacs.wire.inbound import EagerInbox, Inbox, IncomingDataset, Received
 
 FRAGMENT = 16_372
 

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from gurney.pacs import StoreScu
-from gurney.pacs.instance import UnusableFileError
 from gurney.pacs.testing import FakePacs
+from gurney.pacs.wire.instance import UnusableFileError
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT_ONLY, MakeRequests
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs import InvalidQuery, Level, ModalityWorklistQuery, Query, Range
 from gurney.pacs.display import text_at
-from gurney.pacs.keys import Wanted, identifier
+from gurney.pacs.query.keys import Wanted, identifier
 
 STATION = "ScheduledProcedureStepSequence.ScheduledStationAETitle"
 MOMENT = "StudyDate+StudyTime"

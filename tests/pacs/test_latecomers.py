@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gurney.pacs import SubOperations
-from gurney.pacs.latecomers import Latecomers
-from gurney.pacs.retrieval import Progression
+from gurney.pacs.retrieve.latecomers import Latecomers
+from gurney.pacs.retrieve.retrieval import Progression
 
 SUCCESS, WARNING, PENDING, CANCEL, FAILURE = 0x0000, 0xB000, 0xFF00, 0xFE00, 0xA702
 ON_THE_WAY = SubOperations(PENDING, remaining=1, completed=1, failed=1, warning=0)

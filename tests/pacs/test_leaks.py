@@ -28,7 +28,7 @@ from gurney.pacs import (
     StoreScu,
     Timeouts,
 )
-from gurney.pacs.normalized import NormalizedServices
+from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.testing import (
     Answer,
     Break,

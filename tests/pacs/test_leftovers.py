@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from gurney.pacs import AssociationLost, Listener, QueryRetrieveScu, Retrieval, StoreScu, Timeouts
-from gurney.pacs.arrival import Arrival
-from gurney.pacs.leftovers import clear_leftovers, incoming_name
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.testing import Answer, FakePacs, Operation, Send, Stall
+from gurney.pacs.wire.arrival import Arrival
+from gurney.pacs.wire.leftovers import clear_leftovers, incoming_name
 from tests.pacs.conftest import CT, study_of
 from tests.services.waiting import wait_until
 

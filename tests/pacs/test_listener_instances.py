@@ -19,9 +19,9 @@ from gurney.pacs import (
     StoreRequest,
     StoreScu,
 )
-from gurney.pacs.arrival import Arrival
-from gurney.pacs.deliveries import Deliveries
+from gurney.pacs.listener.deliveries import Deliveries
 from gurney.pacs.testing.upper_layer import fragments, p_data
+from gurney.pacs.wire.arrival import Arrival
 from tests.pacs.callers import at, echoes, established, store_command
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests, take
 

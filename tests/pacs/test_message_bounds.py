@@ -13,9 +13,9 @@ import pytest
 
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import BadResponse, Query, QueryRetrieveScu, Retrieval, Scu, Timeouts
-from gurney.pacs.message_bounds import LONGEST_COMMAND, LONGEST_DATASET
 from gurney.pacs.testing import Answer, FakePacs, Garbage, Operation, Respond
 from gurney.pacs.testing.upper_layer import command_set, fragments, p_data
+from gurney.pacs.wire.message_bounds import LONGEST_COMMAND, LONGEST_DATASET
 from tests.pacs.conftest import CT
 from tests.services.waiting import wait_until
 
@@ -81,7 +81,7 @@ def test_a_report_that_nobody_waits_for_is_cut_at_its_bound(pacs: FakePacs, size
 
 
 def test_a_bound_is_for_each_message(pacs: FakePacs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gurney.pacs.message_bounds.LONGEST_COMMAND", 200)
+    monkeypatch.setattr("gurney.pacs.wire.message_bounds.LONGEST_COMMAND", 200)
     with Scu().associate(pacs.remote(LONG), [VERIFICATION]) as association:
         for _ in range(5):
             assert association.verify().is_success

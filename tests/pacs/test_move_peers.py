@@ -25,7 +25,7 @@ from gurney.pacs import (
     StoreScu,
     SubOperations,
 )
-from gurney.pacs.query_events import AfterCMove
+from gurney.pacs.events import AfterCMove
 from gurney.pacs.testing import FakePacs
 from tests.pacs.archives import Archive, filled
 

@@ -26,7 +26,7 @@ from gurney.pacs import (
     Scu,
     Timeouts,
 )
-from gurney.pacs.normalized_events import AfterNormalized, BeforeNormalized
+from gurney.pacs.events import AfterNormalized, BeforeNormalized
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 from tests.services.waiting import wait_until
 

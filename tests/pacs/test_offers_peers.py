@@ -22,7 +22,7 @@ from gurney.pacs import (
     Timeouts,
     UserIdentity,
 )
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 from tests.pacs.conftest import CT
 from tests.services.dcmtk import DcmQrScp, StoreScp, WlmScpFs
 from tests.services.orthanc import Orthanc

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gurney.pacs.overheard import MOST_KEPT, Fragments, Kept, Overheard
+from gurney.pacs.wire_log.overheard import MOST_KEPT, Fragments, Kept, Overheard
 
 
 class Heard:

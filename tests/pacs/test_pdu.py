@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gurney.pacs.pdu import LONGEST_FRAGMENT, fragment_length
+from gurney.pacs.wire.pdu import LONGEST_FRAGMENT, fragment_length
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from gurney.pacs import Code, InvalidAttributes, PerformedProcedureStep, PerformedSeries, ScheduledStep, StepStatus
-from gurney.pacs.performed_procedure_step import final_attributes
+from gurney.pacs.normalized.performed_procedure_step import final_attributes
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STARTED = datetime(2026, 3, 4, 5, 6, 7)

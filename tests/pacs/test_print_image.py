@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import JPEGBaseline8Bit
 
 from gurney.pacs import InvalidAttributes
-from gurney.pacs.print_image import printable
+from gurney.pacs.printing.image import printable
 
 
 def image(**values: object) -> Dataset:

@@ -22,7 +22,7 @@ from gurney.pacs import (
     PrintManagementScu,
     RemoteAE,
 )
-from gurney.pacs.normalized_events import BeforeNormalized, NormalizedChange
+from gurney.pacs.events import BeforeNormalized, NormalizedChange
 from tests.pacs.test_print_image import RGB, TWELVE, image
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 from tests.services.presence import require

@@ -53,9 +53,8 @@ from gurney.pacs import (
     UserIdentity,
     UserIdentityKind,
 )
-from gurney.pacs.events import AfterSecureLinkReady
-from gurney.pacs.query_events import AfterCGet, AfterCMove
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
+from gurney.pacs.events import AfterCGet, AfterCMove, AfterSecureLinkReady
 from tests.pacs.archives import Archive, fill
 from tests.pacs.conftest import CT, CT_ONLY
 from tests.pacs.test_print_image import RGB, image

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from gurney.pacs import STUDY_ROOT, Level, Queryable, key
-from gurney.pacs.keys import Wanted
+from gurney.pacs.query.keys import Wanted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gurney.pacs import Listener, Query, QueryRetrieveScu, Retrieval
-from gurney.pacs.query_events import InstanceReceived, MatchFound
+from gurney.pacs.events import InstanceReceived, MatchFound
 from gurney.pacs.testing import FakePacs
 from tests.pacs.conftest import CT, WAYS, query_scu, study_of
 

@@ -32,8 +32,8 @@ from gurney.pacs import (
     Study,
     key,
 )
-from gurney.pacs.keys import Wanted
-from gurney.pacs.query_events import AfterCFind, BeforeCFind, FindChange, MatchFound
+from gurney.pacs.events import AfterCFind, BeforeCFind, FindChange, MatchFound
+from gurney.pacs.query.keys import Wanted
 from tests.pacs.archives import STUDIES, Archive, filled
 
 pytestmark = pytest.mark.peer

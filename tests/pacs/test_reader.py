@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gurney.pacs._seams import LONGEST_PDU, Loss, WireSocket
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
-from gurney.pacs.patience import Patience
-from gurney.pacs.pdu import frame_message
 from gurney.pacs.progress import Progress
-from gurney.pacs.reader import HandBack, Heard, Reader
+from gurney.pacs.wire.patience import Patience
+from gurney.pacs.wire.pdu import frame_message
+from gurney.pacs.wire.reader import HandBack, Heard, Reader
+from gurney.pacs.wire.wire_socket import LONGEST_PDU, Loss, WireSocket
 
 COMMAND, DATA, LAST = 1, 0, 2
 

@@ -28,7 +28,7 @@ from gurney.pacs import (
     Timeouts,
     request_for_file,
 )
-from gurney.pacs.dataset import decode_dataset
+from gurney.pacs.wire.dataset import decode_dataset
 from gurney.transfer.outcomes import EventKind
 from tests.services.dcmjs import DcmjsStoreScp
 from tests.services.dcmtk import DcmQrScp, StoreScp

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gurney.pacs.reconciliation import Verdict, reconcile
+from gurney.pacs.retrieve.reconciliation import Verdict, reconcile
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ from gurney.pacs import (
     StoreScu,
     Verdict,
 )
-from gurney.pacs.events import BeforeAssociateRequest
-from gurney.pacs.inventory import Source
-from gurney.pacs.query_events import AfterCMove, InstanceReceived
+from gurney.pacs.events import AfterCMove, BeforeAssociateRequest, InstanceReceived
+from gurney.pacs.retrieve.inventory import Source
 from tests.pacs.archives import Archive, filled
 from tests.services.dcmtk import StoreScp
 from tests.services.ports import free_port

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gurney.pacs import OperationFailed, QueryRetrieveScu, Retrieval, Verdict
-from gurney.pacs.inventory import Source
+from gurney.pacs.retrieve.inventory import Source
 from gurney.pacs.testing import Answer, Break, Counts, FakePacs, Find, Operation, Respond, Retrieve
 from tests.pacs.conftest import CT, study_of
 
@@ -129,7 +129,7 @@ def test_an_inventory_has_its_limit(
     scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A series and two instances are heard of; the rest is cancelled, and nothing is proved by what was heard."""
-    monkeypatch.setattr("gurney.pacs.inventory._MOST", 3)
+    monkeypatch.setattr("gurney.pacs.retrieve.inventory._MOST", 3)
     result = scu.retrieve(pacs.remote(), WHAT, tmp_path)
     assert pacs.cancels == 1
     assert result.inventory.holdings is None

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from gurney.pacs.errors import AssociationFailure, TlsFailed, TlsProblem
-from gurney.pacs.secure_socket import SecureSocket
 from gurney.pacs.tls import Tls
-from gurney.pacs.tls_contexts import client_context
+from gurney.pacs.tls.contexts import client_context
+from gurney.pacs.tls.secure_socket import SecureSocket
 from tests.pacs.tls_relay import server_side
 from tests.services.certificates import Authority
 

@@ -24,9 +24,9 @@ from gurney.pacs import (
     StoreScu,
     Timeouts,
 )
-from gurney.pacs.carriers import FastCarrier
 from gurney.pacs.testing import Accept, Break, FakePacs, Garbage, How, Respond, Stall, When
 from gurney.pacs.testing.acts import InstanceAct
+from gurney.pacs.wire.carriers import FastCarrier
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT_ONLY, EXPLICIT, MR, MakeRequests, digest, take
 from tests.services import wait_until

@@ -24,7 +24,6 @@ from gurney.pacs import (
     Timeouts,
     request_for_file,
 )
-from gurney.pacs.dataset import decode_dataset, encode_dataset
 from gurney.pacs.events import (
     Aborted,
     AfterAssociateRequest,
@@ -42,6 +41,7 @@ from gurney.pacs.events import (
     BeforeRelease,
 )
 from gurney.pacs.testing import Accept, Break, FakePacs, Reject, Respond
+from gurney.pacs.wire.dataset import decode_dataset, encode_dataset
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MR, MakeRequests
 
@@ -101,7 +101,7 @@ def test_store_many_needs_several_associations_past_128_contexts(
     scu: StoreScu, monkeypatch: pytest.MonkeyPatch, make_requests: MakeRequests
 ) -> None:
     requests = {one.path: one for n in range(130) for one in make_requests(1, sop_class_uid=f"1.2.840.10008.5.1.{n}")}
-    monkeypatch.setattr("gurney.pacs.sources.request_for_file", lambda path, policy: requests[path])
+    monkeypatch.setattr("gurney.pacs.store.sources.request_for_file", lambda path, policy: requests[path])
     with FakePacs() as pacs:
         results = list(scu.store_many(pacs.remote(), requests))
     assert len(results) == 130

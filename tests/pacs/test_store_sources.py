@@ -17,7 +17,7 @@ from gurney.dicom.errors import Part10Error, UnfitInstance
 from gurney.dicom.presentation import MAX_CONTEXTS
 from gurney.pacs import DicomEngine, RemoteAE, Skip, StoreChange, StoreScu, Storing, Timeouts, request_for_file
 from gurney.pacs.events import AfterCStore
-from gurney.pacs.lookahead import LookAhead
+from gurney.pacs.store.lookahead import LookAhead
 from gurney.pacs.testing import FakePacs, Respond
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT, MakeRequests
@@ -141,7 +141,7 @@ def test_a_fifo_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     os.mkfifo(tmp_path / "fifo")
     with monkeypatch.context() as patch:
-        patch.setattr("gurney.pacs.sources.os.open", never)
+        patch.setattr("gurney.pacs.store.sources.os.open", never)
         with pytest.raises(UnfitInstance, match="a FIFO"):
             request_for_file(tmp_path / "fifo")
 
@@ -149,7 +149,7 @@ def test_a_fifo_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_link_that_was_slipped_in_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to(CT_FILE)
     with monkeypatch.context() as patch:
-        patch.setattr("gurney.pacs.sources.os.lstat", os.stat)
+        patch.setattr("gurney.pacs.store.sources.os.lstat", os.stat)
         with pytest.raises(UnfitInstance, match="not followed"):
             request_for_file(tmp_path / "link")
 
@@ -354,7 +354,7 @@ def test_a_folder_that_vanishes_is_told(scu: StoreScu, tmp_path: Path, monkeypat
             raise PermissionError(13, "Permission denied")
         return listed(path)
 
-    monkeypatch.setattr("gurney.pacs.folders.os.listdir", refuse)
+    monkeypatch.setattr("gurney.pacs.store.folders.os.listdir", refuse)
     with FakePacs() as pacs:
         (result,) = scu.store_folder(pacs.remote(), tmp_path)
     assert (result.event.kind, result.event.detail) == (EventKind.FILE_MISSING, "Permission denied")

@@ -25,9 +25,9 @@ from gurney.pacs import (
     StoreScu,
     Timeouts,
 )
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import AfterRelease
-from gurney.pacs.normalized import NormalizedServices
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.testing import Accept, Answer, FakePacs, InPlaceOfAccept, Operation, Respond, Send, Stall, When
 from gurney.pacs.testing import Ask as FakeAsk
 from tests.pacs.conftest import CT, CT_ONLY, WAYS, MakeRequests, query_scu, study_of

@@ -25,7 +25,7 @@ from gurney.pacs import (
     Retrieval,
     Verdict,
 )
-from gurney.pacs.inventory import Source
+from gurney.pacs.retrieve.inventory import Source
 from tests.pacs.archives import Archive, filled
 from tests.services.dcmtk import StoreScp
 from tests.services.ports import free_port

@@ -20,7 +20,7 @@ from gurney.pacs import (
     TlsSetupError,
 )
 from gurney.pacs.events import PrivateKeyPassword
-from gurney.pacs.tls_contexts import client_context, files_of, server_context
+from gurney.pacs.tls.contexts import client_context, files_of, server_context
 from tests.services.certificates import Authority, Issued
 
 SECRET = "opensesame"

@@ -15,11 +15,12 @@ from pydicom.data import get_testdata_file
 from pynetdicom.ae import ApplicationEntity
 
 from gurney.pacs import QueryRetrieveScu, Retrieval, StoreScu
-from gurney.pacs._seams import PacedAssociation, WireSocket
 from gurney.pacs.progress import Progress
 from gurney.pacs.testing import FakePacs
-from gurney.pacs.transport import PlainSocket
-from gurney.pacs.wire import HandBack, Wire
+from gurney.pacs.wire.fast_store import HandBack, Wire
+from gurney.pacs.wire.paced_association import PacedAssociation
+from gurney.pacs.wire.transport import PlainSocket
+from gurney.pacs.wire.wire_socket import WireSocket
 from tests.pacs.conftest import CT, CT_ONLY, MakeRequests
 
 OWN = b"\xff"

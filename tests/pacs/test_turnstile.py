@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from gurney.pacs.turnstile import Turnstile
+from gurney.pacs.wire.turnstile import Turnstile
 
 
 class Traveller(threading.Thread):

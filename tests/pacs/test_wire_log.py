@@ -25,10 +25,10 @@ from gurney.pacs import (
     WireLevel,
     WireLog,
 )
-from gurney.pacs.dataset import encode_dataset
-from gurney.pacs.scu import VERIFICATION
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.testing import Break, FakePacs, InPlaceOfAccept, Reject, Respond
 from gurney.pacs.testing.acts import How
+from gurney.pacs.wire.dataset import encode_dataset
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests
 from tests.pacs.planted import TELLTALE
 from tests.services import require

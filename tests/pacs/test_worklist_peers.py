@@ -27,9 +27,8 @@ from gurney.pacs import (
     RemoteAE,
     key,
 )
-from gurney.pacs.events import BeforeAssociateRequest
-from gurney.pacs.keys import Wanted
-from gurney.pacs.query_events import BeforeCFind, FindChange, MatchFound
+from gurney.pacs.events import BeforeAssociateRequest, BeforeCFind, FindChange, MatchFound
+from gurney.pacs.query.keys import Wanted
 from tests.services.dcmjs import installed_node_modules
 from tests.services.dcmjs_query import DcmjsQueryScp
 from tests.services.dcmtk import WlmScpFs

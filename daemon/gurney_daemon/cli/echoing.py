@@ -12,8 +12,8 @@ from gurney.dicom.status import Service, describe
 from gurney.errors import LedgerError
 from gurney.ledger import destinations, reconciling
 from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, Scu, TlsFailed
+from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect, AfterResolve, AfterSecureLinkReady
-from gurney.pacs.scu import VERIFICATION
 from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.asked import AsJson, configured_remote
 from gurney_daemon.cli.edge import Edge, print_json

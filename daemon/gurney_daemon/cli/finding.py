@@ -15,7 +15,7 @@ import typer
 from gurney.dicom.status import Service, describe
 from gurney.errors import GurneyError
 from gurney.pacs import DicomEngine, InvalidQuery, QueryRetrieveScu
-from gurney.pacs.query_association import QueryAssociation
+from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, configured_remote

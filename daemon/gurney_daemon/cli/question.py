@@ -21,7 +21,7 @@ from gurney.pacs import (
     Range,
     key,
 )
-from gurney.pacs.keys import Wanted, vr_of_key
+from gurney.pacs.query.keys import Wanted, vr_of_key
 
 __all__ = ["MODELS", "Depth", "Filters", "Question", "question"]
 

@@ -1,0 +1,196 @@
+"""An association that a peer has requested, guarded against a peer that means harm or has lost its way."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT, DimseServiceType
+from pynetdicom.pdu_primitives import A_P_ABORT
+from pynetdicom.transport import AddressInformation
+
+from gurney.pacs.association.event_reports import EventReport, EventReports
+from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
+from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from gurney.pacs.listener.admission import admitted_contexts, with_spaces_for_nuls
+from gurney.pacs.listener.deliveries import Deliveries, IncomingContent
+from gurney.pacs.remote import RemoteAE
+from gurney.pacs.wire._seams import mend_pdus, take_datasets_into
+from gurney.pacs.wire.inbound import answer_to
+from gurney.pacs.wire.paced_association import PacedAssociation
+from gurney.pacs.wire.transport import Transport
+
+__all__ = ["AcceptedAssociation", "is_overdue"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_PDU = 1 << 16
+_LONGEST_COMMAND = 1 << 20
+_SLOWEST_BYTES_PER_SECOND = 1024
+# A peer that was not allowed to may still ask for a little more before it has its answer.
+_MOST_UNANSWERED = 16
+_LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
+
+
+def is_overdue(seconds: float, received: int, patience: float) -> bool:
+    """Tell whether a message that began so long ago brings too little to come to an end.
+
+    ``patience`` is free, then it must have brought 1 KiB for each second: a modem does, fragments without content, or
+    of one byte, never do.
+    """
+    return seconds > patience + received / _SLOWEST_BYTES_PER_SECOND
+
+
+class AcceptedAssociation(PacedAssociation):
+    """Serve C-ECHO, C-STORE and N-EVENT-REPORT on a connection that a peer has made.
+
+    What a peer may keep waiting is limited at each level: its :class:`WireSocket` cuts PDUs that are too long or do not
+    come to their end, pynetdicom's timers cut silence, and this class messages without an end.
+    """
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        connection: Transport,
+        deliveries: Deliveries | None,
+        reports: BeforeHook[EventReport, EventReport],
+        has_room: Callable[[], bool],
+    ) -> None:
+        # Of a peer that is gone already there are none: asked first, that leaves nothing behind.
+        ours, theirs = connection.getsockname(), connection.getpeername()
+        super().__init__(ae, connection)
+        self.mode = "acceptor"
+        self._deliveries, self._reports, self._has_room = deliveries, reports, has_room
+        self._begun, self._received, self._commanded = 0.0, 0, 0
+        self.name = "accepted association"
+        self.acceptor.ae_title = ae.ae_title
+        self.acceptor.maximum_length = _MAX_PDU
+        self.acceptor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        self.acceptor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self.acceptor.address_info = AddressInformation.from_tuple(ours)
+        self.requestor.address_info = AddressInformation.from_tuple(theirs)
+        self.bind(evt.EVT_REQUESTED, self._consider)
+        self.watch(lambda _: None, self._on_transition, self.wake)
+        mend_pdus(self, with_spaces_for_nuls)
+        take_datasets_into(self, self._buffer)
+        self._receive = self.dimse.receive_primitive
+        self.dimse.receive_primitive = self._receive_guarded  # type: ignore[method-assign]  # of this one
+        self.wire.accept()
+
+    @property
+    def has_requested(self) -> bool:
+        """Tell whether the peer has come as far as to request its association."""
+        return self.requestor.primitive is not None
+
+    def wake(self) -> None:
+        """Let the thread that waits for the association request find out that none will come."""
+        if not self.has_requested:
+            self.is_aborted = True
+            self.dul.to_user_queue.put(A_P_ABORT())
+
+    def drop(self) -> None:
+        """End it from another thread: with an A-ABORT where there is an association, without a word where not."""
+        if self.is_established:
+            self.end()
+        else:
+            self.wake()
+            self.wire.interrupt()
+            self.wire.hang_up()
+
+    # --- Negotiation --------------------------------------------------------------------------------------------------
+
+    def _consider(self, _event: evt.Event) -> None:
+        """Look at the association request; pynetdicom then answers it by what is set here."""
+        if self.is_aborted:
+            return
+        if not self._has_room():
+            self.acse.send_reject(*_LOCAL_LIMIT_EXCEEDED)
+            self.kill()
+            return
+        proposed = getattr(self.requestor.primitive, "presentation_context_definition_list", None) or ()
+        self.acceptor.supported_contexts = list(
+            admitted_contexts(proposed, takes_instances=self._deliveries is not None)
+        )
+
+    def _on_transition(self, event: evt.Event) -> None:
+        if event.next_state == "Sta1":
+            self.wake()
+
+    # --- Messages -----------------------------------------------------------------------------------------------------
+
+    def _buffer(self) -> IncomingContent:
+        """Give the data set of the message that begins a place."""
+        folder = self._deliveries.folder if self._deliveries is not None else Path()
+        limit = self._deliveries.limit if self._deliveries is not None else None
+        return IncomingContent(
+            folder, limit, lambda: self._deliveries is not None and isinstance(self.dimse.message, C_STORE_RQ)
+        )
+
+    def _receive_guarded(self, primitive: Any) -> None:
+        """Take a P-DATA, unless its message has become too much of one; then abort."""
+        if self.dimse.message is None:
+            self._begun, self._received, self._commanded = time.monotonic(), 0, 0
+        for _, fragment in primitive.presentation_data_value_list:
+            self._received += len(fragment) - 1
+            self._commanded += len(fragment) if fragment[:1] and fragment[0] & 1 else 0
+        if (
+            is_overdue(time.monotonic() - self._begun, self._received, self.network_timeout or 0.0)
+            or self._commanded > _LONGEST_COMMAND
+            or self.dimse.msg_queue.qsize() > _MOST_UNANSWERED
+            or self._is_endless()
+        ):
+            # As pynetdicom itself does with what it can't decode: an A-ABORT goes out (PS3.8 9.2, AA-8).
+            self.dul.event_queue.put("Evt19")
+            return
+        self._receive(primitive)
+
+    def _is_endless(self) -> bool:
+        message = self.dimse.message
+        dataset = message.data_set if message is not None else None
+        return isinstance(dataset, IncomingContent) and dataset.is_endless
+
+    def serve(self, message: DimseServiceType, context_id: int) -> None:
+        """Answer a request. What is none of ours, has no accepted context, or fails here ends the association."""
+        try:
+            self._answer(message, context_id)
+        except Exception as error:  # noqa: BLE001  (the disk's, or whatever a caller brings about: who asked must hear of it)
+            # Only the types: the words may name a file.
+            _log.error("request_failed request=%s error=%s", type(message).__name__, type(error).__name__)
+            self.abort()
+
+    def _answer(self, message: DimseServiceType, context_id: int) -> None:
+        context = next((one for one in self.accepted_contexts if one.context_id == context_id), None)
+        if context is None or not message.is_valid_request:
+            self.abort()
+            return
+        sop_class_uid, syntax = str(context.abstract_syntax), str(context.transfer_syntax[0])
+        match message:
+            case C_ECHO():
+                response = C_ECHO()
+                response.MessageIDBeingRespondedTo = message.MessageID
+                response.AffectedSOPClassUID = message.AffectedSOPClassUID
+                response.Status = 0x0000
+                self.dimse.send_msg(response, context_id)
+            case C_STORE() if self._deliveries is not None:
+                status = self._deliveries.keep(message, sop_class_uid, syntax)
+                self.dimse.send_msg(answer_to(message, status), context_id)
+            case N_EVENT_REPORT():
+                accepted = NegotiatedContext(context_id, sop_class_uid, syntax, ContextResult.ACCEPTED)
+                contexts = NegotiatedContexts((accepted,))
+                EventReports(self._caller(), contexts, self.dimse.send_msg, self._reports).answer(message, context_id)
+            case _:
+                self.abort()
+
+    def _caller(self) -> RemoteAE:
+        """Name the peer; its port is the one that it calls from."""
+        address = self.requestor.address_info
+        host, port = address.as_tuple[:2] if address is not None else ("unknown", 1)
+        return RemoteAE(self.requestor.ae_title.strip(), host, port)

@@ -1,0 +1,115 @@
+"""What a listener takes by C-STORE: into a folder, and on to those who expect it (PS3.4 B.2, C.4.2)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from pynetdicom.dimse_primitives import C_STORE
+
+from gurney.dicom.errors import FORGIVABLE
+from gurney.dicom.part10 import read_part10
+from gurney.dicom.policy import ReadPolicy
+from gurney.errors import DicomFileError
+from gurney.pacs.retrieve.retrieval import Retrieval
+from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Received
+
+__all__ = ["Deliveries", "IncomingContent"]
+
+_PATIENT_ID = 0x00100020
+_SOP_CLASS_NOT_SUPPORTED, _CANNOT_UNDERSTAND = 0x0122, 0xC000
+# A storage commitment of 100,000 instances takes about so much.
+_LONGEST_IN_MEMORY = 1 << 24
+# What is here is only to be told apart: whatever can be read is good enough.
+_LENIENT = ReadPolicy(forgive=FORGIVABLE)
+
+
+class IncomingContent(IncomingDataset):
+    """The data set of whatever message comes: an instance goes to a file, all else stays in memory.
+
+    Which it is shows when its first byte comes: then the command set is here. Of what is too long nothing is kept.
+    """
+
+    def __init__(self, folder: Path, limit: int | None, is_instance: Callable[[], bool]) -> None:
+        super().__init__(folder, limit)
+        self._is_instance = is_instance
+        self._is_overlong = False
+
+    def write(self, data: Any, /) -> int:
+        """Take the next fragment."""
+        if self._is_instance():
+            return super().write(data)
+        length = memoryview(data).nbytes
+        if self._is_overlong or self.tell() + length > _LONGEST_IN_MEMORY:
+            self._is_overlong = True
+            self.seek(0)
+            self.truncate()
+            return length
+        return BytesIO.write(self, data)
+
+
+class Deliveries:
+    """Take instances into a folder. What arrives is told apart by its own UIDs.
+
+    A Move Originator Message ID is optional (PS3.7 9.1.1.1.8), and one peer may send for many moves at once.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder, self.limit = folder, limit
+        self._guard = threading.Lock()
+        self._waiting: tuple[tuple[Retrieval, SimpleQueue[Received]], ...] = ()
+        self._inbox = Inbox(folder, self._pass_on, limit)
+
+    def keep(self, request: C_STORE, sop_class_uid: str, transfer_syntax_uid: str) -> int:
+        """Keep what came in the context of this SOP class and syntax, and return the status to answer (PS3.4 B.2.3)."""
+        dataset = request.DataSet
+        if not isinstance(dataset, IncomingDataset):
+            return _CANNOT_UNDERSTAND
+        if str(request.AffectedSOPClassUID) != sop_class_uid:
+            dataset.discard()
+            return _SOP_CLASS_NOT_SUPPORTED
+        return self._inbox.take(sop_class_uid, str(request.AffectedSOPInstanceUID), transfer_syntax_uid, dataset)
+
+    @contextmanager
+    def expecting(self, what: Retrieval) -> Iterator[SimpleQueue[Received]]:
+        """Give a queue that gets what arrives of a retrieve inside the block."""
+        entry = (what, SimpleQueue[Received]())
+        with self._guard:
+            self._waiting = (*self._waiting, entry)
+        try:
+            yield entry[1]
+        finally:
+            with self._guard:
+                self._waiting = tuple(other for other in self._waiting if other is not entry)
+
+    def _pass_on(self, received: Received) -> None:
+        for what, arrivals in self._waiting:
+            if _is_of(received, what):
+                arrivals.put(received)
+
+
+def _is_of(received: Received, what: Retrieval) -> bool:
+    """Tell whether an instance belongs to a retrieve, by what its own header says."""
+    try:
+        fd = os.open(received.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        # Whoever got it from another peer has moved it already: it is safe, and nobody's news.
+        return False
+    try:
+        header = read_part10(fd, wanted=frozenset({_PATIENT_ID}), policy=_LENIENT)
+    except DicomFileError:
+        return False
+    finally:
+        os.close(fd)
+    return what.covers(
+        patient_id=str(header.value(_PATIENT_ID) or ""),
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+    )

@@ -1,0 +1,1 @@
+"""Basic print management (PS3.4 annex H)."""

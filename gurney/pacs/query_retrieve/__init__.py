@@ -1,0 +1,1 @@
+"""Query, move and get over an association (PS3.4 annex C)."""

@@ -1,0 +1,159 @@
+"""What a Query/Retrieve SCU tells besides what every SCU tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from gurney.pacs.association.events import Events
+from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.query.matches import Match
+from gurney.pacs.remote import RemoteAE
+from gurney.pacs.retrieve.retrieval import SubOperations
+from gurney.pacs.wire.command import DimsePriority
+from gurney.pacs.wire.inbound import Received
+
+__all__ = [
+    "AfterCFind",
+    "AfterCGet",
+    "AfterCMove",
+    "BeforeCFind",
+    "BeforeCGet",
+    "BeforeCMove",
+    "FindChange",
+    "InstanceReceived",
+    "MatchFound",
+    "QueryEvents",
+    "RetrieveChange",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCFind:
+    """A C-FIND-RQ is about to be sent. A listener may return another SOP class, identifier or priority.
+
+    Raising prevents it: whoever takes the next match gets what was raised.
+    """
+
+    remote: RemoteAE
+    sop_class_uid: str
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class FindChange:
+    """What a listener of ``before_c_find`` wants otherwise. Another SOP class must have an accepted context."""
+
+    sop_class_uid: str | None = None
+    identifier: Dataset | None = field(default=None, repr=False)
+    priority: DimsePriority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFound:
+    """A match has come, and is about to be given out. A listener that returns ``event.enough()`` makes it the last.
+
+    Raising ends the search before: whoever takes this match gets what was raised in place of it.
+    """
+
+    remote: RemoteAE
+    match: Match[Any] = field(repr=False)
+    stop: bool = False
+
+    def enough(self) -> MatchFound:
+        """Return the same event with the wish to stop."""
+        return replace(self, stop=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCFind:
+    """A search has ended: its status, None where it was cancelled by ending the association, and how many matched."""
+
+    remote: RemoteAE
+    status: int | None
+    matches: int
+    filtered: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCMove:
+    """A C-MOVE-RQ is about to be sent. A listener may return another identifier or priority; raising prevents it."""
+
+    remote: RemoteAE
+    destination: str
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveChange:
+    """What a listener of ``before_c_move`` or ``before_c_get`` wants otherwise."""
+
+    identifier: Dataset | None = field(default=None, repr=False)
+    priority: DimsePriority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCMove:
+    """A response to a C-MOVE-RQ has come; the final one says so."""
+
+    remote: RemoteAE
+    destination: str
+    progress: SubOperations
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeCGet:
+    """A C-GET-RQ is about to be sent. A listener may return another identifier or priority; raising prevents it.
+
+    Its contexts are those of the association: ``before_associate_request`` may change them.
+    """
+
+    remote: RemoteAE
+    identifier: Dataset = field(repr=False)
+    priority: DimsePriority = DimsePriority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCGet:
+    """A response to a C-GET-RQ has come; the final one says so."""
+
+    remote: RemoteAE
+    progress: SubOperations
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReceived:
+    """An instance has arrived, by C-GET (``received``) or by C-MOVE to ourselves (``moved``), and is safe."""
+
+    remote: RemoteAE
+    received: Received
+
+
+class QueryEvents(Events):
+    """The hooks of a Query/Retrieve SCU. ``match_patient`` and its like hear of the matches at their level only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_c_find: BeforeHook[BeforeCFind, FindChange] = BeforeHook("before_c_find")
+        self.match_found: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_found")
+        self.match_patient: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_patient")
+        """As ``match_found``, behind it, for each match at the level of a patient."""
+        self.match_study: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_study")
+        """As ``match_found``, behind it, for each match at the level of a study."""
+        self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
+        """As ``match_found``, behind it, for each match at the level of a series."""
+        self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
+        """As ``match_found``, behind it, for each match at the level of an instance."""
+        self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
+        self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move")
+        self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")
+        self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get")
+        self.after_c_get: AfterHook[AfterCGet] = AfterHook("after_c_get")
+        self.received: AfterHook[InstanceReceived] = AfterHook("received")
+        """An instance has arrived by C-GET, whole, and is safe on disk where that was asked for."""
+        self.moved: AfterHook[InstanceReceived] = AfterHook("moved")
+        """An instance of a C-MOVE to ourselves has arrived, whole and safe on disk."""

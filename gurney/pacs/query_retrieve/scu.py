@@ -1,0 +1,342 @@
+"""Query/Retrieve SCU: the entrance for applications (PS3.4 annex C)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar, Unpack
+
+from pydicom.dataset import Dataset
+
+from gurney.dicom.ae_titles import check_ae_title
+from gurney.dicom.presentation import ContextProposal
+from gurney.errors import GurneyError
+from gurney.pacs.association.scu import VERIFICATION, Scu, Who
+from gurney.pacs.cancellation import Cancellation
+from gurney.pacs.errors import AssociationFailure, FolderFailed, InstanceTooLong, InvalidQuery, OperationFailed
+from gurney.pacs.listener.listener import Listener
+from gurney.pacs.query.matches import Match, Search, Tally, check_limit
+from gurney.pacs.query.models import STUDY_ROOT, InformationModel
+from gurney.pacs.query.options import QueryOptions
+from gurney.pacs.query.queries import Queryable
+from gurney.pacs.query_retrieve.association import QueryAssociation
+from gurney.pacs.query_retrieve.events import QueryEvents
+from gurney.pacs.remote import RemoteAE
+from gurney.pacs.retrieve.folder import existing_folder
+from gurney.pacs.retrieve.get_contexts import plan_get_contexts
+from gurney.pacs.retrieve.inventory import Inventory, Source, take_inventory
+from gurney.pacs.retrieve.result import RetrieveResult
+from gurney.pacs.retrieve.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.terms import AssociationTerms, Role
+from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
+
+__all__ = ["QueryRetrieveScu"]
+
+Q = TypeVar("Q", bound=Queryable)
+
+_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+class QueryRetrieveScu(Scu):
+    """Query remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+
+    ``relational`` proposes relational queries (keys of any level at any level) to each peer, ``options`` that and more;
+    what it agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond ASCII is asked for in ``character_set``,
+    the term of (0008,0005), where that has all of its letters. ``fast_path=False`` lets pynetdicom receive the
+    messages: slower, with the same results. A C-GET refuses instances of more than ``max_instance_bytes``, and tells of
+    them at its end.
+    """
+
+    events: QueryEvents
+    _hooks = QueryEvents
+
+    def __init__(
+        self,
+        calling_ae_title: str = "GURNEY",
+        *,
+        relational: bool = False,
+        options: QueryOptions | None = None,
+        character_set: str = "ISO_IR 192",
+        fast_path: bool = True,
+        max_instance_bytes: int | None = None,
+        **who: Unpack[Who],
+    ) -> None:
+        super().__init__(calling_ae_title, **who)
+        self._max_instance_bytes = check_max_instance_bytes(max_instance_bytes)
+        self._options = options or QueryOptions(relational=relational)
+        self._character_set = character_set
+        self._fast_path = fast_path
+
+    def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
+        """Associate to query and move in these models, Study Root by default, as often as one likes.
+
+        Raises as :meth:`gurney.pacs.Scu.associate` does.
+        """
+        asked = models or (STUDY_ROOT,)
+        classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
+        proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
+        proposed = self._options.encode()
+        extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
+        return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))
+
+    def associate(
+        self, remote: RemoteAE, proposals: Sequence[ContextProposal], *, roles: Sequence[Role] = ()
+    ) -> QueryAssociation:
+        """Associate with contexts of one's own choice. Raises as :meth:`gurney.pacs.Scu.associate` does."""
+        return self._query_association(remote, AssociationTerms(tuple(proposals), tuple(roles)))
+
+    def associate_to_get(
+        self,
+        remote: RemoteAE,
+        sop_class_uids: Iterable[str],
+        *,
+        model: InformationModel = STUDY_ROOT,
+        transfer_syntax_uids: Sequence[str] = (),
+    ) -> QueryAssociation:
+        """Associate to get instances of these storage SOP classes, with queries in the same model (PS3.4 C.5.3).
+
+        Each class takes a context for each transfer syntax: the native ones and, as far as the 128 contexts reach,
+        those that archives hold images in; or just ``transfer_syntax_uids``. Raises InvalidQuery when there are more
+        classes than one association has room for: what is not proposed can't be sent to us.
+        """
+        own = self._own_proposals(model)
+        plan = plan_get_contexts(sop_class_uids, len(own), transfer_syntax_uids=transfer_syntax_uids)
+        if len(plan) > 1:
+            raise InvalidQuery("sop_class_uids", "are too many for one association", "take several, or leave them out")
+        return self._associate_to_get(remote, own, plan[0] if plan else [])
+
+    def _own_proposals(self, model: InformationModel) -> tuple[ContextProposal, ...]:
+        if not model.get:
+            raise InvalidQuery("model", f"has no C-GET: {model.name}", "take one that has, or move")
+        classes = (model.get, model.find)
+        return (*(ContextProposal(uid, syntax) for uid in classes for syntax in _SYNTAXES), VERIFICATION)
+
+    def _associate_to_get(
+        self, remote: RemoteAE, own: Sequence[ContextProposal], storage: Sequence[ContextProposal]
+    ) -> QueryAssociation:
+        classes = dict.fromkeys(proposal.sop_class_uid for proposal in storage)
+        roles = tuple(Role(uid, scu=False, scp=True) for uid in classes)
+        return self._query_association(remote, AssociationTerms((*own, *storage), roles))
+
+    def take_inventory(self, remote: RemoteAE, what: Retrieval, *, model: InformationModel = STUDY_ROOT) -> Inventory:
+        """Ask which instances a remote AE holds of what is to be retrieved, and of which SOP classes.
+
+        What it can't answer makes the inventory poorer, and is no error. Raises InvalidQuery for what can't be
+        retrieved, and as :meth:`gurney.pacs.Scu.associate` does.
+        """
+        return self._take_inventory(remote, what, model, Cancellation())
+
+    def _take_inventory(
+        self, remote: RemoteAE, what: Retrieval, model: InformationModel, cancellation: Cancellation
+    ) -> Inventory:
+        what.identifier(model)
+        try:
+            if not cancellation.is_wanted:
+                with self.associate_for(remote, model) as association:
+                    return take_inventory(association, what, model, cancellation)
+        except AssociationFailure:
+            if not cancellation.is_wanted:
+                raise
+        return Inventory(what, None, (), Source.NOTHING)
+
+    def move_to_self(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        listener: Listener,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
+    ) -> Retrieving:
+        """Have a remote AE send instances to a listener of this process, on an association of its own.
+
+        With an ``inventory``, which :meth:`take_inventory` gives, its reconciliation tells whether all came. See
+        :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
+        """
+        what.identifier(model)
+        progression = Progression(expected=inventory.sop_instance_uids if inventory is not None else None)
+        return Retrieving(self._move_to_self(remote, what, listener, model, progression), progression)
+
+    def _move_to_self(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        listener: Listener,
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        with (
+            self.associate_for(remote, model) as association,
+            association.move_to_self(what, listener, model=model, progression=progression) as arrivals,
+        ):
+            yield from arrivals
+
+    def get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: str | os.PathLike[str],
+        sop_class_uids: Iterable[str] = (),
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
+    ) -> Retrieving:
+        """Get instances into a folder, on an association of its own, or on several where one has too few contexts.
+
+        Without ``sop_class_uids`` the contexts are planned from an ``inventory``, which is taken first where none is
+        given; then its reconciliation tells whether all came. See :meth:`QueryAssociation.get`, which tells what is
+        raised; so may the association's failures be.
+        """
+        what.identifier(model)  # what can't be asked shall not wait for the first instance to say so
+        self._own_proposals(model)
+        progression, place = Progression(), existing_folder(folder)
+        classes = tuple(sop_class_uids)
+        if inventory is None and classes:
+            return Retrieving(self._get(remote, what, place, classes, model, progression), progression)
+        return Retrieving(self._get_all(remote, what, place, inventory, model, progression), progression)
+
+    def retrieve(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        to: str | os.PathLike[str] | Listener,
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> RetrieveResult:
+        """Retrieve into a folder by C-GET, or to a listener by C-MOVE, to the end, and say what is proved to be here.
+
+        What the peer answers and how the association ends is in the result, with what came before that. Another thread
+        may end it with a ``cancellation``, as with the ``cancel`` of a stream. Raises InvalidQuery for what can't be
+        asked, OSError for a folder that is not there, and what :meth:`take_inventory` raises.
+        """
+        place = to if isinstance(to, Listener) else existing_folder(to)
+        cancellation = cancellation or Cancellation()
+        inventory = inventory or self._take_inventory(remote, what, model, cancellation)
+        progression = Progression(expected=inventory.sop_instance_uids, cancellation=cancellation)
+        arrivals = (
+            self._get_all(remote, what, place, inventory, model, progression)
+            if isinstance(place, Path)
+            else self._move_to_self(remote, what, place, model, progression)
+        )
+        retrieving = Retrieving(arrivals, progression)
+        error: GurneyError | None = None
+        try:
+            with retrieving:
+                for _ in retrieving:
+                    pass
+        except (OperationFailed, AssociationFailure, FolderFailed, InstanceTooLong) as failure:
+            error = failure
+        return RetrieveResult(
+            inventory, retrieving.reconciliation, retrieving.progress, error, is_cancelled=retrieving.is_cancelled
+        )
+
+    def _get_all(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: Path,
+        inventory: Inventory | None,
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        cancellation = progression.cancellation
+        inventory = inventory or self._take_inventory(remote, what, model, cancellation)
+        progression.expected = inventory.sop_instance_uids
+        own = self._own_proposals(model)
+        plan = plan_get_contexts(inventory.sop_class_uids, len(own))
+        too_long = 0
+        for storage in plan:
+            if cancellation.is_wanted:
+                return
+            classes = {proposal.sop_class_uid for proposal in storage}
+            parts = inventory.retrievals(inventory.of_classes(classes)) if len(plan) > 1 else ()
+            with self._associate_to_get(remote, own, storage) as association:
+                for part in parts or (what,):
+                    try:
+                        with association.get(part, folder, model=model, progression=progression) as arrivals:
+                            yield from arrivals
+                    except InstanceTooLong as error:
+                        # The other parts have none, perhaps.
+                        too_long += error.count
+        if too_long and self._max_instance_bytes is not None:
+            raise InstanceTooLong(too_long, self._max_instance_bytes)
+
+    def _get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        folder: Path,
+        sop_class_uids: Sequence[str],
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[Received]:
+        with (
+            self.associate_to_get(remote, sop_class_uids, model=model) as association,
+            association.get(what, folder, model=model, progression=progression) as arrivals,
+        ):
+            yield from arrivals
+
+    def find(
+        self, remote: RemoteAE, query: Q, *, template: Dataset | None = None, limit: int | None = None
+    ) -> Search[Q]:
+        """Ask a remote AE for what matches a query, on an association of its own that lasts as long as the search.
+
+        See :meth:`QueryAssociation.find`, which tells what is raised; so may the association's failures be.
+        """
+        tally = Tally()
+        # What can't be asked shall not wait for the first match to say so.
+        query.identifier(template, character_set=self._character_set)
+        check_limit(limit)
+        return Search(self._find(remote, query, template, limit, tally), tally)
+
+    def move(
+        self, remote: RemoteAE, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
+    ) -> Moving:
+        """Have a remote AE send instances to an AE title that it knows, on an association of its own.
+
+        See :meth:`QueryAssociation.move`, which tells what is raised; so may the association's failures be.
+        """
+        what.identifier(model)  # what can't be asked shall not wait for the first report to say so
+        progression = Progression()
+        return Moving(self._move(remote, what, check_ae_title(destination), model, progression), progression)
+
+    def _move(
+        self,
+        remote: RemoteAE,
+        what: Retrieval,
+        destination: str,
+        model: InformationModel,
+        progression: Progression,
+    ) -> Generator[SubOperations]:
+        with (
+            self.associate_for(remote, model) as association,
+            association.move(what, destination, model=model, progression=progression) as reports,
+        ):
+            yield from reports
+
+    def _find(
+        self, remote: RemoteAE, query: Q, template: Dataset | None, limit: int | None, tally: Tally
+    ) -> Generator[Match[Q]]:
+        with (
+            self.associate_for(remote, query.model) as association,
+            association.find(query, template=template, limit=limit, tally=tally) as search,
+        ):
+            yield from search
+
+    def _query_association(self, remote: RemoteAE, terms: AssociationTerms) -> QueryAssociation:
+        return self._associate(
+            remote,
+            terms,
+            lambda remote, negotiated, _, progress: QueryAssociation(
+                remote,
+                negotiated,
+                self.events,
+                progress,
+                character_set=self._character_set,
+                fast_path=self._fast_path,
+                max_instance_bytes=self._max_instance_bytes,
+            ),
+        )

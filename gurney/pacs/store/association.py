@@ -1,0 +1,196 @@
+"""An association of a Storage SCU: instances go out one after another, each with its result (PS3.4 B.2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from gurney.pacs.association.association import Association
+from gurney.pacs.association.negotiation import Negotiated
+from gurney.pacs.errors import AssociationEnded, AssociationFailure
+from gurney.pacs.progress import Progress
+from gurney.pacs.remote import RemoteAE
+from gurney.pacs.store.compression import NATIVE, Compression
+from gurney.pacs.store.events import AfterCStore, StoreEvents
+from gurney.pacs.store.preparation import Preparation
+from gurney.pacs.store.refusals import RefusedRequestError
+from gurney.pacs.wire.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
+from gurney.pacs.wire.instance import StoreRequest, StoreResult, UnusableFileError
+from gurney.pacs.wire.response import Response
+from gurney.transfer.outcomes import Event, EventKind
+
+__all__ = ["StoreAssociation"]
+
+# What most responses are.
+_STORED = Event(EventKind.RESPONSE, status=0)
+
+
+class _Ready(NamedTuple):
+    """A request that is ready to go out."""
+
+    request: StoreRequest
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    prepared: Prepared
+
+    def result(self, event: Event, seconds: float, response: Response | None = None) -> StoreResult:
+        """Return what came of it; the bytes count only once they were answered."""
+        if response is None:
+            return StoreResult(
+                self.request,
+                event,
+                self.sop_instance_uid,
+                seconds=seconds,
+                transfer_syntax_uid=self.transfer_syntax_uid,
+            )
+        return StoreResult(
+            self.request,
+            event,
+            self.sop_instance_uid,
+            response.status,
+            response.comment,
+            response.offending_elements,
+            self.prepared.size,
+            seconds,
+            self.transfer_syntax_uid,
+        )
+
+    def neighbour(self) -> StoreResult:
+        """Return the result of a request that was never sent, because its association ended."""
+        self.prepared.payload.close()
+        return self.result(Event(EventKind.NEIGHBOUR), 0.0)
+
+
+class StoreAssociation(Association):
+    """An association that stores. Get one from :meth:`gurney.pacs.StoreScu.associate`."""
+
+    _events: StoreEvents
+
+    def __init__(
+        self,
+        remote: RemoteAE,
+        negotiated: Negotiated,
+        events: StoreEvents,
+        progress: Progress,
+        *,
+        fast_path: bool,
+        compression: Compression = NATIVE,
+    ) -> None:
+        super().__init__(remote, negotiated, events, progress, fast_path=fast_path)
+        self._carrier: Carrier | None = None
+        self._preparation = Preparation(remote, self.contexts, events, self.next_message_id, compression)
+        if self._is_over:
+            return
+        patience = remote.timeouts.store
+        if fast_path:
+            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience, progress)
+        else:
+            self._carrier = PlainCarrier(self._assoc, self._witness, patience, progress)
+
+    def store(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
+        """Send instances in order and yield the result of each (C-STORE, PS3.7 9.1.1).
+
+        The requests are taken lazily: the next one while the peer works on the one before, no more. Each request taken
+        has one result. A request that fails by itself (its context refused, its file missing or changed, vetoed by a
+        listener) has a result that says so, and the association goes on. When a result is yielded nothing is in
+        flight, so the iteration may stop there: end the requests to stop it without loss.
+
+        When the association fails, the instance in flight has a result with ``event.in_flight``; it may or may not be
+        stored. One that was taken but not sent has a NEIGHBOUR. Then the failure is raised, a refinement of
+        :class:`~gurney.pacs.errors.AssociationFailure`. If the peer refused every context, each request is answered
+        with that refusal and nothing is raised.
+        """
+        with self._busy():
+            carrier = self._carrier
+            if carrier is None:
+                yield from self._refuse_all(requests)
+                return
+            self._preparation.is_stopped = False
+            with carrier:
+                yield from self._store_all(carrier, iter(requests))
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        if self._carrier is not None:
+            self._carrier.leave()
+
+    def _store_all(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> Iterator[StoreResult]:
+        step = self._take(carrier, requests)
+        while step is not None:
+            if isinstance(step, StoreResult):
+                yield self._told(step)
+                step = self._take(carrier, requests)
+                continue
+            result, following, failure = self._exchange(carrier, step, requests)
+            yield self._told(result)
+            if failure is not None:
+                if following is not None:
+                    yield self._told(following if isinstance(following, StoreResult) else following.neighbour())
+                raise failure
+            step = following
+
+    def _take(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> _Ready | StoreResult | None:
+        """Take one request and make it ready, or say why it can't be."""
+        request = None if self._preparation.is_stopped else next(requests, None)
+        if request is None:
+            return None
+        self._progress.mark()
+        try:
+            command, payload, syntax = self._preparation.prepare(request)
+        except RefusedRequestError as error:
+            return StoreResult(request, error.event, request.sop_instance_uid)
+        try:
+            return _Ready(request, command.sop_instance_uid, syntax, carrier.prepare(command, payload))
+        except UnusableFileError as error:
+            payload.close()
+            return StoreResult(request, error.event, command.sop_instance_uid)
+
+    def _exchange(
+        self, carrier: Carrier, current: _Ready, requests: Iterator[StoreRequest]
+    ) -> tuple[StoreResult, _Ready | StoreResult | None, AssociationFailure | None]:
+        """Send one instance and take the next while its response is awaited: its result, the next, what failed."""
+        following: _Ready | StoreResult | None = None
+        is_sent = is_answered = False
+        begun = time.monotonic()
+        try:
+            with self._on_wire:
+                self._check_open()
+                carrier.check_quiet()
+                is_sent = True
+                carrier.send(current.prepared)
+            following = self._take(carrier, requests)
+            with self._on_wire:
+                response = carrier.receive(current.prepared)
+            is_answered = True
+        except AssociationFailure as failure:
+            self._end(failure)
+            lost = replace(failure.event, in_flight=True) if is_sent else Event(EventKind.NEIGHBOUR)
+            return current.result(lost, time.monotonic() - begun), following, failure
+        except UnusableFileError as error:
+            ended = AssociationEnded("a file failed while it was sent, and a message begun can only be aborted")
+            self._end(ended)
+            return current.result(error.event, time.monotonic() - begun), following, ended
+        finally:
+            current.prepared.payload.close()
+            if not is_answered:
+                # The caller's own requests may have raised: what is in flight then stays unanswered for good.
+                self._end(AssociationEnded("left with a request unanswered"))
+        event = _STORED
+        if response.status or response.comment:
+            event = Event(EventKind.RESPONSE, status=response.status, comment=response.comment)
+        return current.result(event, time.monotonic() - begun, response), following, None
+
+    def _refuse_all(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
+        """Answer each request with why its context was refused, when none was accepted."""
+        for request in requests:
+            try:
+                self._preparation.prepare(request)
+            except RefusedRequestError as error:
+                yield self._told(StoreResult(request, error.event, request.sop_instance_uid))
+
+    def _told(self, result: StoreResult) -> StoreResult:
+        if self._events.after_c_store:
+            self._events.after_c_store.tell(AfterCStore(self.remote, result))
+        return result

@@ -1,0 +1,219 @@
+"""One instance on its way into a folder: a Part 10 file that gets its name only when it is whole (PS3.10 7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from struct import Struct
+
+from gurney.dicom.leading import HEAD, leading_uids
+from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.errors import BadResponse
+from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from gurney.pacs.wire.leftovers import incoming_name, is_held
+
+__all__ = [
+    "CANNOT_UNDERSTAND",
+    "DOES_NOT_MATCH",
+    "OUT_OF_RESOURCES",
+    "STORED",
+    "Arrival",
+    "Ration",
+    "TooLong",
+    "secure_names",
+]
+
+# PS3.4 table B.2-1.
+STORED, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
+
+_PREAMBLE = b"\0" * 128 + b"DICM"
+_SHORT = Struct("<HH2sH").pack
+_LONG = Struct("<HH2sHI").pack
+
+
+# A peer that hears at the end only that its instance is too long gets so much more to come to it.
+_TO_COME_TO_AN_END = 1 << 24
+
+
+class TooLong(OSError):
+    """Says that a data set is longer than we take."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EFBIG, "longer than max_instance_bytes")
+
+
+class Ration:
+    """Count the bytes of one data set against what it may have; with None that is as many as it likes."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit, self._taken = limit, 0
+
+    def takes(self, length: int) -> bool:
+        """Count a fragment and tell whether all so far is within the limit."""
+        self._taken += length
+        return self._limit is None or self._taken <= self._limit
+
+    @property
+    def is_endless(self) -> bool:
+        """Tell whether so much has come behind the limit that no end is to be expected."""
+        return self._limit is not None and self._taken > 2 * self._limit + _TO_COME_TO_AN_END
+
+
+class Arrival:
+    """Take the fragments of one data set, in order, then judge and keep it.
+
+    :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
+    it is whole but not safe: a crash of the machine could still take it. Of more than ``limit`` bytes nothing is kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        limit: int | None = None,
+    ) -> None:
+        self.sop_class_uid = sop_class_uid
+        self.sop_instance_uid = sop_instance_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self._folder = os.fspath(folder)
+        self._incoming = ""
+        self._fd = -1
+        self._head = b""
+        self._status = STORED
+        self._ration = Ration(limit)
+        self.failure: OSError | None = None
+        """What of ours kept it from being stored: a :class:`TooLong`, or what the system said."""
+        if not is_valid_uid(sop_instance_uid) or not is_valid_uid(sop_class_uid):
+            # No path is made of it.
+            self._status = DOES_NOT_MATCH
+
+    @property
+    def path(self) -> Path:
+        """Where it is once it is safe."""
+        return Path(self._folder, f"{self.sop_instance_uid}.dcm")
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next fragment. What goes wrong is kept for the answer.
+
+        Raises BadResponse for a data set that goes on and on behind its limit.
+        """
+        if not self._ration.takes(len(fragment)):
+            if self._ration.is_endless:
+                raise BadResponse("an instance without an end")
+            self.refuse(TooLong())
+        if self._status != STORED or not fragment:
+            return
+        if len(self._head) < HEAD:
+            self._head += fragment[: HEAD - len(self._head)]
+        try:
+            if self._fd < 0:
+                self._open(fragment)
+            else:
+                _write_all(self._fd, fragment, os.write(self._fd, fragment))
+        except OSError as error:
+            self.refuse(error)
+
+    def refuse(self, failure: OSError) -> None:
+        """Keep nothing of it, for want of room of ours."""
+        if self._status == STORED:
+            self._status, self.failure = OUT_OF_RESOURCES, failure
+        # Now, not at the end of the message, which may be far or none: others need what room there is.
+        self.discard()
+
+    def close(self) -> int:
+        """Return the status to answer (PS3.4 B.2.3); one that is not stored is gone now."""
+        if self._status == STORED and not self._is_what_it_says():
+            self._status = DOES_NOT_MATCH
+        if self._status == STORED and self._fd < 0:
+            self._status = CANNOT_UNDERSTAND  # a data set without a byte
+        if self._status != STORED:
+            self.discard()
+        return self._status
+
+    def settle(self, *, durable: bool = True) -> None:
+        """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone.
+
+        Its name outlives a crash of the machine only after :func:`secure_names`.
+        """
+        try:
+            if durable:
+                os.fsync(self._fd)
+            os.replace(self._incoming, f"{self._folder}/{self.sop_instance_uid}.dcm")
+        except OSError:
+            self.discard()
+            raise
+        self._close_fd()
+
+    def discard(self) -> None:
+        """Let go of what was written."""
+        if self._fd >= 0:
+            self._close_fd()
+            with suppress(OSError):
+                os.unlink(self._incoming)
+
+    def _open(self, fragment: bytes | memoryview) -> None:
+        """Begin the file with its header and the first fragment."""
+        header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+        while self._fd < 0:
+            self._incoming = f"{self._folder}/{incoming_name()}"
+            self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            if not is_held(self._fd):
+                self._close_fd()
+        written = os.writev(self._fd, (header, fragment))
+        _write_all(self._fd, header, min(written, len(header)))
+        _write_all(self._fd, fragment, max(0, written - len(header)))
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+    def _is_what_it_says(self) -> bool:
+        sop_class_uid, sop_instance_uid = leading_uids(self._head, self.transfer_syntax_uid)
+        return sop_class_uid in (None, self.sop_class_uid) and sop_instance_uid in (None, self.sop_instance_uid)
+
+
+def secure_names(folder: str | os.PathLike[str]) -> None:
+    """Write the names in a folder through to the disk: a file's own fsync says nothing of them. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes | memoryview, written: int) -> None:
+    """Write what the system did not take at once: on a disk that is nearly full, the call that says so."""
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Encode the preamble and the File Meta Information (PS3.10 7.1)."""
+    before, behind = _repeated(sop_class_uid, transfer_syntax_uid)
+    body = before + _uid(0x0003, sop_instance_uid.encode("ascii")) + behind
+    return _PREAMBLE + _SHORT(0x0002, 0x0000, b"UL", 4) + len(body).to_bytes(4, "little") + body
+
+
+@lru_cache(maxsize=256)
+def _repeated(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    """Encode what all instances of a kind have in common, before and behind their own UID."""
+    name = IMPLEMENTATION_VERSION_NAME.encode("ascii")
+    version = _LONG(0x0002, 0x0001, b"OB", 0, 2) + b"\0\1"
+    return version + _uid(0x0002, sop_class_uid.encode("ascii")), b"".join(
+        (
+            _uid(0x0010, transfer_syntax_uid.encode("ascii")),
+            _uid(0x0012, IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            _SHORT(0x0002, 0x0013, b"SH", len(name)),
+            name,
+        )
+    )
+
+
+def _uid(element: int, uid: bytes) -> bytes:
+    padded = uid + b"\0" * (len(uid) % 2)
+    return _SHORT(0x0002, element, b"UI", len(padded)) + padded
