@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from gurney.pacs import DicomEngine, RemoteAE
 from tests.pacs.archives import Archive, filled
-from tests.pacs.test_worklist_peers import scheduled
+from tests.pacs.query_retrieve.test_worklist_peers import scheduled
 from tests.services.dcmtk import StoreScp, WlmScpFs
 from tests.services.ports import free_port
 from tests.services.presence import require

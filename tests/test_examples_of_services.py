@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.pacs.test_print_image import RGB, TWELVE, image
+from tests.pacs.printing.test_image import RGB, TWELVE, image
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 from tests.services.presence import require
 from tests.services.printer import DcmPrScp

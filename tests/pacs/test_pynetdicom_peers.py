@@ -57,8 +57,8 @@ from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import AfterCGet, AfterCMove, AfterSecureLinkReady
 from tests.pacs.archives import Archive, fill
 from tests.pacs.conftest import CT, CT_ONLY
-from tests.pacs.test_print_image import RGB, image
-from tests.pacs.test_worklist_peers import StepQuery, TaskQuery, scheduled
+from tests.pacs.printing.test_image import RGB, image
+from tests.pacs.query_retrieve.test_worklist_peers import StepQuery, TaskQuery, scheduled
 from tests.services.certificates import Authority, Secured
 from tests.services.ports import free_port
 from tests.services.pynetdicom_scp import PynetdicomScp

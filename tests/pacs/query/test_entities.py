@@ -6,7 +6,7 @@ import pytest
 
 from gurney.pacs import Instance, Level, Patient, Series, Study
 from gurney.pacs.query.entities import entity_of
-from tests.pacs.test_keys import of
+from tests.pacs.query.test_keys import of
 
 
 def test_a_study_is_typed_with_its_patient() -> None:

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from gurney.pacs import QueryOptions, Range
 from gurney.pacs.query.keys import Wanted, identifier
 from gurney.pacs.query.matching import answers, judgeable
-from tests.pacs.test_keys import MOMENT, NIGHT, STATION, of
+from tests.pacs.query.test_keys import MOMENT, NIGHT, STATION, of
 
 JANUARY = Range("20240101", "20240131")
 

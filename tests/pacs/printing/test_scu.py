@@ -23,7 +23,7 @@ from gurney.pacs import (
     RemoteAE,
 )
 from gurney.pacs.events import BeforeNormalized, NormalizedChange
-from tests.pacs.test_print_image import RGB, TWELVE, image
+from tests.pacs.printing.test_image import RGB, TWELVE, image
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 from tests.services.presence import require
 from tests.services.printer import DcmPrScp

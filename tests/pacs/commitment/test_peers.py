@@ -35,7 +35,7 @@ from tests.services.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
-EXAMPLE = Path(__file__).parents[2] / "docs/examples/store_and_commit.py"
+EXAMPLE = Path(__file__).parents[3] / "docs/examples/store_and_commit.py"
 NEVER_REPORTS = "takes the request, and proposes too many contexts for its report: none ever comes"
 ABSENT = SopReference(CT, "1.2.3.4.5.6.7.8.9")
 # Bounds, not durations.

@@ -36,7 +36,7 @@ from tests.pacs.conftest import CT, CT_ONLY, MR, MakeRequests
 
 REFERENCES = [SopReference(CT, f"1.2.3.{number}") for number in range(1, 6)]
 COMMITMENT = "1.2.840.10008.1.20.1"
-PAGE = Path(__file__).parents[2] / "docs/how-to/let-an-archive-commit-itself.md"
+PAGE = Path(__file__).parents[3] / "docs/how-to/let-an-archive-commit-itself.md"
 BRIEFLY = CommitmentWait(on_association=0.05, at_listener=0.05)
 # Bounds, not durations: what is awaited comes at once.
 SAME = CommitmentWait(on_association=20, at_listener=0)
