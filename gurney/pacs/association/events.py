@@ -175,7 +175,7 @@ class Events:
         self.after_n_set: AfterHook[AfterNormalized] = AfterHook("after_n_set")
         """An N-SET has its answer; ``status`` is None where none came."""
         self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get")
-        """An N-GET-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
+        """An N-GET-RQ is about to be sent. Nothing can be changed, and a change is refused; raising prevents it."""
         self.after_n_get: AfterHook[AfterNormalized] = AfterHook("after_n_get")
         """An N-GET has its answer; ``status`` is None where none came."""
         self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_action")
@@ -183,7 +183,7 @@ class Events:
         self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
         """An N-ACTION has its answer; ``status`` is None where none came."""
         self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
-        """An N-DELETE-RQ is about to be sent. Nothing of it can be changed; raising prevents it."""
+        """An N-DELETE-RQ is about to be sent. Nothing can be changed, and a change is refused; raising prevents it."""
         self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
         """An N-DELETE has its answer; ``status`` is None where none came."""
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")

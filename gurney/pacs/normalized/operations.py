@@ -20,7 +20,7 @@ from gurney.pacs.association.normalized_events import (
     NormalizedChange,
     NormalizedResult,
 )
-from gurney.pacs.errors import AssociationEnded, BadResponse, OperationFailed
+from gurney.pacs.errors import AssociationEnded, BadResponse, InvalidAttributes, OperationFailed
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.wire.dataset import decode_dataset, encode_dataset
 
@@ -38,7 +38,8 @@ class NormalizedServices:
     Every method returns what the peer answered with success or a warning. Each raises OperationFailed for an answer
     of failure, a refinement of AssociationFailure for an association that ends (ContextRefused among them, and
     DimseTimeout after ``Timeouts.normalized`` seconds without a sign of life), ValueError for attributes that can't be
-    encoded or an invalid UID, and whatever a listener of a before-event raises.
+    encoded, a tag, an action type or a UID that is none, InvalidAttributes for a change by a listener of a request that
+    has nothing to change, and whatever a listener of a before-event raises.
     """
 
     def __init__(self, association: Association, context_class_uid: str | None = None) -> None:
@@ -57,12 +58,18 @@ class NormalizedServices:
 
     def n_get(self, sop_class_uid: str, sop_instance_uid: str, tags: Sequence[int] = ()) -> NormalizedResult:
         """Get attributes of a SOP instance, all of them if none is named (PS3.7 10.1.2)."""
-        return self._ask(Service.N_GET, sop_class_uid, sop_instance_uid, None, tags=tags)
+        try:
+            asked = [Tag(tag) for tag in tags]
+        except (OverflowError, TypeError) as error:
+            raise ValueError("'tags' has one that is no tag of an attribute, such as 0x00100010") from error
+        return self._ask(Service.N_GET, sop_class_uid, sop_instance_uid, None, tags=asked)
 
     def n_action(
         self, sop_class_uid: str, sop_instance_uid: str, action_type_id: int, information: Dataset | None = None
     ) -> NormalizedResult:
-        """Have an action done on a SOP instance (PS3.7 10.1.4); its types are the SOP class's own."""
+        """Have an action done on a SOP instance (PS3.7 10.1.4); its types are the SOP class's own, 0 to 65535."""
+        if action_type_id not in range(1 << 16):
+            raise ValueError(f"{action_type_id!r} is no action type ID: a whole number from 0 to 65535")
         return self._ask(Service.N_ACTION, sop_class_uid, sop_instance_uid, information, action_type_id=action_type_id)
 
     def n_delete(self, sop_class_uid: str, sop_instance_uid: str) -> NormalizedResult:
@@ -85,7 +92,7 @@ class NormalizedServices:
         before, after = self._hooks(service)
         asked = before.ask(
             BeforeNormalized(association.remote, service, sop_class_uid, sop_instance_uid, attributes, action_type_id),
-            lambda event, change: replace(event, attributes=change.attributes),
+            _otherwise,
         )
         context = association.context_for(self._context_class_uid or sop_class_uid)
         request = _request(asked, tags)
@@ -130,6 +137,17 @@ class NormalizedServices:
             Service.N_ACTION: (events.before_n_action, events.after_n_action),
             Service.N_DELETE: (events.before_n_delete, events.after_n_delete),
         }[service]
+
+
+def _otherwise(asked: BeforeNormalized, change: NormalizedChange) -> BeforeNormalized:
+    """Take over what a listener wants otherwise. Raises InvalidAttributes where the request has room for none of it."""
+    if asked.service in {Service.N_GET, Service.N_DELETE}:
+        hook = f"before_{asked.service.lower().replace('-', '_')}"
+        raise InvalidAttributes(
+            f"an {asked.service}",
+            [f"it carries no attributes, and a listener of {hook} returned some: return None, or raise"],
+        )
+    return replace(asked, attributes=change.attributes)
 
 
 def _request(asked: BeforeNormalized, tags: Sequence[int]) -> _Request:

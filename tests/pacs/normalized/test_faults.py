@@ -15,6 +15,8 @@ from gurney.pacs import (
     AssociationLost,
     BadResponse,
     DimseTimeout,
+    InvalidAttributes,
+    NormalizedChange,
     NormalizedServices,
     Scu,
     Timeouts,
@@ -113,6 +115,36 @@ def test_attributes_that_a_peer_did_not_take_are_told(pacs: FakePacs, associatio
     assert result.attribute_tags == (0x00100010, 0x00400254)
     assert result.attributes is not None
     assert result.attributes.PerformedProcedureStepDescription == "a change"
+
+
+@pytest.mark.parametrize("operation", ["n_get", "n_delete"])
+def test_a_change_that_has_no_room_in_the_request_is_refused_and_nothing_is_sent(
+    pacs: FakePacs, association: Association, operation: str
+) -> None:
+    hook = getattr(association.events, f"before_{operation}")
+    wanted = f"an {operation.upper().replace('_', '-')} .* a listener of before_{operation} returned some"
+    with hook.listening(lambda _: NormalizedChange(changes())), pytest.raises(InvalidAttributes, match=wanted):
+        getattr(NormalizedServices(association), operation)(STEP, "1.2.3")
+    assert pacs.requests == []
+    with hook.listening(lambda _: None):
+        getattr(NormalizedServices(association), operation)(STEP, "1.2.3")
+    assert len(pacs.requests) == 1
+
+
+@pytest.mark.parametrize("action_type_id", [-1, 1 << 16, "1", 1.5])
+def test_an_action_that_no_request_can_name_is_refused(
+    pacs: FakePacs, association: Association, action_type_id: int
+) -> None:
+    with pytest.raises(ValueError, match="is no action type ID: a whole number from 0 to 65535"):
+        NormalizedServices(association).n_action(STEP, "1.2.3", action_type_id)
+    assert pacs.requests == []
+
+
+@pytest.mark.parametrize("tag", [-1, 1 << 32, "no such keyword", None])
+def test_what_is_no_tag_is_refused(pacs: FakePacs, association: Association, tag: int) -> None:
+    with pytest.raises(ValueError, match="tag"):
+        NormalizedServices(association).n_get(STEP, "1.2.3", [tag])
+    assert pacs.requests == []
 
 
 def test_a_question_of_the_peer_in_between_is_answered(pacs: FakePacs, association: Association) -> None:
