@@ -19,7 +19,7 @@ request = MediaCreationRequest(instances, profile="STD-GEN-CD", label_from_insta
 
 with DicomEngine():
     creation = MediaCreationManagementScu("GURNEY").create(robot, request)
-    creation.initiate(arguments.copies)
+    creation.initiate(copies=arguments.copies)
     for state in creation.watch(arguments.every):
         print(state.status, state.info)
     print("complete" if state.is_complete else f"{len(state.failed)} instances are missing")

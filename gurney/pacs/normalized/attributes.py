@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 
 from pydicom import config
 from pydicom.datadict import dictionary_VR
@@ -14,7 +15,7 @@ from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.errors import InvalidAttributes
 
-__all__ = ["UTF_8", "attribute_list", "references", "require"]
+__all__ = ["UTF_8", "at_least_one", "attribute_list", "check_instance", "one_of", "references", "require"]
 
 UTF_8 = "ISO_IR 192"
 """What text is encoded in, unless the caller says otherwise (PS3.3 C.12.1.1.2)."""
@@ -35,10 +36,30 @@ def attribute_list(what: str, **values: object) -> Dataset:
             continue
         try:
             made.add(_element(keyword, vr, value))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             # From None: the value may name a patient, and pydicom repeats it.
             raise InvalidAttributes(what, [f"{keyword} is no valid {vr}"]) from None
     return made
+
+
+def one_of(what: str, keyword: str, defined: type[StrEnum], value: str) -> str:
+    """Return a term that the standard defines for an attribute. Raises InvalidAttributes for another."""
+    if value not in {*defined}:
+        raise InvalidAttributes(what, [f"{keyword} is none of {', '.join(defined)}"])
+    return defined(value).value
+
+
+def at_least_one(what: str, keyword: str, value: int) -> int:
+    """Return a whole number of things, 1 or more. Raises InvalidAttributes for what is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidAttributes(what, [f"{keyword} is no whole number of 1 or more"])
+    return value
+
+
+def check_instance(what: str, sop_instance_uid: str) -> None:
+    """Refuse what is no UID of a SOP instance before an association is spent on it. Raises InvalidAttributes."""
+    if not is_valid_uid(sop_instance_uid):
+        raise InvalidAttributes(what, ["its SOP Instance UID is none: digits and dots, 64 characters at most"])
 
 
 def references(what: str, instances: Iterable[tuple[str, str]]) -> list[Dataset]:
@@ -66,7 +87,7 @@ def require(what: str, attributes: Dataset, paths: Iterable[str]) -> None:
 
 
 def _element(keyword: str, vr: str, value: object) -> DataElement:
-    """Make an element. Raises ValueError or TypeError for a value that can't be one of the VR."""
+    """Make an element. Raises ValueError, TypeError or OverflowError for a value that can't be one of the VR."""
     if vr == "AE" and value:
         check_ae_title(str(value))
     if vr == "UI" and value and not is_valid_uid(str(value)):

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from gurney.pacs.association.normalized_events import NormalizedResult
-from gurney.pacs.normalized.attributes import attribute_list, references, require
+from gurney.pacs.normalized.attributes import attribute_list, check_instance, one_of, references, require
 from gurney.pacs.normalized.performed_procedure_step_scu import MODALITY_PERFORMED_PROCEDURE_STEP
 from gurney.pacs.normalized.scu import NormalizedScu
 from gurney.pacs.remote import RemoteAE
@@ -59,7 +59,7 @@ class AvailableInstance:
         item.update(
             attribute_list(
                 _NOTIFICATION,
-                InstanceAvailability=self.availability.value,
+                InstanceAvailability=one_of(_NOTIFICATION, "InstanceAvailability", Availability, self.availability),
                 RetrieveAETitle=self.retrieve_ae_title,
             )
         )
@@ -114,5 +114,6 @@ class InstanceAvailabilityScu(NormalizedScu):
         :class:`~gurney.pacs.NormalizedServices` and :meth:`gurney.pacs.Scu.associate` do.
         """
         attributes = notification.attributes()
+        check_instance(_NOTIFICATION, notification.sop_instance_uid)
         with self.services(remote, INSTANCE_AVAILABILITY_NOTIFICATION) as services:
             return services.n_create(INSTANCE_AVAILABILITY_NOTIFICATION, notification.sop_instance_uid, attributes)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydicom.datadict import tag_for_keyword
 
 from gurney.pacs.association.normalized_events import NormalizedResult
-from gurney.pacs.normalized.attributes import attribute_list
+from gurney.pacs.normalized.attributes import at_least_one, attribute_list, check_instance, one_of
 from gurney.pacs.normalized.media_creation import MediaCreationRequest, MediaCreationState, RequestPriority
 from gurney.pacs.normalized.scu import NormalizedScu
 from gurney.pacs.remote import RemoteAE
@@ -17,6 +17,7 @@ __all__ = ["MEDIA_CREATION_MANAGEMENT", "MediaCreation", "MediaCreationManagemen
 
 MEDIA_CREATION_MANAGEMENT = "1.2.840.10008.5.1.1.33"
 
+_REQUEST = "a media creation request"
 _INITIATE, _CANCEL = 1, 2
 _POLL_SECONDS = 5.0
 _STATE = tuple(
@@ -45,12 +46,17 @@ class MediaCreationManagementScu(NormalizedScu):
         :class:`~gurney.pacs.NormalizedServices` and :meth:`gurney.pacs.Scu.associate` do.
         """
         attributes = request.attributes()
+        check_instance(_REQUEST, request.sop_instance_uid)
         with self.services(remote, MEDIA_CREATION_MANAGEMENT) as services:
             services.n_create(MEDIA_CREATION_MANAGEMENT, request.sop_instance_uid, attributes)
         return MediaCreation(self, remote, request.sop_instance_uid)
 
     def resume(self, remote: RemoteAE, sop_instance_uid: str) -> MediaCreation:
-        """Take up a request that was placed before, perhaps by another process. Nothing is sent."""
+        """Take up a request that was placed before, perhaps by another process. Nothing is sent.
+
+        Raises InvalidAttributes for what is no UID.
+        """
+        check_instance(_REQUEST, sop_instance_uid)
         return MediaCreation(self, remote, sop_instance_uid)
 
 
@@ -62,9 +68,16 @@ class MediaCreation:
         self.sop_instance_uid = sop_instance_uid
         self._scu = scu
 
-    def initiate(self, copies: int = 1, priority: RequestPriority = RequestPriority.MED) -> NormalizedResult:
-        """Have the media made (N-ACTION, PS3.4 S.3.2.2)."""
-        information = attribute_list("a number of copies", NumberOfCopies=copies, RequestPriority=priority.value)
+    def initiate(self, *, copies: int = 1, priority: RequestPriority = RequestPriority.MED) -> NormalizedResult:
+        """Have the media made, ``copies`` of them and 1 at least (N-ACTION, PS3.4 S.3.2.2).
+
+        Raises InvalidAttributes, before anything is sent, for less than one copy or a priority that is none.
+        """
+        information = attribute_list(
+            _REQUEST,
+            NumberOfCopies=at_least_one(_REQUEST, "NumberOfCopies", copies),
+            RequestPriority=one_of(_REQUEST, "RequestPriority", RequestPriority, priority),
+        )
         with self._scu.services(self.remote, MEDIA_CREATION_MANAGEMENT) as services:
             return services.n_action(MEDIA_CREATION_MANAGEMENT, self.sop_instance_uid, _INITIATE, information)
 
@@ -81,7 +94,12 @@ class MediaCreation:
             )
 
     def watch(self, every: float = _POLL_SECONDS) -> Iterator[MediaCreationState]:
-        """Ask every so many seconds, and yield each answer, until it is over. Leave the iteration to stop asking."""
+        """Ask every so many seconds, and yield each answer, until it is over. Leave the iteration to stop asking.
+
+        Raises ValueError for a negative number of seconds.
+        """
+        if every < 0:
+            raise ValueError(f"{every:g} s can't be waited between two questions: give seconds, 0 or more")
         while True:
             state = self.state()
             yield state

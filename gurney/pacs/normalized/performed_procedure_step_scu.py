@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs.association.normalized_events import NormalizedResult
 from gurney.pacs.errors import OperationFailed, StepIsFinal
-from gurney.pacs.normalized.attributes import UTF_8
+from gurney.pacs.normalized.attributes import UTF_8, check_instance
 from gurney.pacs.normalized.performed_procedure_step import (
     Code,
     PerformedProcedureStep,
@@ -25,6 +25,7 @@ __all__ = ["MODALITY_PERFORMED_PROCEDURE_STEP", "PerformedProcedureStepScu", "St
 
 MODALITY_PERFORMED_PROCEDURE_STEP = "1.2.840.10008.3.1.2.3.3"
 
+_STEP = "a performed procedure step"
 _NO_LONGER_UPDATED = 0xA710
 
 
@@ -41,12 +42,17 @@ class PerformedProcedureStepScu(NormalizedScu):
         :class:`~gurney.pacs.NormalizedServices` and :meth:`gurney.pacs.Scu.associate` do.
         """
         attributes = step.attributes()
+        check_instance(_STEP, step.sop_instance_uid)
         with self.services(remote, MODALITY_PERFORMED_PROCEDURE_STEP) as services:
             services.n_create(MODALITY_PERFORMED_PROCEDURE_STEP, step.sop_instance_uid, attributes)
         return StepInProgress(self, remote, step.sop_instance_uid, character_set=step.character_set)
 
     def resume(self, remote: RemoteAE, sop_instance_uid: str) -> StepInProgress:
-        """Take up a step that was begun before, perhaps by another process. Nothing is sent."""
+        """Take up a step that was begun before, perhaps by another process. Nothing is sent.
+
+        Raises InvalidAttributes for what is no UID.
+        """
+        check_instance(_STEP, sop_instance_uid)
         return StepInProgress(self, remote, sop_instance_uid)
 
 

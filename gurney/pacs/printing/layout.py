@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydicom.dataset import Dataset
 
 from gurney.pacs.errors import InvalidAttributes
-from gurney.pacs.normalized.attributes import attribute_list, references
+from gurney.pacs.normalized.attributes import at_least_one, attribute_list, one_of, references
 
 __all__ = ["FilmBox", "FilmOrientation", "FilmSession", "Polarity", "PrintPriority"]
 
@@ -55,12 +55,10 @@ class FilmSession:
 
     def attributes(self) -> Dataset:
         """Return the attribute list of the N-CREATE (PS3.4 H.4.1.2.1). Raises InvalidAttributes."""
-        if self.copies < 1:
-            raise InvalidAttributes(_SESSION, ["NumberOfCopies is none"])
         return attribute_list(
             _SESSION,
-            NumberOfCopies=self.copies,
-            PrintPriority=self.priority.value,
+            NumberOfCopies=at_least_one(_SESSION, "NumberOfCopies", self.copies),
+            PrintPriority=one_of(_SESSION, "PrintPriority", PrintPriority, self.priority),
             MediumType=self.medium_type or None,
             FilmDestination=self.destination or None,
             FilmSessionLabel=self.label or None,
@@ -90,11 +88,14 @@ class FilmBox:
         """Return the attribute list of the N-CREATE in a film session (PS3.4 H.4.2.2.1). Raises InvalidAttributes."""
         if not _FORMATS.fullmatch(self.layout):
             raise InvalidAttributes(_BOX, ["ImageDisplayFormat is none, such as STANDARD\\2,3"])
+        if self.min_density is not None and self.max_density is not None and self.min_density > self.max_density:
+            raise InvalidAttributes(_BOX, ["MinDensity is above MaxDensity"])
+        orientation = self.orientation and one_of(_BOX, "FilmOrientation", FilmOrientation, self.orientation)
         return attribute_list(
             _BOX,
             ImageDisplayFormat=self.layout,
             ReferencedFilmSessionSequence=references(_BOX, [(sop_class_uid, session_uid)]),
-            FilmOrientation=self.orientation.value if self.orientation else None,
+            FilmOrientation=orientation or None,
             FilmSizeID=self.film_size or None,
             MagnificationType=self.magnification or None,
             BorderDensity=self.border_density or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,8 @@ from pydicom.dataset import Dataset
 from gurney.pacs.association.event_reports import EventReport
 from gurney.pacs.association.normalized_events import NormalizedResult
 from gurney.pacs.display import text_at, texts_at
-from gurney.pacs.errors import BadResponse
-from gurney.pacs.normalized.attributes import attribute_list
+from gurney.pacs.errors import BadResponse, InvalidAttributes
+from gurney.pacs.normalized.attributes import attribute_list, one_of
 from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.printing.image import printable
 from gurney.pacs.printing.layout import FilmBox, FilmSession, Polarity
@@ -21,6 +22,7 @@ __all__ = ["Film", "PrintSession", "PrinterStatus", "printer_status"]
 _SESSION, _FILM_BOX = "1.2.840.10008.5.1.1.1", "1.2.840.10008.5.1.1.2"
 _GRAYSCALE_IMAGE_BOX, _COLOR_IMAGE_BOX = "1.2.840.10008.5.1.1.4", "1.2.840.10008.5.1.1.4.1"
 _PRINTER, _PRINTER_INSTANCE = "1.2.840.10008.5.1.1.16", "1.2.840.10008.5.1.1.17"
+_IMAGE_BOX = "an image box"
 _PRINT = 1
 # No others: DCMTK refuses the whole question for one attribute that it does not have, even an optional one.
 _STATUS_TAGS = (0x21100010, 0x21100020)
@@ -126,17 +128,21 @@ class Film:
     ) -> NormalizedResult:
         """Put an image into a box (N-SET, PS3.4 H.4.3.1.2.1), as :func:`gurney.pacs.printing.image.printable` takes it.
 
-        Raises IndexError for a box that the film does not have, InvalidAttributes for an image that no printer takes.
+        Raises, before anything is sent, IndexError for a box that the film does not have, and InvalidAttributes for an
+        image that no printer takes, a polarity that is none or a width that is not above 0.
         """
-        if not 1 <= position <= len(self.image_boxes):
+        if width_mm is not None and not 0 < width_mm < math.inf:
+            raise InvalidAttributes(_IMAGE_BOX, ["RequestedImageSize is no width: millimetres, above 0"])
+        if position not in range(1, len(self.image_boxes) + 1):
             raise IndexError(f"the film has image boxes 1 to {len(self.image_boxes)}, not {position}")
         color = self._session.color
         item = printable(image, color=color, frame=frame)
         modifications = attribute_list(
-            "an image box",
+            _IMAGE_BOX,
             ImageBoxPosition=position,
-            Polarity=polarity.value,
-            RequestedImageSize=width_mm,
+            Polarity=one_of(_IMAGE_BOX, "Polarity", Polarity, polarity),
+            # What a third of a film has behind the point does not fit into a DS.
+            RequestedImageSize=None if width_mm is None else f"{width_mm:.6g}",
             MagnificationType=magnification or None,
             BasicGrayscaleImageSequence=None if color else [item],
             BasicColorImageSequence=[item] if color else None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from gurney.pacs import (
     OperationFailed,
     RemoteAE,
 )
+from gurney.pacs.testing import FakePacs
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -53,6 +56,24 @@ def test_a_refusal_is_raised(peer: DcmjsNormalizedScp) -> None:
     remote = RemoteAE(peer.ae_title, "127.0.0.1", peer.port)
     with pytest.raises(OperationFailed, match="0213 resource limitation"):
         InstanceAvailabilityScu().notify(remote, InstanceAvailability("1.2.3", SERIES, sop_instance_uid="1.2.999.531"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"sop_instance_uid": "1.2.a"}, "its SOP Instance UID is none"),
+        (
+            {"series": {"1.2.4": [AvailableInstance(CT, "1.2.5", "PACS", "SOON")]}},  # type: ignore[arg-type]
+            "InstanceAvailability is none of ONLINE, NEARLINE, OFFLINE, UNAVAILABLE",
+        ),
+    ],
+)
+def test_what_can_not_be_told_costs_no_association(changed: dict[str, Any], problem: str) -> None:
+    notification = InstanceAvailability("1.2.3", {"1.2.4": [AvailableInstance(CT, "1.2.5", "PACS")]})
+    with FakePacs() as pacs:
+        with pytest.raises(InvalidAttributes, match=problem):
+            InstanceAvailabilityScu().notify(pacs.remote(), replace(notification, **changed))
+        assert pacs.associations == 0
 
 
 def test_nothing_is_told_that_the_standard_does_not_allow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -10,6 +11,7 @@ from pydicom.dataset import Dataset
 from gurney.pacs import (
     ExecutionStatus,
     InvalidAttributes,
+    MediaCreation,
     MediaCreationManagementScu,
     MediaCreationRequest,
     MediaCreationState,
@@ -17,6 +19,7 @@ from gurney.pacs import (
     RemoteAE,
     RequestPriority,
 )
+from gurney.pacs.testing import FakePacs
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -80,6 +83,43 @@ def test_a_request_that_is_cancelled_is_known_no_more(scu: MediaCreationManageme
     resumed.cancel()
     with pytest.raises(OperationFailed, match="0112 no such SOP instance"):
         resumed.state()
+
+
+@pytest.mark.parametrize(
+    ("wished", "problem"),
+    [
+        ({"copies": 0}, "NumberOfCopies is no whole number of 1 or more"),
+        ({"copies": -1}, "NumberOfCopies is no whole number of 1 or more"),
+        ({"copies": 1.5}, "NumberOfCopies is no whole number of 1 or more"),
+        ({"copies": True}, "NumberOfCopies is no whole number of 1 or more"),
+        ({"copies": 1 << 31}, "NumberOfCopies is no valid IS"),
+        ({"priority": "URGENT"}, "RequestPriority is none of HIGH, MED, LOW"),
+    ],
+)
+def test_what_no_peer_could_make_is_refused_before_it_is_asked(
+    scu: MediaCreationManagementScu, wished: dict[str, Any], problem: str
+) -> None:
+    with FakePacs() as pacs:
+        creation = scu.resume(pacs.remote(), "1.2.3")
+        with pytest.raises(InvalidAttributes, match=problem):
+            creation.initiate(**wished)
+        with pytest.raises(ValueError, match="seconds, 0 or more"):
+            next(creation.watch(every=-1))
+        assert pacs.associations == 0
+
+
+def test_copies_are_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        MediaCreation.initiate(object(), 2)  # type: ignore[misc, arg-type]
+
+
+def test_a_request_that_no_peer_could_know_is_refused_before_it_is_asked(scu: MediaCreationManagementScu) -> None:
+    with FakePacs() as pacs:
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+            scu.create(pacs.remote(), MediaCreationRequest(INSTANCES, sop_instance_uid="1.2.a"))
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+            scu.resume(pacs.remote(), "")
+        assert pacs.associations == 0
 
 
 def test_only_what_was_wished_is_requested() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -19,6 +20,7 @@ from gurney.pacs import (
     StepIsFinal,
     StepStatus,
 )
+from gurney.pacs.testing import FakePacs
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 
 pytestmark = pytest.mark.peer
@@ -92,6 +94,15 @@ def test_a_step_of_which_the_peer_says_that_it_has_ended(scu: PerformedProcedure
 def test_a_step_that_the_peer_does_not_know(scu: PerformedProcedureStepScu, remote: RemoteAE) -> None:
     with pytest.raises(OperationFailed, match="0112 no such SOP instance"):
         scu.resume(remote, "1.2.3.99").complete([SERIES])
+
+
+def test_a_step_that_no_peer_could_know_is_refused_before_it_is_asked(scu: PerformedProcedureStepScu) -> None:
+    with FakePacs() as pacs:
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+            scu.begin(pacs.remote(), replace(step(), sop_instance_uid="1.2.a"))
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+            scu.resume(pacs.remote(), "")
+        assert pacs.associations == 0
 
 
 def test_an_end_that_lacks_something_is_not_sent_and_the_step_goes_on(

@@ -39,7 +39,30 @@ def test_what_is_no_image_display_format_does_not_go(layout: str) -> None:
         FilmBox(layout).attributes(SESSION, "1.2")
 
 
-@pytest.mark.parametrize("session", [FilmSession(0), FilmSession(medium_type="more than sixteen characters")])
+@pytest.mark.parametrize(
+    "session",
+    [
+        FilmSession(0),
+        FilmSession(1.5),  # type: ignore[arg-type]  # what an application may compute
+        FilmSession("2"),  # type: ignore[arg-type]  # what a form may give
+        FilmSession(1 << 31),
+        FilmSession(priority="URGENT"),  # type: ignore[arg-type]  # what a typo would be
+        FilmSession(medium_type="more than sixteen characters"),
+    ],
+)
 def test_what_no_session_can_be_is_refused(session: FilmSession) -> None:
     with pytest.raises(InvalidAttributes):
         session.attributes()
+
+
+@pytest.mark.parametrize(
+    ("box", "problem"),
+    [
+        (FilmBox(min_density=-1), "MinDensity is no valid US"),
+        (FilmBox(min_density=300, max_density=20), "MinDensity is above MaxDensity"),
+        (FilmBox(orientation="ASKEW"), "FilmOrientation is none of PORTRAIT, LANDSCAPE"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_no_film_can_be_is_refused(box: FilmBox, problem: str) -> None:
+    with pytest.raises(InvalidAttributes, match=problem):
+        box.attributes(SESSION, "1.2")

@@ -208,8 +208,15 @@ def test_what_can_not_be_is_not_sent(scu: PrintManagementScu, colour_printer: Re
         with pytest.raises(InvalidAttributes, match="ImageDisplayFormat"):
             session.add_film(FilmBox("2x2"))
         film = session.add_film()
-        with pytest.raises(IndexError, match="image boxes 1 to 1, not 2"):
-            film.set_image(2, image())
+        for position in (-1, 0, 2):
+            with pytest.raises(IndexError, match=f"image boxes 1 to 1, not {position}"):
+                film.set_image(position, image())
+        for width in (0.0, -1.0, float("nan"), float("inf")):
+            with pytest.raises(InvalidAttributes, match="RequestedImageSize is no width"):
+                film.set_image(1, image(), width_mm=width)
+        assert film.set_image(1, image(), width_mm=100 / 3).category is Category.SUCCESS
+        with pytest.raises(InvalidAttributes, match="Polarity is none of NORMAL, REVERSE"):
+            film.set_image(1, image(), polarity="UPSIDE DOWN")  # type: ignore[arg-type]  # what a typo would be
         with pytest.raises(InvalidAttributes, match="BitsStored"):
             film.set_image(1, image(BitsStored=16))
 
