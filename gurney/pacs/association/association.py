@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import DIMSEPrimitive
@@ -149,6 +149,7 @@ class Association:
             self._events.after_c_echo.tell(AfterCEcho(self.remote, response.status, seconds))
             return EchoResult(response.status, seconds)
 
+    @overload
     def converse(
         self,
         request: M,
@@ -157,13 +158,38 @@ class Association:
         *,
         serve: Serve = serve_nothing,
         cancellation: Cancellation | None = None,
-    ) -> Generator[M]:
+    ) -> Generator[M]: ...
+
+    @overload
+    def converse(
+        self,
+        request: M,
+        sop_class_uid: str,
+        patience: float,
+        *,
+        serve: Serve = serve_nothing,
+        cancellation: Cancellation | None = None,
+        has_news: Callable[[], bool],
+    ) -> Generator[M | None]: ...
+
+    def converse(
+        self,
+        request: M,
+        sop_class_uid: str,
+        patience: float,
+        *,
+        serve: Serve = serve_nothing,
+        cancellation: Cancellation | None = None,
+        has_news: Callable[[], bool] | None = None,
+    ) -> Generator[M | None]:
         """Send a request in the context of its SOP class and yield its responses, the final one last.
 
         The request gets its Message ID here; ``patience`` is seconds without progress. ``serve`` answers what the peer
         asks meanwhile, such as the C-STOREs of a C-GET. ``cancellation`` is whose wish ends it besides :meth:`cancel`;
         where it is wished already, nothing is asked. A peer that ends the association because it was asked to cancel
         has cancelled: then there is no final response.
+
+        ``has_news`` is asked when nothing has come for 50 ms; where it is true None is yielded, between two messages.
 
         An iteration that is left early cancels what it asked for. The association goes on where the peer says so in
         time, and is aborted otherwise.
@@ -176,7 +202,7 @@ class Association:
             awaited = Awaited(self.next_message_id(), context.context_id)
             request.MessageID = awaited.message_id
             conversation = self._conversation = Conversation(
-                self._dimse, type(request), awaited, patience, self.remote.timeouts.acse, serve, cancellation
+                self._dimse, type(request), awaited, patience, self.remote.timeouts.acse, serve, cancellation, has_news
             )
             try:
                 with self._on_wire:

@@ -217,9 +217,10 @@ class QueryAssociation(Association):
 
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
         storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Each instance is
-        safe on disk when it is told of (fsync, in batches); with ``durable=False`` it is written, and may be lost in a
-        crash of the machine. Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a
-        disk that is full or fails, after which the rest is cancelled, and InstanceTooLong at the end.
+        safe on disk when it is told of (fsync, in batches, or when nothing comes for a moment); with ``durable=False``
+        it is written, and may be lost in a crash of the machine. Raises as :meth:`move` does, OSError for a folder that
+        is not there, FolderFailed for a disk that is full or fails, after which the rest is cancelled, and
+        InstanceTooLong at the end.
         """
         progress, inbox = progression or Progression(), existing_folder(folder)
         arrivals = self._get(what.identifier(model), _offered(model, model.get), inbox, progress, durable=durable)
@@ -244,11 +245,17 @@ class QueryAssociation(Association):
                     self.remote.timeouts.move,
                     serve=Keeping(inbox, self.contexts, self._dimse),
                     cancellation=progress.cancellation,
+                    has_news=inbox.use_lull,
                 )
             ) as responses,
         ):
+            comment = ""
             try:
                 for response in responses:
+                    if response is None:
+                        yield from self._told(inbox.settled(), self._events.received)
+                        continue
+                    comment = str(response.ErrorComment or "")
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
                     is_last = progress.last.is_final or inbox.failure is not None
@@ -266,7 +273,7 @@ class QueryAssociation(Association):
             inbox.check(at_the_end=True)
             last = progress.last
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
-                raise OperationFailed(Service.C_GET, last.status, str(response.ErrorComment or ""))
+                raise OperationFailed(Service.C_GET, last.status, comment)
 
     def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
         # Of before the listeners: they may change the data set itself.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_GET, C_MOVE, DIMSEPrimitive
 
 from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.errors import AssociationEnded
-from gurney.pacs.wire.dimse import Dimse, Serve
+from gurney.pacs.wire.dimse import Dimse, Lull, Serve
 from gurney.pacs.wire.response import Awaited
 
 __all__ = ["Conversation"]
@@ -29,10 +30,12 @@ class Conversation:
         cancel_patience: float,
         serve: Serve,
         cancellation: Cancellation,
+        has_news: Callable[[], bool] | None = None,
     ) -> None:
         self._dimse, self._service, self._awaited, self._serve = dimse, service, awaited, serve
         self._patience, self._cancel_patience = patience, cancel_patience
         self._cancellation = cancellation
+        self._has_news = has_news
         self._is_left = self._is_passed_on = False
         self._until: float | None = None
         self.is_attended = True
@@ -53,10 +56,16 @@ class Conversation:
         self._is_left = True
 
     def receive(self) -> Any:
-        """Wait for the next response. Raises AssociationEnded when the peer does not heed a C-CANCEL in time."""
-        response: Any = self._dimse.receive(
-            self._service, self._awaited, self._patience, serve=self._serve, glance=self._look
-        )
+        """Wait for the next response; None in a lull with news of our own, after which the wait may go on.
+
+        Raises AssociationEnded when the peer does not heed a C-CANCEL in time.
+        """
+        try:
+            response: Any = self._dimse.receive(
+                self._service, self._awaited, self._patience, serve=self._serve, glance=self._look, idle=self._rest
+            )
+        except Lull:
+            return None
         self.is_over = response.Status not in _PENDING
         return response
 
@@ -68,6 +77,10 @@ class Conversation:
         cancel = C_CANCEL()
         cancel.MessageIDBeingRespondedTo = self._awaited.message_id
         self._dimse.send(cancel, self._awaited.context_id)
+
+    def _rest(self) -> None:
+        if self._has_news is not None and not self._is_left and self._has_news():
+            raise Lull
 
     def _look(self) -> None:
         """Pass on a wish to cancel; what has no C-CANCEL, or goes on all the same, ends with the association."""

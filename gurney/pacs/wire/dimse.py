@@ -19,7 +19,7 @@ from gurney.pacs.wire.paced_association import PacedAssociation
 from gurney.pacs.wire.response import Awaited, Response
 from gurney.pacs.wire.witness import Witness
 
-__all__ = ["Dimse", "M", "Serve", "serve_nothing"]
+__all__ = ["Dimse", "Lull", "M", "Serve", "serve_nothing"]
 
 M = TypeVar("M", bound=DIMSEPrimitive)
 
@@ -30,6 +30,10 @@ Serve = Callable[[DimseServiceType, int], bool]
 def serve_nothing(_request: DimseServiceType, _context_id: int) -> bool:
     """Leave every request of the peer to pynetdicom."""
     return False
+
+
+class Lull(Exception):
+    """Leave a wait because nothing comes and something else is to be done meanwhile. A signal, not an error."""
 
 
 _SLICE_SECONDS = 0.05
@@ -72,11 +76,13 @@ class Dimse:
         *,
         serve: Serve = serve_nothing,
         glance: Callable[[], None] = lambda: None,
+        idle: Callable[[], None] = lambda: None,
     ) -> M:
         """Wait for the next response to a request of this service and return it; it has a status.
 
         ``patience`` is seconds without progress. Requests that the peer makes meanwhile are progress; ``serve`` answers
         them, pynetdicom those that it leaves. ``glance`` is called many times a second, and may raise to end the wait.
+        ``idle`` is called when nothing has come for 50 ms, and may raise :class:`Lull`; then call again.
         Raises a refinement of :class:`~gurney.pacs.errors.AssociationFailure`.
         """
         waiting, deadline = self._waiting(), time.monotonic() + patience
@@ -94,6 +100,7 @@ class Dimse:
                     self._progress.mark()
                 elif time.monotonic() > deadline:
                     raise DimseTimeout(f"no response for {patience:g} s") from None
+                idle()
                 continue
             self._progress.mark()
             if message is None or context_id is None:

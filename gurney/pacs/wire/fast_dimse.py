@@ -30,7 +30,7 @@ from gurney.pacs.wire.command import (
     encode_command,
     read_elements,
 )
-from gurney.pacs.wire.dimse import Dimse, M, Serve, serve_nothing
+from gurney.pacs.wire.dimse import Dimse, Lull, M, Serve, serve_nothing
 from gurney.pacs.wire.inbound import Keeping
 from gurney.pacs.wire.paced_association import PacedAssociation
 from gurney.pacs.wire.patience import Patience
@@ -56,7 +56,7 @@ class FastDimse(Dimse):
         super().__init__(assoc, witness, progress)
         self._fragment = fragment_length(max_pdu)
         self._reader: Reader | None = None
-        self._is_lent = self._is_mid_pdu = False
+        self._is_lent = self._is_mid_pdu = self._is_mid_dataset = False
 
     def send(self, message: DimseServiceType | C_CANCEL, context_id: int) -> None:
         """Send a message: the C-FIND and C-GET with the wire in hand already, so that nobody else takes an answer."""
@@ -88,11 +88,12 @@ class FastDimse(Dimse):
         *,
         serve: Serve = serve_nothing,
         glance: Callable[[], None] = lambda: None,
+        idle: Callable[[], None] = lambda: None,
     ) -> M:
         """Wait for the next response, as :meth:`Dimse.receive` does."""
         expected = _RESPONSES.get(service)
         if expected is None:
-            return super().receive(service, awaited, patience, serve=serve, glance=glance)
+            return super().receive(service, awaited, patience, serve=serve, glance=glance, idle=idle)
         if self._assoc.wire.is_interrupted:
             # Its descriptors may be closed by now.
             raise AssociationEnded("aborted by us")
@@ -100,8 +101,17 @@ class FastDimse(Dimse):
         # Only now does pynetdicom take nothing more: what it has taken before is the beginning, and its to read on.
         if self._assoc.has_begun_to_receive:
             self.rest()
-            return super().receive(service, awaited, patience, serve=serve, glance=glance)
-        waiting = Patience(self._assoc.wire, self._progress, patience, glance=glance, turn=_TURN_SECONDS)
+            return super().receive(service, awaited, patience, serve=serve, glance=glance, idle=idle)
+
+        def rest() -> None:
+            try:
+                idle()
+            except Lull:
+                # Within a message nobody can leave: what has come of it would be lost.
+                if not self._is_mid_dataset:
+                    raise
+
+        waiting = Patience(self._assoc.wire, self._progress, patience, glance=glance, idle=rest, turn=_TURN_SECONDS)
         while True:
             glance()
             waiting.renew()
@@ -120,7 +130,7 @@ class FastDimse(Dimse):
                 pass
             self.rest()
             # pynetdicom's turn, for as long as it takes to the next response: a release, an abort, a rare request.
-            return super().receive(service, awaited, patience, serve=serve, glance=glance)
+            return super().receive(service, awaited, patience, serve=serve, glance=glance, idle=idle)
 
     def _borrow(self) -> Reader:
         if self._reader is None:
@@ -196,6 +206,7 @@ class FastDimse(Dimse):
 
     def _read_dataset(self, context_id: int, write: Callable[[memoryview], object], waiting: Patience) -> None:
         """Read a data set; an end of the association in its midst is known as soon as pynetdicom has seen it."""
+        self._is_mid_dataset = True
         try:
             self._borrow().dataset(context_id, write, waiting)
         except HandBack:
@@ -203,6 +214,8 @@ class FastDimse(Dimse):
             if not self._witness.wait(_END_SECONDS):
                 raise BadResponse("a PDU out of place, within a message") from None
             raise self._witness.failure() from None
+        finally:
+            self._is_mid_dataset = False
 
     def _say(self, context_id: int, command: Mapping[int, int | bytes], identifier: bytes = b"") -> None:
         """Send a command set, and the identifier that follows it."""

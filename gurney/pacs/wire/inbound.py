@@ -215,6 +215,11 @@ class EagerInbox(Inbox):
                 self._settle()
         return status
 
+    def use_lull(self) -> bool:
+        """Begin to make safe what waits, since nothing comes; tell whether :meth:`settled` has something to give."""
+        self._settle()
+        return bool(self._settling) and self._settling[0].done()
+
     def settled(self, *, at_the_end: bool = False) -> Iterator[Received]:
         """Give out what is safe now, in order; at the end everything, as soon as it is.
 

@@ -24,7 +24,7 @@ class Patience:
     """Wait for a response for so many seconds without progress.
 
     What we sent and the peer's system has yet to confirm is progress while it gets less: a slow line moves. ``glance``
-    is called in each turn of a wait, and may raise to end it.
+    is called in each turn of a wait, and may raise to end it; ``idle`` behind each turn in which nothing came.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class Patience:
         seconds: float,
         *,
         glance: Callable[[], None] = _see_nothing,
+        idle: Callable[[], None] = _see_nothing,
         turn: float = _GLANCE_SECONDS,
     ) -> None:
         self._wire, self._progress, self._seconds, self._glance = wire, progress, seconds, glance
+        self._idle = idle
         self._turn = min(turn, seconds / 4)
         self._deadline = 0.0
         self._unacknowledged: int | None = None
@@ -71,3 +73,4 @@ class Patience:
         elif left <= self._turn:
             raise DimseTimeout(f"no response for {self._seconds:g} s")
         self._unacknowledged = still
+        self._idle()

@@ -13,6 +13,7 @@ from pydicom.data import get_testdata_file
 from gurney.pacs import request_for_file
 from gurney.pacs.wire.arrival import Arrival
 from gurney.pacs.wire.inbound import EagerInbox, Inbox, IncomingDataset, Received
+from tests.services.waiting import wait_until
 
 FRAGMENT = 16_372
 
@@ -206,3 +207,12 @@ def test_a_slow_disk_holds_up_a_peer_that_reports_nothing(folder: Path, monkeypa
             assert kept(inbox, f"1.2.{number}") == 0
         assert len(list(inbox.settled(at_the_end=True))) == 800
     assert most <= 400
+
+
+def test_a_lull_is_used_to_make_safe_what_waits(folder: Path) -> None:
+    with EagerInbox(folder) as inbox:
+        assert not inbox.use_lull()
+        kept(inbox, "1.2.3")
+        wait_until(inbox.use_lull, what="the instance to be safe")
+        assert [one.sop_instance_uid for one in inbox.settled()] == ["1.2.3"]
+        assert not inbox.use_lull()
