@@ -10,7 +10,6 @@ import logging
 import os
 import ssl
 import stat
-import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -48,7 +47,8 @@ _LEVEL = "@SECLEVEL=2"
 _LOCKED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 
 _MOST_KEPT = 256
-_guard = threading.Lock()
+# Without a lock: a thread of the parent may hold one when a worker is forked, and its child would wait for it for ever.
+# Each access is one step of the dictionary's own; two threads that make the same context at once have made it twice.
 _kept: dict[object, tuple[object, ssl.SSLContext]] = {}
 
 
@@ -82,17 +82,15 @@ def _context(tls: Tls | InboundTls, ask: AskPassword | None, make: Callable[[], 
         return make()
     # Stamped before it is read: what changes meanwhile is read once more.
     stamp = tuple(_stamp(path) for path in files_of(tls))
-    with _guard:
-        found = _kept.get(tls)
+    found = _kept.get(tls)
     if found is not None and found[0] == stamp:
         return found[1]
     context = make()
     if tls.identity is not None:
         _warn_open(tls.identity.key_file)
-    with _guard:
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        _kept[tls] = (stamp, context)
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[tls] = (stamp, context)
     return context
 
 

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,3 +249,37 @@ def test_a_key_that_everybody_can_read_is_told(
         client_context(Tls(identity=TlsIdentity(ours.certificate, ours.key)))
     assert "private_key_readable_by_all" in caplog.text
     assert str(ours.key) in caplog.text
+
+
+class _SlowToKeep(dict[object, Any]):
+    """A store in which the parent of a fork stands still while it puts something in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.go_on, self._pid = threading.Event(), threading.Event(), os.getpid()
+
+    def __setitem__(self, key: object, value: object) -> None:
+        if os.getpid() == self._pid:
+            self.reached.set()
+            self.go_on.wait(30)
+        super().__setitem__(key, value)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_its_contexts_though_a_thread_of_its_parent_was_at_them(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = _SlowToKeep()
+    monkeypatch.setattr("gurney.pacs.tls.contexts._kept", kept)
+    tls = Tls(ca=authority.file)
+    with ThreadPoolExecutor(1) as worker:
+        worker.submit(client_context, tls)
+        assert kept.reached.wait(30)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # ends a child that would wait for ever
+            client_context(tls)
+            os._exit(0)
+        kept.go_on.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
