@@ -3,7 +3,7 @@
 //   node commitment_scp.js PORT
 //
 // Where the answer goes stands in the transaction UID: 1.2.998.<port>... on an association of its own to that port of
-// loopback, without role selection, which this library does not know; any other on the same association, of
+// loopback, without role selection, as many an archive does; any other on the same association, of
 // 1.2.997.<milliseconds>... so much later.
 'use strict';
 
