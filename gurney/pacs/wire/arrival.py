@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -97,24 +98,28 @@ class Arrival:
         """Where it is once it is safe."""
         return Path(self._folder, f"{self.sop_instance_uid}.dcm")
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Take the next fragment. What goes wrong is kept for the answer.
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Take the next fragments, 512 at most. What goes wrong is kept for the answer.
 
         Raises BadResponse for a data set that goes on and on behind its limit.
         """
-        if not self._ration.takes(len(fragment)):
+        length = sum(map(len, fragments))
+        if not self._ration.takes(length):
             if self._ration.is_endless:
                 raise BadResponse("an instance without an end")
             self.refuse(TooLong())
-        if self._status != STORED or not fragment:
+        if self._status != STORED or not length:
             return
-        if len(self._head) < HEAD:
+        for fragment in fragments:
+            if len(self._head) == HEAD:
+                break
             self._head += fragment[: HEAD - len(self._head)]
         try:
             if self._fd < 0:
-                self._open(fragment)
-            else:
-                _write_all(self._fd, fragment, os.write(self._fd, fragment))
+                self._open()
+                header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+                fragments = (header, *fragments)
+            _write_all(self._fd, fragments)
         except OSError as error:
             self.refuse(error)
 
@@ -156,17 +161,12 @@ class Arrival:
             with suppress(OSError):
                 os.unlink(self._incoming)
 
-    def _open(self, fragment: bytes | memoryview) -> None:
-        """Begin the file with its header and the first fragment."""
-        header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+    def _open(self) -> None:
         while self._fd < 0:
             self._incoming = f"{self._folder}/{incoming_name()}"
             self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             if not is_held(self._fd):
                 self._close_fd()
-        written = os.writev(self._fd, (header, fragment))
-        _write_all(self._fd, header, min(written, len(header)))
-        _write_all(self._fd, fragment, max(0, written - len(header)))
 
     def _close_fd(self) -> None:
         fd, self._fd = self._fd, -1
@@ -186,10 +186,14 @@ def secure_names(folder: str | os.PathLike[str]) -> None:
         os.close(fd)
 
 
-def _write_all(fd: int, data: bytes | memoryview, written: int) -> None:
-    """Write what the system did not take at once: on a disk that is nearly full, the call that says so."""
-    while written < len(data):
-        written += os.write(fd, data[written:])
+def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
+    """Write in one call, and in more what the system does not take: on a disk that is nearly full, the last says so."""
+    written = os.writev(fd, parts)
+    for part in parts:
+        rest = part[written:]
+        written = max(0, written - len(part))
+        while rest:
+            rest = rest[os.write(fd, rest) :]
 
 
 def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:

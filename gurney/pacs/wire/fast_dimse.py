@@ -173,8 +173,9 @@ class FastDimse(Dimse):
         if _number(elements, 0x0800) not in (None, NO_DATA_SET):
             identifier = bytearray()
 
-            def add(piece: memoryview) -> None:
-                identifier.extend(piece)
+            def add(*pieces: memoryview) -> None:
+                for piece in pieces:
+                    identifier.extend(piece)
                 if len(identifier) > _LONGEST_IDENTIFIER:
                     raise BadResponse("an identifier without an end")
 

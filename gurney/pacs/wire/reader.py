@@ -19,6 +19,8 @@ _BUFFER = 1 << 20
 _LONGEST_COMMAND = 1 << 16
 # With less room than this behind what is there, it moves to the front first.
 _LEAST_ROOM = 1 << 14
+# The system writes 1,024 pieces at a time, and a header may go before them.
+_MOST_PIECES = 512
 
 _PDU = Struct(">BBI").unpack_from
 _PDV = Struct(">IBB").unpack_from
@@ -114,18 +116,27 @@ class Reader:
         length, self._pdu_left = self._shown
         self._at += length
 
-    def dataset(self, context_id: int, write: Callable[[memoryview], object], patience: Patience) -> None:
-        """Read the data set of the command that was taken, and give each piece to ``write`` before the next is read.
+    def dataset(self, context_id: int, write: Callable[..., object], patience: Patience) -> None:
+        """Read the data set of the command that was taken, and give it to ``write``, several pieces at a time.
 
-        A piece is gone after that. Raises as :meth:`command` does; a message that was cut off is then lost.
+        They are what was here, and are gone when the next bytes are read. Raises as :meth:`command` does; a message
+        that was cut off is then lost.
         """
+        pieces: list[memoryview] = []
+
+        def need(count: int) -> None:
+            if self._end - self._at < count or len(pieces) == _MOST_PIECES:
+                write(*pieces)
+                pieces.clear()
+                self._need(count, patience)
+
         while True:
             while not self._pdu_left:
                 patience.check()
-                self._need(_PDU_HEADER, patience)
+                need(_PDU_HEADER)
                 self._pdu_left = self._pdu_length(0)
                 self._at += _PDU_HEADER
-            self._need(_PDV_HEADER, patience)
+            need(_PDV_HEADER)
             item_length, its_context_id, control = _PDV(self._buffer, self._at)
             if item_length < 2 or item_length + 4 > self._pdu_left:
                 raise BadResponse("a PDV that does not fit into its PDU")
@@ -139,12 +150,13 @@ class Reader:
             else:
                 patience.check()
             while left:
-                self._need(1, patience)
+                need(1)
                 length = min(left, self._end - self._at)
-                write(self._view[self._at : self._at + length])
+                pieces.append(self._view[self._at : self._at + length])
                 self._at += length
                 left -= length
             if control & Fragment.LAST:
+                write(*pieces)
                 return
 
     def receive(self) -> bool:

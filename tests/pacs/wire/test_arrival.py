@@ -61,14 +61,17 @@ def test_an_instance_that_is_another_one_is_not_kept(tmp_path: Path, claimed: tu
     assert os.listdir(tmp_path) == []
 
 
-def test_a_disk_that_takes_little_at_a_time_gets_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("taken", [100, 340, 1100])
+def test_a_disk_that_takes_little_at_a_time_gets_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
-    monkeypatch.setattr(os, "writev", lambda fd, parts: write(fd, parts[0][:100]))
+    monkeypatch.setattr(os, "writev", lambda fd, parts: write(fd, b"".join(parts)[:taken]))
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
     content = os.urandom(1000)
-    arrival.write(content[:500])
-    arrival.write(content[500:])
+    arrival.write(content[:10], content[10:20], memoryview(content)[20:500])
+    arrival.write(content[500:600], content[600:])
     assert arrival.close() == 0
     arrival.settle()
     assert arrival.path.read_bytes()[:132] == bytes(128) + b"DICM"
@@ -90,12 +93,12 @@ def test_a_full_disk_is_the_answer_and_leaves_nothing(tmp_path: Path, monkeypatc
 def test_a_disk_that_fills_has_its_room_back_before_the_message_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_fd: int, _data: bytes) -> int:
+    def full(_fd: int, _parts: Sequence[bytes]) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
     arrival.write(b"ab")
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     arrival.write(b"cd")
     assert os.listdir(tmp_path) == []
     assert arrival.close() == 0xA700

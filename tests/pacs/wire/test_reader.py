@@ -67,7 +67,7 @@ def pdu(*pdvs: bytes, kind: int = 4) -> bytes:
 
 def collected(reader: Reader, context_id: int, patience: Patience) -> bytes:
     data = bytearray()
-    reader.dataset(context_id, data.extend, patience)
+    reader.dataset(context_id, lambda *pieces: data.extend(b"".join(pieces)), patience)
     return bytes(data)
 
 
@@ -203,6 +203,20 @@ def test_a_data_set_streams_through_a_smaller_buffer(line: Line, length: int, fr
     reader.take()
     assert collected(reader, 3, patience) == data
     assert reader.command(patience).command == b"after"
+
+
+def test_what_came_together_is_given_together(line: Line) -> None:
+    """Each call of ``write`` is one of the system's, which takes no more than 1,024 pieces."""
+    reader, patience = reader_of(line)
+    parts = [b"ab"] * 1299
+    message = b"".join(pdu(pdv(3, DATA, part)) for part in parts) + pdu(pdv(3, LAST, b"cd"))
+    line.peer.sendall(frame_message(b"command", 3, 16, COMMAND) + message)
+    reader.command(patience)
+    reader.take()
+    given: list[int] = []
+    reader.dataset(3, lambda *pieces: given.append(len(pieces)), patience)
+    assert sum(given) == 1300
+    assert max(given) == 512
 
 
 @pytest.mark.parametrize(
