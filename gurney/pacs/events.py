@@ -42,6 +42,7 @@ from gurney.pacs.query_retrieve.events import (
     FindChange,
     InstanceReceived,
     MatchFound,
+    OptionalKeysIgnored,
     QueryEvents,
     RetrieveChange,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "MatchFound",
     "NormalizedChange",
     "NormalizedResult",
+    "OptionalKeysIgnored",
     "PrivateKeyPassword",
     "QueryEvents",
     "RetrieveChange",

@@ -46,6 +46,7 @@ class Course:
     """What whoever asks, and whoever takes the answer, tell each other on the way."""
 
     cancellation: Cancellation = field(default_factory=Cancellation)
+    ignores_optional_keys: bool = False
 
 
 class CancellableStream(Stream[T]):
@@ -55,6 +56,14 @@ class CancellableStream(Stream[T]):
         self._course = course
         self._was_cancelled: bool | None = None
         super().__init__(self._to_the_end(pieces))
+
+    @property
+    def ignores_optional_keys(self) -> bool:
+        """Whether the peer said that it does not support some optional key of what was asked (FF01, PS3.4 C.4.1.1.4).
+
+        What it does not support is missing in its matches, or was not matched by.
+        """
+        return self._course.ignores_optional_keys
 
     @property
     def is_cancelled(self) -> bool:

@@ -163,6 +163,8 @@ class _Asking:
         words = ["1 match" if search.count == 1 else f"{search.count} matches"]
         if search.filtered:
             words.append(f"left out {several(search.filtered, 'answer')} that did not match what was asked")
+        if search.ignores_optional_keys:
+            words.append("the peer ignores some optional keys of what was asked")
         if self._is_interrupted:
             words.append("cancelled, there may be more")
         elif self._limit is not None and search.count >= self._limit and search.status is None:

@@ -40,6 +40,7 @@ from gurney.pacs.query_retrieve.events import (
     FindChange,
     InstanceReceived,
     MatchFound,
+    OptionalKeysIgnored,
     QueryEvents,
     RetrieveChange,
 )
@@ -47,6 +48,7 @@ from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.latecomers import Latecomers
 from gurney.pacs.retrieve.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.stream import Course
 from gurney.pacs.wire.dataset import decode_identifier, encode_dataset
 from gurney.pacs.wire.inbound import EagerInbox, IncomingDataset, Keeping, Received
 
@@ -57,6 +59,7 @@ R = TypeVar("R", BeforeCMove, BeforeCGet)
 
 _GRACE_SECONDS = 60.0
 _GLANCE_SECONDS = 0.1
+_KEYS_IGNORED = 0xFF01
 
 
 class QueryAssociation(Association):
@@ -141,6 +144,7 @@ class QueryAssociation(Association):
         with closing(conversation) as responses:
             for response in responses:
                 report = progress.last = _sub_operations(response, context.transfer_syntax_uid)
+                self._note_status(report.status, Service.C_MOVE, progress)
                 self._events.after_c_move.tell(AfterCMove(self.remote, destination, report))
                 yield report
                 if categorise(report.status) in {Category.FAILURE, Category.UNKNOWN}:
@@ -257,6 +261,7 @@ class QueryAssociation(Association):
                         continue
                     comment = str(response.ErrorComment or "")
                     progress.last = _sub_operations(response, context.transfer_syntax_uid)
+                    self._note_status(progress.last.status, Service.C_GET, progress)
                     self._events.after_c_get.tell(AfterCGet(self.remote, progress.last))
                     is_last = progress.last.is_final or inbox.failure is not None
                     yield from self._told(inbox.settled(at_the_end=is_last), self._events.received)
@@ -292,6 +297,7 @@ class QueryAssociation(Association):
         try:
             for response in responses:
                 status = response.Status or 0
+                self._note_status(status, Service.C_FIND, tally)
                 if categorise(status) is not Category.PENDING:
                     tally.status, tally.is_cut_short = status, False
                     if categorise(status) in {Category.FAILURE, Category.UNKNOWN}:
@@ -314,6 +320,12 @@ class QueryAssociation(Association):
         finally:
             responses.close()
             self._events.after_c_find.tell(AfterCFind(self.remote, tally.status, tally.matches, tally.filtered))
+
+    def _note_status(self, status: int, service: Service, course: Course) -> None:
+        """Tell once, not with each of a thousand matches, that not all that was asked is heeded."""
+        if status == _KEYS_IGNORED and not course.ignores_optional_keys:
+            course.ignores_optional_keys = True
+            self._events.optional_keys_ignored.tell(OptionalKeysIgnored(self.remote, service))
 
     def _is_enough(self, match: Match[Q]) -> bool:
         """Tell everybody who listens of a match; one may have enough."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.status import Service
 from gurney.pacs.association.events import Events
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.query.matches import Match
@@ -25,6 +26,7 @@ __all__ = [
     "FindChange",
     "InstanceReceived",
     "MatchFound",
+    "OptionalKeysIgnored",
     "QueryEvents",
     "RetrieveChange",
 ]
@@ -66,6 +68,17 @@ class MatchFound:
     def enough(self) -> MatchFound:
         """Return the same event with the wish to stop."""
         return replace(self, stop=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalKeysIgnored:
+    """A peer does not support some optional key of what was asked; told once for each operation (PS3.4 C.4.1.1.4).
+
+    It does not say which: those that are missing in its matches, or that it has not matched by.
+    """
+
+    remote: RemoteAE
+    service: Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,7 @@ class QueryEvents(Events):
         """As ``match_found``, behind it, for each match at the level of a series."""
         self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
         """As ``match_found``, behind it, for each match at the level of an instance."""
+        self.optional_keys_ignored: AfterHook[OptionalKeysIgnored] = AfterHook("optional_keys_ignored")
         self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
         self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move")
         self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")

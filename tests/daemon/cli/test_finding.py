@@ -244,6 +244,13 @@ def test_a_peers_own_limit_is_said(desk: Desk, fake: FakePacs) -> None:
     assert "limit of matches is reached" in answer.err
 
 
+def test_keys_that_the_peer_ignores_are_said(desk: Desk, fake: FakePacs) -> None:
+    fake.on_request(Operation.C_FIND, Script([Respond(0xFF01, dataset=match(1)), Respond()]))
+    answer = desk("find", "archive")
+    assert answer.code == 0
+    assert answer.err == "1 match; the peer ignores some optional keys of what was asked\n"
+
+
 def test_several_values_are_told_apart_by_commas(desk: Desk, fake: FakePacs) -> None:
     several = match(1)
     several.ModalitiesInStudy = ["CT", "SR"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gurney.pacs import Listener, Query, QueryRetrieveScu, Retrieval
+from gurney.dicom.status import Service
+from gurney.pacs import Listener, Moving, Query, QueryRetrieveScu, Retrieval, Retrieving, Search
 from gurney.pacs.events import InstanceReceived, MatchFound
-from gurney.pacs.testing import FakePacs
+from gurney.pacs.testing import Answer, FakePacs, Operation, Respond
 from tests.pacs.conftest import CT, WAYS, query_scu, study_of
 
 STUDIES = [study_of(number) for number in range(1, 4)]
@@ -63,6 +64,39 @@ def test_what_a_listener_raises_comes_in_place_of_its_match(scu: QueryRetrieveSc
             next(search)
         assert list(search) == []
     assert not search.is_complete
+
+
+@pytest.mark.parametrize("kind", ["find", "move", "get"])
+def test_keys_that_a_peer_ignores_are_told_of_once_for_each_operation(
+    scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path, kind: str
+) -> None:
+    told: list[Service] = []
+    scu.events.optional_keys_ignored(lambda event: told.append(event.service))
+    match = STUDIES[0] if kind == "find" else None
+    ignoring = Answer([*[Respond(0xFF01, dataset=match, comment="for P1")] * 3, Respond()])
+    operation = {"find": Operation.C_FIND, "move": Operation.C_MOVE, "get": Operation.C_GET}[kind]
+    pacs.on_request(operation, ignoring, ignoring)
+    what = Retrieval(study_instance_uid=FIRST)
+    for number in (1, 2):
+        stream: Search[Query] | Moving | Retrieving
+        if kind == "find":
+            stream = scu.find(pacs.remote(), Query())
+        elif kind == "move":
+            stream = scu.move(pacs.remote(), what, "ELSEWHERE")
+        else:
+            stream = scu.get(pacs.remote(), what, tmp_path, [CT])
+        assert not stream.ignores_optional_keys
+        list(stream)
+        assert stream.ignores_optional_keys
+        assert [service.name for service in told] == [operation.name] * number
+
+
+def test_a_peer_that_heeds_all_keys_is_not_accused(scu: QueryRetrieveScu, pacs: FakePacs) -> None:
+    told: list[object] = []
+    scu.events.optional_keys_ignored(told.append)
+    with scu.find(pacs.remote(), Query()) as search:
+        assert len(list(search)) == 3
+    assert (search.ignores_optional_keys, told) == (False, [])
 
 
 @pytest.mark.parametrize("kind", ["get", "move"])
