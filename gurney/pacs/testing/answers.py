@@ -55,7 +55,7 @@ class Ask:
     """Send a request of the PACS's own, without a data set unless there is one, in the context of what it answers.
 
     ``elements`` are further ones of its command set, by element number in group 0000. Without ``wait`` the response is
-    not waited for.
+    not waited for. A request that comes in place of it is served once the whole answer is given.
     """
 
     operation: Operation = Operation.C_ECHO

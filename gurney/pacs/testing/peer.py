@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 
@@ -23,6 +24,7 @@ _NO_CONTEXT = 0x0122
 """What becomes of an instance that no context fits, as if the peer had refused it: SOP class not supported."""
 
 _NO_DATA_SET, _A_DATA_SET = struct.pack("<H", 0x0101), struct.pack("<H", 0x0001)
+_RESPONSE = 0x8000
 _WRONG_CONTEXT_ID = 251
 _DEFAULT_FRAGMENT = 16372
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
@@ -36,6 +38,8 @@ class Peer:
         self._fragment = max_pdu - 6 if max_pdu else _DEFAULT_FRAGMENT
         self._message_id = 0
         self.cancelled: set[int] = set()
+        self.waiting: deque[Message] = deque()
+        """Requests that came while something else was awaited or said: they are served next, in order."""
 
     # --- Responses ----------------------------------------------------------------------------------------------------
 
@@ -135,13 +139,19 @@ class Peer:
     def hear(self) -> None:
         """Take note of what the peer has said meanwhile; of a C-CANCEL above all."""
         while self.link.has_input():
-            read_message(self.link, self._note)
+            self._put_aside(read_message(self.link, self._note))
 
     def _await_response(self) -> int:
         while True:
             message = read_message(self.link, self._note)
-            if message.command_field & 0x8000 and number_of(message.elements, 0x0120) == self._message_id:
+            if message.command_field & _RESPONSE and number_of(message.elements, 0x0120) == self._message_id:
                 return number_of(message.elements, 0x0900)
+            self._put_aside(message)
+
+    def _put_aside(self, message: Message) -> None:
+        """Keep a request until its turn comes; a response that nobody awaits is forgotten."""
+        if message.command_field != Operation.C_CANCEL and not message.command_field & _RESPONSE:
+            self.waiting.append(message)
 
     def _note(self, message: Message) -> None:
         if message.command_field == Operation.C_CANCEL:

@@ -110,9 +110,14 @@ class Visit:
     # --- Messages -----------------------------------------------------------------------------------------------------
 
     def _serve_message(self) -> None:
-        """Receive one message and act on it; responses and late cancels ask for nothing."""
+        """Receive one message, or take one that waits, and act on it; responses and late cancels ask for nothing."""
         self._act = None
-        message = read_message(self._link, self._begin, lambda: self._interrupt(When.MIDDLE))
+        if self._peer.waiting:
+            message = self._peer.waiting.popleft()
+            self._begin(message)
+            self._interrupt(When.MIDDLE)
+        else:
+            message = read_message(self._link, self._begin, lambda: self._interrupt(When.MIDDLE))
         self._record.note_pdu(self._link.longest_pdu)
         if self._act is None:
             return
@@ -127,7 +132,7 @@ class Visit:
         self._interrupt(When.ANSWERED)
 
     def _begin(self, message: Message) -> None:
-        """Choose what is done with a message whose command set has come."""
+        """Choose what is done with a message whose command set has come, at least."""
         field = message.command_field
         if field == Operation.C_CANCEL:
             self._record.cancels += 1

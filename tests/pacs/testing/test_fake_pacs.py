@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +13,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from gurney.pacs import AssociationFailure, ConnectFailed, StoreScu
-from gurney.pacs.testing import FakePacs, Gate, Respond
+from gurney.pacs.testing import Answer, Ask, FakePacs, Gate, Operation, Respond
+from gurney.pacs.testing.link import Link
+from gurney.pacs.testing.request import number_of, read_message
+from gurney.pacs.testing.upper_layer import Proposed, associate, command_set, fragments, p_data
 from tests.pacs.conftest import CT, CT_ONLY, MakeRequests, digest
 
 
@@ -110,3 +115,61 @@ def test_a_pacs_with_a_closed_gate_can_be_stopped(make_requests: MakeRequests) -
             gate.wait_until_reached()
         assert isinstance(storing.exception(10), AssociationFailure)
         assert pacs.stored == []
+
+
+# --- Requests that come while it is at another ------------------------------------------------------------------------
+
+
+def said(link: Link) -> tuple[int, int]:
+    """Return the command field of the next message, and the ID of the message that it is about."""
+    message = read_message(link, lambda _: None)
+    field = message.command_field
+    return field, number_of(message.elements, 0x0120 if field & 0x8000 else 0x0110)
+
+
+def command(field: int, number: int) -> bytes:
+    elements = {
+        0x0002: b"1.2.840.10008.1.1\0",
+        0x0100: struct.pack("<H", field),
+        (0x0120 if field & 0x8000 else 0x0110): struct.pack("<H", number),
+        0x0800: struct.pack("<H", 0x0101),
+    }
+    if field & 0x8000:
+        elements[0x0900] = b"\0\0"
+    return b"".join(map(p_data, fragments(1, command_set(elements), 1000, is_command=True)))
+
+
+@pytest.fixture
+def pacs() -> Iterator[FakePacs]:
+    with FakePacs() as pacs:
+        yield pacs
+
+
+@pytest.fixture
+def link(pacs: FakePacs) -> Iterator[Link]:
+    with socket.create_connection(("127.0.0.1", pacs.port), timeout=20) as connection:
+        verification = Proposed(1, "1.2.840.10008.1.1", ("1.2.840.10008.1.2",))
+        connection.sendall(associate("FAKEPACS", "RAW", [verification]))
+        link = Link(connection)
+        assert link.pdu()[0] == 0x02
+        yield link
+
+
+def test_requests_that_come_in_place_of_an_answer_are_served_behind_it(pacs: FakePacs, link: Link) -> None:
+    pacs.on_request(Operation.C_ECHO, Answer((Respond(), Ask())))
+    link.send(command(0x0030, 1))
+    assert [said(link), said(link)] == [(0x8030, 1), (0x0030, 1)]
+    # Two of ours before the answer to its own.
+    link.send(command(0x0030, 2) + command(0x0030, 3) + command(0x8030, 1))
+    assert [said(link), said(link)] == [(0x8030, 2), (0x8030, 3)]
+    assert [request.message_id for request in pacs.requests] == [1, 2, 3]
+
+
+def test_a_request_between_two_steps_of_an_answer_is_served_behind_it(pacs: FakePacs, link: Link) -> None:
+    gate = Gate()
+    pacs.on_request(Operation.C_ECHO, Answer((Respond(0xFF00, gate=gate), Respond())))
+    link.send(command(0x0030, 1))
+    gate.wait_until_reached()
+    link.send(command(0x0030, 2))
+    gate.open()
+    assert [said(link) for _ in range(3)] == [(0x8030, 1), (0x8030, 1), (0x8030, 2)]
