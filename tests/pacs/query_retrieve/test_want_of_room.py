@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from gurney.pacs import (
 )
 from gurney.pacs.testing import Answer, Break, FakePacs, How, Operation, Request, Respond, Retrieve, Send
 from gurney.pacs.testing.answers import Step
+from tests.pacs.archives import filled
 from tests.pacs.conftest import CT, study_of
 
 TIMEOUTS = Timeouts(connect=5, acse=20, store=20, find=20, move=20, network=20)
@@ -43,20 +45,29 @@ def pacs() -> Iterator[FakePacs]:
         yield pacs
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own that has room for two instances, and for one on its way."""
+@contextmanager
+def disk(place: Path, kilobytes: int) -> Iterator[Path]:
+    """Make a folder that is a disk of its own."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    place = tmp_path / "disk"
     place.mkdir()
+    options = f"size={kilobytes}k"
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=360k", "tmpfs", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("no small disk can be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that has room for two instances, and for one on its way."""
+    with disk(tmp_path / "disk", 360) as place:
+        yield place
 
 
 def ended(arrivals: Retrieving) -> tuple[list[str], Exception | None]:
@@ -133,6 +144,27 @@ def test_a_retrieve_says_what_is_missing_on_a_full_disk(fast_path: bool, pacs: F
     assert isinstance(result.error, FolderFailed)
     assert result.verdict is Verdict.INCOMPLETE
     assert result.reconciliation.missing == {*UIDS[2:]}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["orthanc", "dcmqrscp"])
+def test_an_archive_is_not_blamed_for_a_full_disk_of_ours(fast_path: bool, tmp_path: Path, kind: str) -> None:
+    scu = QueryRetrieveScu(fast_path=fast_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    # Four instances of 39 kB.
+    with filled(kind, tmp_path, {}) as archive, disk(tmp_path / "disk", 100) as place:
+        study = archive.studies[0]
+        result = scu.retrieve(archive.remote, Retrieval(study_instance_uid=study), place)
+        assert isinstance(result.error, FolderFailed)
+        assert {path.stem for path in place.iterdir()} == result.reconciliation.arrived
+        assert 1 <= len(result.reconciliation.arrived) <= 2
+        with scu.associate_to_get(archive.remote, [CT]) as association:
+            _, error = ended(association.get(Retrieval(study_instance_uid=study), place))
+            assert isinstance(error, FolderFailed)
+            got, error = ended(association.get(Retrieval(study_instance_uid=study), elsewhere))
+            assert error is None
+        assert {*got} == archive.instances[study]
 
 
 # --- Instances that are too long --------------------------------------------------------------------------------------
