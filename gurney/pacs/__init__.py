@@ -110,7 +110,7 @@ from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.pacs.query_retrieve.events import FindChange, RetrieveChange
 from gurney.pacs.query_retrieve.scu import QueryRetrieveScu
 from gurney.pacs.remote import RemoteAE, Timeouts
-from gurney.pacs.retrieve.inventory import Holding, Inventory
+from gurney.pacs.retrieve.inventory import Holding, Inventory, InventorySource
 from gurney.pacs.retrieve.reconciliation import Reconciliation, Verdict
 from gurney.pacs.retrieve.result import RetrieveResult
 from gurney.pacs.retrieve.retrieval import Moving, Retrieval, Retrieving, SubOperations
@@ -194,6 +194,7 @@ __all__ = [
     "InvalidAttributes",
     "InvalidQuery",
     "Inventory",
+    "InventorySource",
     "Level",
     "Listener",
     "ListenerError",

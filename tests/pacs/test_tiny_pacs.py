@@ -25,7 +25,7 @@ from gurney.pacs import (
     Retrieval,
     Verdict,
 )
-from gurney.pacs.retrieve.inventory import Source
+from gurney.pacs.retrieve.inventory import InventorySource
 from tests.pacs.archives import Archive, filled
 from tests.services.dcmtk import StoreScp
 from tests.services.ports import free_port
@@ -90,7 +90,7 @@ def test_an_inventory_that_repeats_itself_proves_nothing(
 ) -> None:
     study = archive.studies[0]
     result = scu.retrieve(archive.remote, Retrieval(study_instance_uid=study), tmp_path)
-    assert result.inventory.source in {Source.SOP_CLASSES, Source.MODALITIES}
+    assert result.inventory.source in {InventorySource.SOP_CLASSES, InventorySource.MODALITIES}
     assert result.reconciliation.arrived == archive.instances[study]
     assert result.verdict is Verdict.UNPROVEN
     assert {path.stem for path in tmp_path.iterdir()} == archive.instances[study]

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs.commitment.commitment import CommitmentResult, CommitmentState, SopReference
 
-__all__ = ["CommitmentReport", "Discrepancy", "reconcile"]
+__all__ = ["CommitmentReport", "Discrepancy", "apply_report"]
 
 
 class Discrepancy(StrEnum):
@@ -50,7 +50,7 @@ class CommitmentReport:
         )
 
 
-def reconcile(before: CommitmentResult, report: CommitmentReport) -> tuple[CommitmentResult, frozenset[Discrepancy]]:
+def apply_report(before: CommitmentResult, report: CommitmentReport) -> tuple[CommitmentResult, frozenset[Discrepancy]]:
     """Count of a report what answers the request and was not answered before, and say what is wrong with the rest.
 
     An instance counts as committed only if it is named as it was asked for and nothing else is said of it; as failed

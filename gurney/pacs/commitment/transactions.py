@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from gurney.pacs.association.event_reports import EventReport
 from gurney.pacs.commitment.commitment import Commitment, CommitmentRequest, CommitmentResult, CommitmentState
 from gurney.pacs.commitment.events import StorageCommitmentResult
-from gurney.pacs.commitment.report import CommitmentReport, Discrepancy, reconcile
+from gurney.pacs.commitment.report import CommitmentReport, Discrepancy, apply_report
 from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import AfterHook
 from gurney.pacs.listener.admission import STORAGE_COMMITMENT
@@ -122,7 +122,7 @@ class Transactions:
             if is_ours and event.event_type_id not in _EVENT_TYPES:
                 return event.taken(_NO_SUCH_EVENT_TYPE)
             if is_ours:
-                result, discrepancies = reconcile(kept.result, report)
+                result, discrepancies = apply_report(kept.result, report)
                 self._kept[report.transaction_uid] = replace(kept, result=result)
                 self._changed.notify_all()
             else:

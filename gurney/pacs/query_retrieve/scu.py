@@ -25,7 +25,7 @@ from gurney.pacs.query_retrieve.events import QueryEvents
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.get_contexts import plan_get_contexts
-from gurney.pacs.retrieve.inventory import Inventory, Source, take_inventory
+from gurney.pacs.retrieve.inventory import Inventory, InventorySource, take_inventory
 from gurney.pacs.retrieve.result import RetrieveResult
 from gurney.pacs.retrieve.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
 from gurney.pacs.terms import AssociationTerms, Role
@@ -138,7 +138,7 @@ class QueryRetrieveScu(Scu):
         except AssociationFailure:
             if not cancellation.is_wanted:
                 raise
-        return Inventory(what, None, (), Source.NOTHING)
+        return Inventory(what, None, (), InventorySource.NOTHING)
 
     def move_to_self(
         self,

@@ -23,14 +23,14 @@ from gurney.pacs.query.queries import PatientRootQuery, PatientStudyOnlyQuery, Q
 from gurney.pacs.retrieve.get_contexts import DEFAULT_CLASSES, classes_of_modalities
 from gurney.pacs.retrieve.retrieval import Retrieval
 
-__all__ = ["Holding", "Inventory", "Source", "take_inventory"]
+__all__ = ["Holding", "Inventory", "InventorySource", "take_inventory"]
 
 
 _MOST: Final = 200_000
 """Matches of one inventory. A peer that has more to say would fill the memory, or keep us asking for ever."""
 
 
-class Source(StrEnum):
+class InventorySource(StrEnum):
     """What an inventory was read from, the most telling first."""
 
     INSTANCES = "instances"  # C-FIND at IMAGE level
@@ -56,7 +56,7 @@ class Inventory:
     what: Retrieval
     holdings: tuple[Holding, ...] | None
     sop_class_uids: tuple[str, ...]
-    source: Source
+    source: InventorySource
 
     @property
     def sop_instance_uids(self) -> frozenset[str] | None:
@@ -141,7 +141,7 @@ class _Stocktaker:
             return self._poorer(studies, classes)
         if not all(holding.sop_class_uid for holding in holdings):
             classes = tuple(dict.fromkeys((*classes, *classes_of_modalities(self._modalities))))
-        return Inventory(self._what, holdings, classes, Source.INSTANCES)
+        return Inventory(self._what, holdings, classes, InventorySource.INSTANCES)
 
     def _of_study(self, study: str) -> Iterator[Holding]:
         if not self._is_whole:
@@ -191,10 +191,10 @@ class _Stocktaker:
         ]
         said = [uid for study in described for uid in study.sop_class_uids]
         if said:
-            return Inventory(self._what, None, tuple(dict.fromkeys((*classes, *said))), Source.SOP_CLASSES)
+            return Inventory(self._what, None, tuple(dict.fromkeys((*classes, *said))), InventorySource.SOP_CLASSES)
         self._modalities += [modality for study in described for modality in study.modalities]
         likely = classes_of_modalities(self._modalities)
-        source = Source.NOTHING if likely == DEFAULT_CLASSES else Source.MODALITIES
+        source = InventorySource.NOTHING if likely == DEFAULT_CLASSES else InventorySource.MODALITIES
         return Inventory(self._what, None, tuple(dict.fromkeys((*classes, *likely))), source)
 
     def _found(self, level: Level, template: Dataset | None = None, **keys: str | list[str]) -> Iterator[Match[Query]]:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from gurney.pacs.wire.pdu import P_DATA_TF, Fragment
 
-__all__ = ["MOST_KEPT", "Fragments", "Kept", "Listener", "Overheard"]
+__all__ = ["MOST_KEPT", "Confidant", "Fragments", "Kept", "Overheard"]
 
 MOST_KEPT: Final = 1 << 16
 """How many bytes of one PDU, command set or data set are kept."""
@@ -46,7 +46,7 @@ class Fragments(NamedTuple):
     length: int
 
 
-class Listener(Protocol):
+class Confidant(Protocol):
     """Whoever is told what was overheard."""
 
     def on_pdu(self, kind: int, body: Kept) -> None:
@@ -68,8 +68,8 @@ class Listener(Protocol):
 class Overheard:
     """Follow one direction; :meth:`hear` takes its bytes as they pass."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, confidant: Confidant) -> None:
+        self._confidant = confidant
         self._head = bytearray()
         self._kind = 0
         self._pdu_length = self._pdu_left = 0
@@ -131,12 +131,12 @@ class Overheard:
     def _end_pdu(self) -> None:
         if self._kind == P_DATA_TF:
             fragments, self._fragments = tuple(self._fragments), []
-            self._listener.on_data(self._pdu_length, fragments)
+            self._confidant.on_data(self._pdu_length, fragments)
             ended, self._ended = self._ended, []
             for tell in ended:
                 tell()
         else:
-            self._listener.on_pdu(self._kind, self._pdu.taken())
+            self._confidant.on_pdu(self._kind, self._pdu.taken())
 
     @property
     def _part(self) -> _Part:
@@ -166,12 +166,12 @@ class Overheard:
     def _end_pdv(self) -> None:
         if not self._control & Fragment.LAST:
             return
-        tell = self._listener.on_command if self._control & Fragment.COMMAND else self._listener.on_dataset
+        tell = self._confidant.on_command if self._control & Fragment.COMMAND else self._confidant.on_dataset
         self._ended.append(partial(tell, self._context_id, self._part.taken()))
 
     def _lose(self, why: str) -> None:
         self._is_lost = True
-        self._listener.on_nonsense(why)
+        self._confidant.on_nonsense(why)
 
 
 class _Part:

@@ -27,7 +27,7 @@ from gurney.pacs import (
     Verdict,
 )
 from gurney.pacs.events import AfterCMove, BeforeAssociateRequest, InstanceReceived
-from gurney.pacs.retrieve.inventory import Source
+from gurney.pacs.retrieve.inventory import InventorySource
 from tests.pacs.archives import Archive, filled
 from tests.services.dcmtk import StoreScp
 from tests.services.ports import free_port
@@ -108,7 +108,7 @@ def test_a_retrieve_says_what_is_proved(scu: QueryRetrieveScu, site: Site, folde
     assert result.reconciliation.arrived == held(site, 1) == {event.received.sop_instance_uid for event in told}
     assert result.is_complete
     assert result.again == ()
-    assert result.inventory.source is Source.INSTANCES
+    assert result.inventory.source is InventorySource.INSTANCES
     assert result.progress is not None
     assert result.progress.status == 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gurney.pacs import OperationFailed, QueryRetrieveScu, Retrieval, Verdict
-from gurney.pacs.retrieve.inventory import Source
+from gurney.pacs.retrieve.inventory import InventorySource
 from gurney.pacs.testing import Answer, Break, Counts, FakePacs, Find, Operation, Respond, Retrieve
 from tests.pacs.conftest import CT, study_of
 
@@ -34,7 +34,7 @@ def scu() -> QueryRetrieveScu:
 
 def test_an_inventory_says_what_is_held_and_where(scu: QueryRetrieveScu, pacs: FakePacs) -> None:
     inventory = scu.take_inventory(pacs.remote(), WHAT)
-    assert inventory.source is Source.INSTANCES
+    assert inventory.source is InventorySource.INSTANCES
     assert inventory.sop_instance_uids == {*UIDS}
     assert inventory.sop_class_uids == (CT,)
     (all_of_it,) = inventory.retrievals(UIDS)
@@ -91,7 +91,7 @@ def test_a_failure_at_image_level_leaves_what_the_study_says(
     honest = Find()
     pacs.on_request(Operation.C_FIND, honest, REFUSED, Find(say={"SOPClassesInStudy": CT}))
     result = scu.retrieve(pacs.remote(), WHAT, tmp_path)
-    assert (result.inventory.source, result.inventory.sop_class_uids) == (Source.SOP_CLASSES, (CT,))
+    assert (result.inventory.source, result.inventory.sop_class_uids) == (InventorySource.SOP_CLASSES, (CT,))
     assert result.inventory.holdings is None
     assert result.reconciliation.arrived == {*UIDS}
     assert result.verdict is Verdict.UNPROVEN
@@ -102,7 +102,7 @@ def test_modalities_make_do_where_nothing_else_is_said(scu: QueryRetrieveScu, pa
         Operation.C_FIND, REFUSED, Find(say={"ModalitiesInStudy": "CT"}), Find(say={"ModalitiesInStudy": "CT"})
     )
     inventory = scu.take_inventory(pacs.remote(), WHAT)
-    assert inventory.source is Source.MODALITIES
+    assert inventory.source is InventorySource.MODALITIES
     assert CT in inventory.sop_class_uids
 
 
