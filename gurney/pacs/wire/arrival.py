@@ -140,6 +140,15 @@ class Arrival:
             self.discard()
         return self._status
 
+    def hasten(self) -> None:
+        """Have the system begin to write a stored instance to the disk, and do not wait for it.
+
+        Of many that have begun, the journal commits the room that they take at once, and not with each fsync anew.
+        """
+        # Advised that memory is not needed for it, the system begins to write what the disk has not got yet.
+        with suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def settle(self, *, durable: bool = True) -> None:
         """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone.
 

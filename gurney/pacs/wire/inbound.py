@@ -267,6 +267,9 @@ def _settled(folder: Path, batch: list[Arrival], *, durable: bool) -> tuple[list
     """Make a batch safe; say what is, and what went wrong with another."""
     failure: OSError | None = None
     received = []
+    if durable:
+        for arrival in batch:
+            arrival.hasten()
     for arrival in batch:
         try:
             arrival.settle(durable=durable)

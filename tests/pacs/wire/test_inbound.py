@@ -191,6 +191,27 @@ def test_an_eager_inbox_writes_names_through_once_for_many(
     assert not synced or synced[-1] == str(folder)
 
 
+def test_the_disk_has_begun_with_all_before_any_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    advise, sync = os.posix_fadvise, os.fsync
+
+    def advised(fd: int, *how: int) -> None:
+        seen.append("begun")
+        advise(fd, *how)
+
+    def synced(fd: int) -> None:
+        seen.append("waited")
+        sync(fd)
+
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    monkeypatch.setattr(os, "fsync", synced)
+    with EagerInbox(folder) as inbox:
+        for number in range(1, 4):
+            kept(inbox, f"1.2.{number}")
+        assert len(list(inbox.settled(at_the_end=True))) == 3
+    assert seen == ["begun"] * 3 + ["waited"] * 4  # each file, and their folder
+
+
 def test_a_slow_disk_holds_up_a_peer_that_reports_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instances that wait are open files: there must be no more of them than a few batches."""
     settle, most = Arrival.settle, 0
