@@ -63,6 +63,15 @@ class _Ready(NamedTuple):
         return self.result(Event(EventKind.NEIGHBOUR), 0.0)
 
 
+class _Raised(NamedTuple):
+    """What the caller's own requests raised in place of the next."""
+
+    error: Exception
+
+
+_Step = _Ready | StoreResult | _Raised | None
+
+
 class StoreAssociation(Association):
     """An association that stores. Get one from :meth:`gurney.pacs.StoreScu.associate`."""
 
@@ -95,7 +104,8 @@ class StoreAssociation(Association):
         The requests are taken lazily: the next one while the peer works on the one before, no more. Each request taken
         has one result. A request that fails by itself (its context refused, its file missing or changed, vetoed by a
         listener) has a result that says so, and the association goes on. When a result is yielded nothing is in
-        flight, so the iteration may stop there: end the requests to stop it without loss.
+        flight, so the iteration may stop there: end the requests to stop it without loss. What they raise comes to the
+        caller behind the results of those taken before, and the association stays usable.
 
         When the association fails, the instance in flight has a result with ``event.in_flight``; it may or may not be
         stored. One that was taken but not sent has a NEIGHBOUR. Then the failure is raised, a refinement of
@@ -119,6 +129,8 @@ class StoreAssociation(Association):
     def _store_all(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> Iterator[StoreResult]:
         step = self._take(carrier, requests)
         while step is not None:
+            if isinstance(step, _Raised):
+                raise step.error
             if isinstance(step, StoreResult):
                 yield self._told(step)
                 step = self._take(carrier, requests)
@@ -126,14 +138,21 @@ class StoreAssociation(Association):
             result, following, failure = self._exchange(carrier, step, requests)
             yield self._told(result)
             if failure is not None:
-                if following is not None:
-                    yield self._told(following if isinstance(following, StoreResult) else following.neighbour())
+                if isinstance(following, _Ready):
+                    following = following.neighbour()
+                if isinstance(following, StoreResult):
+                    yield self._told(following)
+                if isinstance(following, _Raised):
+                    raise failure from following.error
                 raise failure
             step = following
 
-    def _take(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> _Ready | StoreResult | None:
+    def _take(self, carrier: Carrier, requests: Iterator[StoreRequest]) -> _Step:
         """Take one request and make it ready, or say why it can't be."""
-        request = None if self._preparation.is_stopped else next(requests, None)
+        try:
+            request = None if self._preparation.is_stopped else next(requests, None)
+        except Exception as error:  # noqa: BLE001  (the caller's own, of whatever kind, waits for what is in flight)
+            return _Raised(error)
         if request is None:
             return None
         self._progress.mark()
@@ -149,9 +168,9 @@ class StoreAssociation(Association):
 
     def _exchange(
         self, carrier: Carrier, current: _Ready, requests: Iterator[StoreRequest]
-    ) -> tuple[StoreResult, _Ready | StoreResult | None, AssociationFailure | None]:
+    ) -> tuple[StoreResult, _Step, AssociationFailure | None]:
         """Send one instance and take the next while its response is awaited: its result, the next, what failed."""
-        following: _Ready | StoreResult | None = None
+        following: _Step = None
         is_sent = is_answered = False
         begun = time.monotonic()
         try:
@@ -175,7 +194,7 @@ class StoreAssociation(Association):
         finally:
             current.prepared.payload.close()
             if not is_answered:
-                # The caller's own requests may have raised: what is in flight then stays unanswered for good.
+                # A signal may have come in between: what is in flight then stays unanswered for good.
                 self._end(AssociationEnded("left with a request unanswered"))
         event = _STORED
         if response.status or response.comment:

@@ -27,7 +27,10 @@ Pair = tuple[str, str]
 
 
 class LookAhead:
-    """A window over requests, and over the results of what could not become one."""
+    """A window over requests, and over the results of what could not become one.
+
+    What the source raises waits until all that came before it was taken: nobody else knows of that any more.
+    """
 
     def __init__(self, entries: Iterator[Entry], size: int = LOOK_AHEAD) -> None:
         if size < 1:
@@ -37,12 +40,18 @@ class LookAhead:
         self._fresh: deque[Entry] = deque()
         self._passed: deque[Entry] = deque()
         self._datasets = 0
+        self._failure: Exception | None = None
 
     def fill(self) -> bool:
-        """Look ahead as far as it goes, what was passed over first; tell whether anything is in sight."""
+        """Look ahead as far as it goes, what was passed over first; tell whether anything is in sight.
+
+        Raises what the source raised, once nothing is.
+        """
         self._fresh = self._passed + self._fresh
         self._passed = deque()
         self._fill()
+        if self._failure is not None and not self._fresh:
+            raise self._failure
         return bool(self._fresh)
 
     def pairs(self) -> list[Pair]:
@@ -75,7 +84,13 @@ class LookAhead:
 
     def _fill(self) -> None:
         while len(self._fresh) + len(self._passed) < self._size and self._datasets < _DATASETS:
-            entry = next(self._entries, None)
+            if self._failure is not None:
+                return
+            try:
+                entry = next(self._entries, None)
+            except Exception as error:  # noqa: BLE001  (the application's own, of whatever kind, is raised in its turn)
+                self._failure = error
+                return
             if entry is None:
                 return
             self._fresh.append(entry)

@@ -110,7 +110,8 @@ class StoreScu(StorageCommitmentScu):
         headers tell what contexts to propose. One association goes on as long as its contexts cover what comes; what
         they don't cover waits for the next, so that results come in the order of the items up to there.
 
-        Raises a refinement of AssociationFailure; what was not sent then has no result.
+        Raises a refinement of AssociationFailure; what was not sent then has no result. What ``items`` itself raises is
+        raised behind the results of all that it gave before.
         """
         return Storing(self._run(remote, requests_for(items, policy=policy), compression, look_ahead))
 

@@ -421,18 +421,46 @@ def test_stopping_between_two_instances_leaves_it_clean(scu: StoreScu, make_requ
     assert pacs.endings == ["released"]
 
 
-def test_requests_that_raise_end_the_association(scu: StoreScu, make_requests: MakeRequests) -> None:
-    def failing() -> Iterator[StoreRequest]:
+def failing(requests: list[StoreRequest]) -> Iterator[StoreRequest]:
+    yield from requests
+    raise LookupError("the caller's own")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_requests_that_raise_do_so_behind_the_results_of_those_before(
+    scu: StoreScu, make_requests: MakeRequests, count: int
+) -> None:
+    with FakePacs() as pacs:
+        with scu.associate(pacs.remote(), CT_ONLY) as association:
+            running = association.store(failing(make_requests(count)))
+            assert [next(running).status for _ in range(count)] == [0] * count
+            with pytest.raises(LookupError, match="the caller's own"):
+                next(running)
+            assert [result.status for result in association.store(make_requests(1))] == [0]
+        pacs.wait_until_quiet()
+    assert pacs.endings == ["released"]
+
+
+def test_an_association_that_fails_hides_not_that_the_requests_did(scu: StoreScu, make_requests: MakeRequests) -> None:
+    with FakePacs(instance=Break()) as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
+        results, failure = take(association.store(failing(make_requests(1))))
+    assert [result.event.in_flight for result in results] == [True]
+    assert isinstance(failure, AssociationAborted)
+    assert isinstance(failure.__cause__, LookupError)
+
+
+def test_an_interrupt_in_the_requests_ends_the_association(scu: StoreScu, make_requests: MakeRequests) -> None:
+    def interrupted() -> Iterator[StoreRequest]:
         yield from make_requests(2)
-        raise LookupError("the caller's own")
+        raise KeyboardInterrupt
 
     with FakePacs() as pacs:
         with scu.associate(pacs.remote(), CT_ONLY) as association:
-            with pytest.raises(LookupError):
-                list(association.store(failing()))
+            with pytest.raises(KeyboardInterrupt):
+                list(association.store(interrupted()))
             assert not association.is_usable
         pacs.wait_until_quiet()
-        assert pacs.endings == ["aborted"]
+    assert pacs.endings == ["aborted"]
 
 
 def test_only_one_run_at_a_time(scu: StoreScu, make_requests: MakeRequests) -> None:

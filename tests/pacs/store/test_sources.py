@@ -187,6 +187,39 @@ def test_a_generator_is_taken_as_far_ahead_as_was_said_and_no_further(scu: Store
     assert pacs.endings == ["released"]
 
 
+@pytest.mark.parametrize("look_ahead", [1, 2, 1000])
+def test_what_a_generator_gave_before_it_raised_is_sent_first(scu: StoreScu, tmp_path: Path, look_ahead: int) -> None:
+    def failing() -> Iterator[Path | str]:
+        yield CT_FILE
+        yield tmp_path / "gone"
+        yield MR_FILE
+        raise LookupError("the application's own")
+
+    results = []
+    with FakePacs() as pacs:
+        storing = scu.store_many(pacs.remote(), failing(), look_ahead=look_ahead)
+        with pytest.raises(LookupError, match="the application's own"):
+            results.extend(storing)
+        pacs.wait_until_quiet()
+    assert {(result.request.path, result.is_stored) for result in results} == {
+        (CT_FILE, True),
+        (str(tmp_path / "gone"), False),
+        (MR_FILE, True),
+    }
+    assert storing.tally.done == 3
+    assert set(pacs.endings) == {"released"}
+
+
+def test_a_generator_that_raises_at_once_asks_for_no_association(scu: StoreScu) -> None:
+    def failing() -> Iterator[str]:
+        raise LookupError("the application's own")
+        yield
+
+    with FakePacs() as pacs, pytest.raises(LookupError):
+        list(scu.store_many(pacs.remote(), failing()))
+    assert pacs.associations == 0
+
+
 def test_data_sets_are_not_hoarded(scu: StoreScu) -> None:
     taken = 0
 
