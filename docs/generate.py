@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import griffe
@@ -17,16 +18,17 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = "gurney.pacs"
 
-# A page for each of these, and the modules whose public names stand there.
+# A page for each of these, and the modules whose public names stand there, those of other packages by their whole path.
 PAGES = {
     "engine": (
         "Engine, remote AEs, associations",
         "association.engine remote association.scu association.association terms contexts wire.command wire.response "
-        "progress stream cancellation",
+        "progress stream cancellation gurney.dicom.presentation wire.dimse",
     ),
     "store": (
         "Store",
-        "store.scu store.association store.storing wire.instance store.sources store.compression",
+        "store.scu store.association store.storing wire.instance gurney.transfer.outcomes store.sources "
+        "gurney.dicom.policy gurney.dicom.errors store.compression gurney.dicom.transcoding",
     ),
     "query": (
         "Query",
@@ -40,7 +42,8 @@ PAGES = {
     "commitment": ("Storage commitment", "commitment.commitment commitment.scu commitment.report"),
     "normalized": (
         "DIMSE-N services",
-        "normalized.operations normalized.scu association.normalized_events association.event_reports",
+        "normalized.operations normalized.scu association.normalized_events gurney.dicom.status "
+        "association.event_reports",
     ),
     "procedure-steps": (
         "Procedure steps",
@@ -57,11 +60,29 @@ PAGES = {
     ),
     "tls": ("TLS", "tls.options"),
     "wire-log": ("Wire log", "wire_log.log"),
-    "errors": ("Errors", "errors"),
+    "errors": ("Errors", "errors gurney.errors"),
     "testing": ("A PACS for tests", "testing"),
 }
 # Named where an application meets them, though not exported by the package itself.
 WHOLE = ("hooks", "association.events", "store.events", "query_retrieve.events", "commitment.events")
+# What the framework hands out and no application makes: how it is made is nobody's business.
+HANDED_OUT = frozenset(
+    {
+        "Association",
+        "CancellableStream",
+        "Film",
+        "Moving",
+        "PrintSession",
+        "QueryAssociation",
+        "Retrieving",
+        "Search",
+        "StoreAssociation",
+        "Storing",
+        "Stream",
+    }
+)
+# What one room of the framework calls of another, though a class that applications know has it.
+INSIDE = frozenset({"DicomEngine.adopt", "DicomEngine.forget", "Request.of", "WireLog.overhear", "WireLog.write"})
 
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _HEAD = "<!-- Written by docs/generate.py from the docstrings: change those, and run `make docs`. -->\n"
@@ -184,17 +205,68 @@ def _modules(package: griffe.Module) -> Iterator[griffe.Module]:
 
 
 def public(package: griffe.Module, modules: Iterable[str]) -> Iterator[griffe.Object]:
-    """Give the public names of some modules, in the order in which they stand in the source."""
+    """Give the public names of some modules, in the order in which they stand in the source.
+
+    Public are those that the package exports, and the types that are named by what is public.
+    """
     for name in modules:
-        module = package[name]
-        if name == "testing":
-            exported = [module[one].final_target for one in module.exports]
-        elif name in WHOLE:
-            exported = [module[one] for one in module.exports if not module[one].is_alias]
-        else:
-            exported = [package[one].final_target for one in package.exports]
-            exported = [one for one in exported if one.module.path == f"{PACKAGE}.{name}"]
-        yield from sorted(exported, key=lambda one: (one.module.path, one.lineno or 0))
+        path = name if name.startswith("gurney.") else f"{PACKAGE}.{name}"
+        yield from (one for one in _everything(package) if f"{one.module.path}.".startswith(f"{path}."))
+
+
+@cache
+def _everything(package: griffe.Module) -> list[griffe.Object]:
+    exported = [package[one].final_target for one in package.exports]
+    exported += [package["testing"][one].final_target for one in package["testing"].exports]
+    for name in WHOLE:
+        exported += [package[name][one] for one in package[name].exports if not package[name][one].is_alias]
+    found = {one.path: one for one in exported}
+    to_read = [*found.values()]
+    while to_read:
+        for one in _types_of(to_read.pop()):
+            if one.path not in found:
+                found[one.path] = one
+                to_read.append(one)
+    return sorted(found.values(), key=lambda one: (one.module.path, one.lineno or 0))
+
+
+def _types_of(one: griffe.Object) -> Iterator[griffe.Object]:
+    """Give the types of ours that what is told of an object names."""
+    for expression in _annotations(one):
+        for part in expression.iterate(flat=True) if isinstance(expression, griffe.Expr) else ():
+            path = part.canonical_path if isinstance(part, griffe.ExprName) else ""
+            if path.startswith("gurney.") and not path.rpartition(".")[2].startswith("_"):
+                named = one.modules_collection[path]
+                named = named.final_target if named.is_alias else named
+                if not str(getattr(named, "value", "")).startswith("TypeVar("):
+                    yield named
+
+
+def _annotations(one: griffe.Object) -> Iterator[griffe.Expr | str | None]:
+    if isinstance(one, griffe.Function):
+        yield from (parameter.annotation for parameter in one.parameters)
+        yield one.returns
+    elif isinstance(one, griffe.Attribute):
+        yield one.annotation
+        yield one.value if str(one.annotation).endswith("TypeAlias") or one.name.istitle() else None
+    elif isinstance(one, griffe.Class):
+        yield from one.bases
+        for member in told(one):
+            yield from _annotations(member)
+        made = one.members.get("__init__")
+        if made is not None and one.name not in HANDED_OUT:
+            yield from _annotations(made)
+
+
+def told(one: griffe.Class) -> Iterator[griffe.Object]:
+    """Give what is public of a class: its own members, and what it has of a private base."""
+    own = dict(one.members)
+    for base in one.resolved_bases:
+        if base.name.startswith("_"):
+            own = {**base.members, **own}
+    for member in own.values():
+        if not member.name.startswith("_") and not member.is_alias and f"{one.name}.{member.name}" not in INSIDE:
+            yield member
 
 
 def index_page(package: griffe.Module) -> str:
@@ -210,7 +282,8 @@ def index_page(package: griffe.Module) -> str:
     for room, (title, modules) in PAGES.items():
         lines += ["", f"## [{title}]({room}.md)", ""]
         for one in public(package, modules.split()):
-            lines.append(f"- [`{one.name}`]({room}.md#{one.name.lower()}): {_first_line(one)}")
+            words = f": {_first_line(one)}" if one.docstring is not None else ""
+            lines.append(f"- [`{one.name}`]({room}.md#{one.name.lower()}){words}")
     return "\n".join(lines) + "\n"
 
 
@@ -231,7 +304,7 @@ def room_page(title: str, names: list[griffe.Object]) -> str:
 
 def _class(one: griffe.Class) -> list[str]:
     bases = ", ".join(str(base) for base in one.bases)
-    made = one.members.get("__init__")
+    made = one.members.get("__init__") if one.name not in HANDED_OUT else None
     head = f"class {one.name}({bases})" if bases else f"class {one.name}"
     lines = ["```python", head]
     if isinstance(made, griffe.Function):
@@ -240,9 +313,7 @@ def _class(one: griffe.Class) -> list[str]:
     if isinstance(made, griffe.Function):
         lines += _prose(made)
     lines += _fields(one)
-    for member in one.members.values():
-        if member.name.startswith("_") or member.is_alias:
-            continue
+    for member in told(one):
         if isinstance(member, griffe.Function):
             kinds = "".join(f"@{label}\n" for label in ("classmethod", "staticmethod") if label in member.labels)
             lines += [
@@ -263,22 +334,26 @@ def _class(one: griffe.Class) -> list[str]:
 def _fields(one: griffe.Class) -> list[str]:
     """List what an object holds: fields, members of an enumeration, attributes that have a docstring."""
     rows = []
-    for member in one.members.values():
-        if not isinstance(member, griffe.Attribute) or member.name.startswith("_") or "property" in member.labels:
+    is_record = "dataclass" in one.labels or any(str(base) in ("NamedTuple", "TypedDict") for base in one.bases)
+    for member in told(one):
+        if not isinstance(member, griffe.Attribute) or "property" in member.labels:
             continue
-        if (
-            "instance-attribute" in member.labels
-            and "class-attribute" not in member.labels
-            and not (member.docstring or "dataclass" in one.labels)
-        ):
+        is_of_instances = "instance-attribute" in member.labels and "class-attribute" not in member.labels
+        if is_of_instances and not (member.docstring or is_record):
             continue
         type_ = f"`{member.annotation}`" if member.annotation is not None else ""
         value = str(member.value) if member.value is not None and not str(member.value).startswith("field(") else ""
         if len(value) > 60 or re.match(r"(Before|After)Hook\(", value):
             value = ""
         value = f"`{value}`" if value else ""
-        rows.append(f"| `{member.name}` | {_cell(type_)} | {_cell(value)} | {_first_paragraph(member)} |")
+        rows.append(f"| `{member.name}` | {_cell(type_)} | {_cell(value)} | {_words(member)} |")
     return ["", "| Field | Type | Value | |", "|---|---|---|---|", *rows, ""] if rows else []
+
+
+def _words(member: griffe.Attribute) -> str:
+    """Say what a field is: by its docstring, or the comment behind it."""
+    behind = "".join(member.lines).partition("  # ")[2]
+    return _first_paragraph(member) or _cell(behind.replace("``", "`"))
 
 
 def _signature(function: griffe.Function, *, name: str = "") -> str:
@@ -318,7 +393,8 @@ def _named(found: re.Match[str]) -> str:
 def _prose(one: griffe.Object) -> list[str]:
     """Turn a docstring into Markdown: literals, literal blocks; a drawing stays one."""
     lines: list[str] = []
-    is_code = False
+    arguments = _arguments(one)
+    is_code = is_list = False
     for line in _text(one).splitlines():
         if is_code and line and not line.startswith(" "):
             lines += ["```", ""]
@@ -330,9 +406,20 @@ def _prose(one: griffe.Object) -> list[str]:
             if line or lines[-1] != "```python":
                 lines.append(line.removeprefix("    "))
         else:
-            # A list of arguments is one in Markdown as well.
-            lines.append(re.sub(r"^([a-z_]+(?:, [a-z_]+)*|[A-Z_0-9]+): ", r"- `\1`: ", line.replace("``", "`")))
+            # A paragraph that begins with an argument lists them, and does so in Markdown as well.
+            names, colon, _ = line.partition(": ")
+            is_item = bool(colon) and {*names.split(", ")} <= arguments
+            is_list = bool(line) and (is_list or not lines or not lines[-1]) and (is_list or is_item)
+            text = line.replace("``", "`")
+            lines.append(text.replace(f"{names}: ", f"- `{names}`: ", 1) if is_list and is_item else text)
     return [*lines, *(["```"] if is_code else []), ""] if lines else []
+
+
+def _arguments(one: griffe.Object) -> set[str]:
+    """Name what a docstring may list: parameters, fields, members."""
+    made = one.all_members.get("__init__") if isinstance(one, griffe.Class) else one
+    parameters = {each.name for each in made.parameters} if isinstance(made, griffe.Function) else set()
+    return parameters | {*one.members}
 
 
 def _first_paragraph(one: griffe.Object) -> str:

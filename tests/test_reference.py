@@ -37,9 +37,7 @@ HOOKS = sorted(ALL)
 def _told(one: griffe.Object) -> Iterator[griffe.Object]:
     """Give an object and what is public of it."""
     yield one
-    for member in one.members.values():
-        if member.name.startswith("_") or member.is_alias:
-            continue
+    for member in generate.told(one) if isinstance(one, griffe.Class) else ():
         if isinstance(member, griffe.Function) or "property" in member.labels:
             yield member
 
@@ -52,9 +50,83 @@ def test_the_pages_are_those_of_the_code() -> None:
 
 
 def test_every_public_name_stands_on_one_page() -> None:
-    names = [one.name for one in PUBLIC]
-    assert sorted(set(names)) == sorted(names)
-    assert {*PACKAGE.exports} | {*PACKAGE["testing"].exports} <= {*names}
+    paths = [one.path for one in PUBLIC]
+    assert sorted(set(paths)) == sorted(paths)
+    assert {*PACKAGE.exports} | {*PACKAGE["testing"].exports} <= {one.name for one in PUBLIC}
+
+
+@pytest.mark.parametrize("room", generate.PAGES)
+def test_every_type_that_a_page_names_has_a_heading(room: str) -> None:
+    """Read from the pages, not by the generator: what a reader sees and can't look up is a hole."""
+    pages = {path.stem: path.read_text() for path in (ROOT / "docs/reference/api").glob("*.md")}
+    headings = {name for page in pages.values() for name in re.findall(r"^## (\w+)$", page, re.MULTILINE)}
+    signatures = "\n".join(re.findall(r"```python\n(.*?)```", pages[room], re.DOTALL))
+    fields = "\n".join(re.findall(r"^\| `\w+` \| `(.*?)` \|", pages[room], re.MULTILINE))
+    fields += "\n".join(re.findall(r"^Property, `(.*)`\.$", pages[room], re.MULTILINE))
+    ours = {
+        name
+        for module in _ours_everywhere()
+        for name, one in module.members.items()
+        if not one.is_alias and (one.is_class or "TypeAlias" in str(getattr(one, "annotation", "")))
+    }
+    named = {*re.findall(r"\b[A-Z]\w+", signatures + fields)} & ours
+    assert sorted(named - headings) == []
+
+
+@pytest.mark.parametrize("one", [one for one in PUBLIC if isinstance(one, griffe.Class)], ids=lambda one: one.name)
+def test_every_field_that_must_be_given_has_a_row(one: griffe.Class) -> None:
+    rows = [line.split("`")[1] for line in generate._fields(one) if line.startswith("| `")]
+    if "dataclass" in one.labels or "NamedTuple" in map(str, one.bases):
+        needed = [name for name, held in one.attributes.items() if _is_needed(held)]
+        assert [name for name in needed if name not in rows] == []
+
+
+def _ours_everywhere() -> Iterator[griffe.Module]:
+    rooms = [PACKAGE.package]
+    while rooms:
+        module = rooms.pop()
+        yield module
+        rooms += module.modules.values()
+
+
+def _is_needed(held: griffe.Attribute) -> bool:
+    is_field = held.annotation is not None and "property" not in held.labels
+    return is_field and held.value is None and not held.name.startswith("_")
+
+
+def test_what_a_listener_is_subscribed_with_stands_with_its_hook() -> None:
+    page = (ROOT / "docs/reference/api/events.md").read_text()
+    assert "### BeforeHook.listening" in page
+    assert "### AfterHook.once" in page
+
+
+def test_only_a_list_of_arguments_becomes_one(tmp_path: Path) -> None:
+    (tmp_path / "wrapped.py").write_text(
+        '''
+def ask(first, second):
+    """Ask.
+
+    Lets somebody else receive the
+    messages: slower. What is
+    first: it stays in its line.
+
+    first, second: what is asked,
+        and how.
+    second: whom.
+
+    nobody: is no argument.
+    """
+'''
+    )
+    module = griffe.load("wrapped", search_paths=[str(tmp_path)], allow_inspection=False)
+    lines = [line for line in generate._prose(module["ask"]) if ":" in line]
+    assert lines == [
+        "messages: slower. What is",
+        "first: it stays in its line.",
+        "- `first, second`: what is asked,",
+        "- `second`: whom.",
+        "nobody: is no argument.",
+    ]
 
 
 @pytest.mark.parametrize("one", PUBLIC, ids=lambda one: one.name)

@@ -43,3 +43,4 @@ class ReadPolicy:
 
 
 STRICT: Final = ReadPolicy()
+"""Forgives nothing."""

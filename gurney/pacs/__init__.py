@@ -12,6 +12,12 @@
 
 from __future__ import annotations
 
+from gurney.dicom.errors import Reason
+from gurney.dicom.policy import STRICT, ReadPolicy
+from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.status import Category, Service
+from gurney.dicom.transcoding import Loss
+from gurney.errors import GurneyError
 from gurney.pacs.association.association import Association
 from gurney.pacs.association.engine import DicomEngine
 from gurney.pacs.association.event_reports import EventReport
@@ -85,7 +91,7 @@ from gurney.pacs.printing.scu import PrintManagementScu
 from gurney.pacs.printing.session import Film, PrinterStatus, PrintSession
 from gurney.pacs.progress import Progress
 from gurney.pacs.query.entities import Entity, Instance, Patient, Series, Study
-from gurney.pacs.query.keys import Range
+from gurney.pacs.query.keys import Range, Wanted
 from gurney.pacs.query.matches import Match, Search
 from gurney.pacs.query.models import (
     GENERAL_PURPOSE_WORKLIST,
@@ -128,6 +134,7 @@ from gurney.pacs.wire.inbound import Received
 from gurney.pacs.wire.instance import FileSignature, StoreRequest, StoreResult
 from gurney.pacs.wire.response import EchoResult
 from gurney.pacs.wire_log.log import WireLevel, WireLog
+from gurney.transfer.outcomes import Event, EventKind
 
 __all__ = [
     "GENERAL_PURPOSE_WORKLIST",
@@ -138,6 +145,7 @@ __all__ = [
     "PATIENT_ROOT",
     "PATIENT_STUDY_ONLY",
     "STORAGE_COMMITMENT_CONTEXTS",
+    "STRICT",
     "STUDY_ROOT",
     "UPS_PULL",
     "VERIFICATION",
@@ -154,6 +162,7 @@ __all__ = [
     "BadResponse",
     "CancellableStream",
     "Cancellation",
+    "Category",
     "ClosedAtRequest",
     "Code",
     "Commitment",
@@ -165,6 +174,7 @@ __all__ = [
     "Compression",
     "CompressionMode",
     "ConnectFailed",
+    "ContextProposal",
     "ContextRefused",
     "ContextResult",
     "DicomEngine",
@@ -174,6 +184,8 @@ __all__ = [
     "EchoResult",
     "EngineError",
     "Entity",
+    "Event",
+    "EventKind",
     "EventReport",
     "ExecutionStatus",
     "FailureReason",
@@ -184,6 +196,7 @@ __all__ = [
     "FilmSession",
     "FindChange",
     "FolderFailed",
+    "GurneyError",
     "Holding",
     "InboundTls",
     "InformationModel",
@@ -198,6 +211,7 @@ __all__ = [
     "Level",
     "Listener",
     "ListenerError",
+    "Loss",
     "Match",
     "MediaCreation",
     "MediaCreationManagementScu",
@@ -230,6 +244,8 @@ __all__ = [
     "QueryRetrieveScu",
     "Queryable",
     "Range",
+    "ReadPolicy",
+    "Reason",
     "Received",
     "Reconciliation",
     "RemoteAE",
@@ -244,6 +260,7 @@ __all__ = [
     "Search",
     "SecureLink",
     "Series",
+    "Service",
     "Skip",
     "SopReference",
     "StepInProgress",
@@ -271,6 +288,7 @@ __all__ = [
     "UserIdentity",
     "UserIdentityKind",
     "Verdict",
+    "Wanted",
     "WireLevel",
     "WireLog",
     "commitment_requests",

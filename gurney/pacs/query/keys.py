@@ -26,6 +26,7 @@ from gurney.pacs.query.key_rules import DATE_VRS, check_key
 __all__ = ["Moment", "Range", "Wanted", "identifier", "is_moment", "side_of", "vr_of_key"]
 
 Moment: TypeAlias = str | date | datetime | time
+"""A date or a time; text is as DICOM writes it (PS3.5 6.2)."""
 
 _UTF_8 = "ISO_IR 192"
 _NUMBERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})

@@ -12,9 +12,13 @@ __all__ = ["QueryOptions"]
 class QueryOptions:
     """What is proposed, or what a peer agreed to; one that does not answer the negotiation agreed to nothing.
 
-    relational: keys of any level at any level. combined: date and time matched as one moment. fuzzy_names: names that
-    sound alike match. timezones: dates and times are compared across time zones. enhanced: multi-frame images may be
-    asked for as converted. (PS3.4 tables C.5-1 and C.5-3.)
+    These are those of PS3.4 tables C.5-1 and C.5-3.
+
+    relational: keys of any level at any level.
+    combined: date and time matched as one moment.
+    fuzzy_names: names that sound alike match.
+    timezones: dates and times are compared across time zones.
+    enhanced: multi-frame images may be asked for as converted.
     """
 
     relational: bool = False

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Source = str | os.PathLike[str] | Dataset
+"""What can be stored: the path of a Part 10 file, or a data set."""
 
 BESIDE_INSTANCES: Final = frozenset({Reason.EMPTY, Reason.NOT_DICOM, Reason.MEDIA_DIRECTORY})
 """What lies beside instances in any folder, and is no loss: text, pictures, the DICOMDIR."""

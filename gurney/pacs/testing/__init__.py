@@ -16,19 +16,21 @@ from __future__ import annotations
 
 from gurney.pacs.testing.acts import (
     Accept,
+    AssociationAct,
     Break,
     Counts,
     Garbage,
     Gate,
     How,
     InPlaceOfAccept,
+    InstanceAct,
     Operation,
     Reject,
     Respond,
     Stall,
     When,
 )
-from gurney.pacs.testing.answers import Answer, Ask, Commit, Find, Retrieve, Send, Where
+from gurney.pacs.testing.answers import Answer, Ask, Commit, Find, RequestAct, Retrieve, Send, Step, Where
 from gurney.pacs.testing.fake_pacs import FakePacs
 from gurney.pacs.testing.record import Stored
 from gurney.pacs.testing.request import Request
@@ -37,6 +39,7 @@ __all__ = [
     "Accept",
     "Answer",
     "Ask",
+    "AssociationAct",
     "Break",
     "Commit",
     "Counts",
@@ -46,13 +49,16 @@ __all__ = [
     "Gate",
     "How",
     "InPlaceOfAccept",
+    "InstanceAct",
     "Operation",
     "Reject",
     "Request",
+    "RequestAct",
     "Respond",
     "Retrieve",
     "Send",
     "Stall",
+    "Step",
     "Stored",
     "When",
     "Where",

@@ -160,6 +160,7 @@ class Garbage:
 
 
 InstanceAct = Respond | Stall | Break | Garbage
+"""What can be done with an instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +200,4 @@ class InPlaceOfAccept(Enum):
 
 
 AssociationAct = Accept | Reject | InPlaceOfAccept
+"""What can be done with the request of an association."""

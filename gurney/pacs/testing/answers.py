@@ -69,6 +69,7 @@ class Ask:
 _AS_IT_IS = Send()
 
 Step = Respond | Send | Ask | Break | Stall | Garbage
+"""One step of an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 __all__ = ["InboundTls", "PasswordSource", "PeerCertificate", "SecureLink", "Tls", "TlsIdentity", "TlsProfile"]
 
 PathName: TypeAlias = "str | os.PathLike[str]"
+"""A path, as the system writes it."""
 
 PasswordSource: TypeAlias = "Callable[[], str | bytes] | os.PathLike[str]"
 """What gives a key's password: a callable that returns it, or the path of a file that holds it alone."""

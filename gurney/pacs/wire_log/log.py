@@ -35,6 +35,7 @@ from gurney.pacs.wire_log.transport import LoggedTransport
 __all__ = ["WireLevel", "WireLog"]
 
 Target: TypeAlias = "str | os.PathLike[str] | logging.Logger | Callable[[str], object]"
+"""Where lines go: a file that is added to, a logger, or a callable that takes each."""
 
 _REQUEST, _ACCEPTANCE = 0x01, 0x02
 _SENT, _RECEIVED, _NEITHER = "->", "<-", "--"
