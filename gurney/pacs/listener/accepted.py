@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,39 +16,35 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT, DimseServiceType
 from pynetdicom.pdu_primitives import A_P_ABORT
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from gurney.pacs.association.event_reports import EventReport, EventReports
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
+from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.listener.admission import admitted_contexts, with_spaces_for_nuls
 from gurney.pacs.listener.deliveries import Deliveries, IncomingContent
+from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.wire._seams import mend_pdus, take_datasets_into
+from gurney.pacs.wire.fast_dimse import FastDimse
 from gurney.pacs.wire.inbound import answer_to
+from gurney.pacs.wire.pace import is_overdue
 from gurney.pacs.wire.paced_association import PacedAssociation
 from gurney.pacs.wire.transport import Transport
+from gurney.pacs.wire.witness import Witness
 
-__all__ = ["AcceptedAssociation", "is_overdue"]
+__all__ = ["AcceptedAssociation"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_PDU = 1 << 16
 _LONGEST_COMMAND = 1 << 20
-_SLOWEST_BYTES_PER_SECOND = 1024
 # A peer that was not allowed to may still ask for a little more before it has its answer.
 _MOST_UNANSWERED = 16
 _LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
-
-
-def is_overdue(seconds: float, received: int, patience: float) -> bool:
-    """Tell whether a message that began so long ago brings too little to come to an end.
-
-    ``patience`` is free, then it must have brought 1 KiB for each second: a modem does, fragments without content, or
-    of one byte, never do.
-    """
-    return seconds > patience + received / _SLOWEST_BYTES_PER_SECOND
 
 
 class AcceptedAssociation(PacedAssociation):
@@ -63,6 +61,8 @@ class AcceptedAssociation(PacedAssociation):
         deliveries: Deliveries | None,
         reports: BeforeHook[EventReport, EventReport],
         has_room: Callable[[], bool],
+        *,
+        fast_path: bool = True,
     ) -> None:
         # Of a peer that is gone already there are none: asked first, that leaves nothing behind.
         ours, theirs = connection.getsockname(), connection.getpeername()
@@ -79,6 +79,11 @@ class AcceptedAssociation(PacedAssociation):
         self.requestor.address_info = AddressInformation.from_tuple(theirs)
         self.bind(evt.EVT_REQUESTED, self._consider)
         self.watch(lambda _: None, self._on_transition, self.wake)
+        self._witness = Witness(self)
+        self._fast: FastDimse | None = None
+        self._taking = threading.Lock()
+        if fast_path and deliveries is not None:
+            self.bind(evt.EVT_ESTABLISHED, self._begin_to_take)
         mend_pdus(self, with_spaces_for_nuls)
         take_datasets_into(self, self._buffer)
         self._receive = self.dimse.receive_primitive
@@ -99,7 +104,11 @@ class AcceptedAssociation(PacedAssociation):
     def drop(self) -> None:
         """End it from another thread: with an A-ABORT where there is an association, without a word where not."""
         if self.is_established:
-            self.end()
+            if self._taking.locked():
+                self.wire.interrupt()
+            # Who takes instances stops at the next one, and nobody begins behind it.
+            with self._taking:
+                self.end()
         else:
             self.wake()
             self.wire.interrupt()
@@ -157,6 +166,27 @@ class AcceptedAssociation(PacedAssociation):
         dataset = message.data_set if message is not None else None
         return isinstance(dataset, IncomingContent) and dataset.is_endless
 
+    def _begin_to_take(self, _event: evt.Event) -> None:
+        """Take instances from the wire itself from now on, whenever pynetdicom has nothing to do."""
+        self._fast = FastDimse(self, self._witness, Progress(), self.requestor.maximum_length or 0)
+        self._take_instances(self._fast)
+
+    def _take_instances(self, fast: FastDimse) -> None:
+        """Let instances flow into their files until something else comes. In the reactor's thread, between messages."""
+        if self._deliveries is None or not self.is_established or not self._taking.acquire(blocking=False):
+            return
+        try:
+            contexts = NegotiatedContexts(_negotiated(context) for context in self.accepted_contexts)
+            fast.take_instances(self._deliveries.keeping(contexts, fast), self.network_timeout or math.inf)
+        except AssociationFailure as failure:
+            _log.info("association_cut reason=%r", str(failure))
+            self.abort()
+        except Exception as error:  # noqa: BLE001  (as with any request: see below)
+            _log.error("request_failed request=C_STORE error=%s", type(error).__name__)
+            self.abort()
+        finally:
+            self._taking.release()
+
     def serve(self, message: DimseServiceType, context_id: int) -> None:
         """Answer a request. What is none of ours, has no accepted context, or fails here ends the association."""
         try:
@@ -165,6 +195,8 @@ class AcceptedAssociation(PacedAssociation):
             # Only the types: the words may name a file.
             _log.error("request_failed request=%s error=%s", type(message).__name__, type(error).__name__)
             self.abort()
+        if self._fast is not None:
+            self._take_instances(self._fast)
 
     def _answer(self, message: DimseServiceType, context_id: int) -> None:
         context = next((one for one in self.accepted_contexts if one.context_id == context_id), None)
@@ -183,8 +215,7 @@ class AcceptedAssociation(PacedAssociation):
                 status = self._deliveries.keep(message, sop_class_uid, syntax)
                 self.dimse.send_msg(answer_to(message, status), context_id)
             case N_EVENT_REPORT():
-                accepted = NegotiatedContext(context_id, sop_class_uid, syntax, ContextResult.ACCEPTED)
-                contexts = NegotiatedContexts((accepted,))
+                contexts = NegotiatedContexts((_negotiated(context),))
                 EventReports(self._caller(), contexts, self.dimse.send_msg, self._reports).answer(message, context_id)
             case _:
                 self.abort()
@@ -194,3 +225,9 @@ class AcceptedAssociation(PacedAssociation):
         address = self.requestor.address_info
         host, port = address.as_tuple[:2] if address is not None else ("unknown", 1)
         return RemoteAE(self.requestor.ae_title.strip(), host, port)
+
+
+def _negotiated(context: PresentationContext) -> NegotiatedContext:
+    return NegotiatedContext(
+        context.context_id or 0, str(context.abstract_syntax), str(context.transfer_syntax[0]), ContextResult.ACCEPTED
+    )

@@ -17,8 +17,11 @@ from gurney.dicom.errors import FORGIVABLE
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import ReadPolicy
 from gurney.errors import DicomFileError
+from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.retrieve.retrieval import Retrieval
-from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Received
+from gurney.pacs.wire.arrival import Arrival
+from gurney.pacs.wire.dimse import Dimse
+from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Keeping, Received
 
 __all__ = ["Deliveries", "IncomingContent"]
 
@@ -88,10 +91,25 @@ class Deliveries:
             with self._guard:
                 self._waiting = tuple(other for other in self._waiting if other is not entry)
 
+    def keeping(self, contexts: NegotiatedContexts, dimse: Dimse) -> Keeping:
+        """Give what keeps the instances that come from the wire itself on one association."""
+        return _Keeping(self._inbox, contexts, dimse)
+
     def _pass_on(self, received: Received) -> None:
         for what, arrivals in self._waiting:
             if _is_of(received, what):
                 arrivals.put(received)
+
+
+class _Keeping(Keeping):
+    """Refuse an instance of another SOP class than its context's, and go on: a peer may send what it likes."""
+
+    def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
+        """Begin to take an instance; None in a context that was never accepted."""
+        arrival = super().begin(sop_class_uid, sop_instance_uid, context_id)
+        if arrival is None and self.accepts(context_id):
+            return Arrival(self.inbox.folder, sop_class_uid, sop_instance_uid, "", status=_SOP_CLASS_NOT_SUPPORTED)
+        return arrival
 
 
 def _is_of(received: Received, what: Retrieval) -> bool:

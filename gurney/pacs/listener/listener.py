@@ -67,6 +67,7 @@ class Listener:
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
     answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind.
+    ``fast_path=False`` lets pynetdicom receive the instances: slower, with the same results.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Listener:
         timeouts: Timeouts | None = None,
         tls: InboundTls | None = None,
         max_instance_bytes: int | None = None,
+        fast_path: bool = True,
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
@@ -92,6 +94,7 @@ class Listener:
         self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
         """Supplies the password of the key in ``tls``, at the start and for each connection."""
         self._tls = tls
+        self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
         self._deliveries = Deliveries(folder, limit) if folder is not None else None
         self._calling_ae_titles = [check_ae_title(title) for title in calling_ae_titles]
@@ -224,7 +227,9 @@ class Listener:
             entry.drop()
 
     def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
-        return AcceptedAssociation(entity, connection, self._deliveries, self.event_report, self._has_room)
+        return AcceptedAssociation(
+            entity, connection, self._deliveries, self.event_report, self._has_room, fast_path=self._fast_path
+        )
 
     def _secure(self, caller: Caller, tls: InboundTls, entity: ApplicationEntity) -> None:
         """Shake hands with a caller, however long it takes of its time, and go on with it."""

@@ -67,7 +67,8 @@ class Arrival:
     """Take the fragments of one data set, in order, then judge and keep it.
 
     :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
-    it is whole but not safe: a crash of the machine could still take it. Of more than ``limit`` bytes nothing is kept.
+    it is whole but not safe: a crash of the machine could still take it. Of more than ``limit`` bytes nothing is kept,
+    nor of what has another ``status`` than that of success from the start.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Arrival:
         sop_instance_uid: str,
         transfer_syntax_uid: str,
         limit: int | None = None,
+        *,
+        status: int = STORED,
     ) -> None:
         self.sop_class_uid = sop_class_uid
         self.sop_instance_uid = sop_instance_uid
@@ -85,7 +88,7 @@ class Arrival:
         self._incoming = ""
         self._fd = -1
         self._head = b""
-        self._status = STORED
+        self._status = status
         self._ration = Ration(limit)
         self.failure: OSError | None = None
         """What of ours kept it from being stored: a :class:`TooLong`, or what the system said."""

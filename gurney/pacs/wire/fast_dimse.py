@@ -1,4 +1,4 @@
-"""The fast path for what a peer sends us: the matches of a C-FIND, the instances of a C-GET.
+"""The fast path for what a peer sends us: the matches of a C-FIND, the instances of a C-GET, those that it stores.
 
 While it waits for them it has the wire: responses are read from a buffer, instances go from the socket into their
 files. Whatever else comes goes back to pynetdicom with the wire, and is answered its way.
@@ -32,6 +32,7 @@ from gurney.pacs.wire.command import (
 )
 from gurney.pacs.wire.dimse import Dimse, Lull, M, Serve, serve_nothing
 from gurney.pacs.wire.inbound import Keeping
+from gurney.pacs.wire.pace import Pace
 from gurney.pacs.wire.paced_association import PacedAssociation
 from gurney.pacs.wire.patience import Patience
 from gurney.pacs.wire.pdu import Fragment, fragment_length, frame_message
@@ -122,7 +123,7 @@ class FastDimse(Dimse):
                 if field == expected:
                     return cast(M, self._response(service, awaited, heard, elements, waiting))
                 if field == C_STORE_RQ and isinstance(serve, Keeping):
-                    self._keep(serve, heard, elements, waiting)
+                    self._keep(serve, heard, elements, waiting, patience)
                     continue
                 if reader.is_mid_pdu:
                     raise BadResponse("a request in the same PDU as the message before")
@@ -131,6 +132,34 @@ class FastDimse(Dimse):
             self.rest()
             # pynetdicom's turn, for as long as it takes to the next response: a release, an abort, a rare request.
             return super().receive(service, awaited, patience, serve=serve, glance=glance, idle=idle)
+
+    def take_instances(self, keeping: Keeping, patience: float) -> None:
+        """Keep what the peer stores, instance by instance, until something else comes (PS3.7 9.1.1).
+
+        That, and the end of the association, is pynetdicom's to read. ``patience`` is seconds without a byte, and what
+        an instance may take besides coming at 1 KiB a second. Raises a refinement of AssociationFailure, after which
+        the association is to be aborted.
+        """
+        wire, reader = self._assoc.wire, self._borrow()
+        try:
+            if self._assoc.has_begun_to_receive:
+                return
+            waiting = Patience(wire, self._progress, patience)
+            while True:
+                if wire.is_interrupted:
+                    raise AssociationEnded("aborted by us")
+                waiting.renew()
+                heard = reader.command(waiting)
+                elements = _elements(heard)
+                if _number(elements, 0x0100) != C_STORE_RQ:
+                    if reader.is_mid_pdu:
+                        raise BadResponse("a request in the same PDU as the message before")
+                    return
+                self._keep(keeping, heard, elements, waiting, patience)
+        except HandBack:
+            pass
+        finally:
+            self.rest()
 
     def _borrow(self) -> Reader:
         if self._reader is None:
@@ -183,14 +212,27 @@ class FastDimse(Dimse):
             response.Identifier = BytesIO(identifier)
         return response
 
-    def _keep(self, keeping: Keeping, heard: Heard, elements: dict[int, bytes], waiting: Patience) -> None:
+    def _keep(
+        self,
+        keeping: Keeping,
+        heard: Heard,
+        elements: dict[int, bytes],
+        waiting: Patience,
+        patience: float,
+    ) -> None:
         """Let an instance flow into its file, and answer."""
         arrival = keeping.begin(_uid(elements, 0x0002), _uid(elements, 0x1000), heard.context_id)
         if arrival is None or _number(elements, 0x0800) in (None, NO_DATA_SET):
             raise BadResponse("an instance without its data set, or in a context that was never negotiated")
         self._borrow().take()
+        pace = Pace(patience)
+
+        def write(*pieces: memoryview) -> None:
+            arrival.write(*pieces)
+            pace.count(sum(map(len, pieces)))
+
         try:
-            self._read_dataset(heard.context_id, arrival.write, waiting)
+            self._read_dataset(heard.context_id, write, waiting)
             status = keeping.keep(arrival)
         except BaseException:  # whatever it was goes on: half an instance must not stay
             arrival.discard()

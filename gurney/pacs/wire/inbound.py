@@ -303,7 +303,7 @@ class Keeping:
     """Answer the C-STOREs that a peer makes on an association of ours, by what an inbox says of each."""
 
     def __init__(self, inbox: Inbox, contexts: NegotiatedContexts, dimse: Dimse) -> None:
-        self._inbox, self._dimse = inbox, dimse
+        self.inbox, self._dimse = inbox, dimse
         self._contexts = {context.context_id: context for context in contexts.all if context.is_accepted}
 
     def __call__(self, message: DimseServiceType, context_id: int) -> bool:
@@ -315,18 +315,22 @@ class Keeping:
         if syntax is None:
             message.DataSet.discard()
             raise BadResponse("an instance in a context that was never negotiated for it")
-        status = self._inbox.take(sop_class_uid, sop_instance_uid, syntax, message.DataSet)
+        status = self.inbox.take(sop_class_uid, sop_instance_uid, syntax, message.DataSet)
         self._dimse.send(answer_to(message, status), context_id)
         return True
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
         """Begin to take an instance from the wire itself; None in a context that is none of its SOP class's."""
         syntax = self._syntax_of(sop_class_uid, context_id)
-        return self._inbox.begin(sop_class_uid, sop_instance_uid, syntax) if syntax is not None else None
+        return self.inbox.begin(sop_class_uid, sop_instance_uid, syntax) if syntax is not None else None
 
     def keep(self, arrival: Arrival) -> int:
         """Keep it and return the status to answer."""
-        return self._inbox.keep(arrival)
+        return self.inbox.keep(arrival)
+
+    def accepts(self, context_id: int) -> bool:
+        """Tell whether a context was accepted, for whatever SOP class."""
+        return context_id in self._contexts
 
     def _syntax_of(self, sop_class_uid: str, context_id: int) -> str | None:
         context = self._contexts.get(context_id)

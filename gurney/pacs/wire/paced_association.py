@@ -52,7 +52,7 @@ class PacedAssociation(Association):
         self.dul._run_loop_delay = _GLANCE_SECONDS
         self._queue_pdu = self.dul.send_pdu
         self.dul.send_pdu = self._send_pdu  # type: ignore[method-assign]  # of this one
-        self._on_confusion: Callable[[], None] = lambda: None
+        self._on_confusion: tuple[Callable[[], None], ...] = ()
         self.on_event_report: Callable[[N_EVENT_REPORT, int], None] = super()._serve_request
         self.wire = WireSocket(self, connection)
         self.set_socket(self.wire)
@@ -147,7 +147,7 @@ class PacedAssociation(Association):
         """Call these for each PDU received, each transition, and when the state machine itself fails."""
         self.bind(evt.EVT_PDU_RECV, on_pdu)
         self.bind(evt.EVT_FSM_TRANSITION, on_transition)
-        self._on_confusion = on_confusion
+        self._on_confusion = (*self._on_confusion, on_confusion)
 
     def _send_pdu(self, primitive: Any) -> None:
         """Let the upper-layer thread send something now, not when it next looks."""
@@ -164,6 +164,7 @@ class PacedAssociation(Association):
             self._run_dul()
         except Exception as error:  # noqa: BLE001  (whatever it is, what the peer sent can't be acted on)
             _log.warning("upper_layer_failed error=%s", type(error).__name__)
-            self._on_confusion()
+            for tell in self._on_confusion:
+                tell()
             self.dul.to_user_queue.put(A_P_ABORT())
             self.dimse.msg_queue.put((None, None))

@@ -33,14 +33,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def listener(folder: Path) -> Iterator[Listener]:
-    with Listener("GURNEY", folder) as listener:
+def listener(folder: Path, fast_path: bool) -> Iterator[Listener]:
+    with Listener("GURNEY", folder, fast_path=fast_path) as listener:
         yield listener
 
 
 @pytest.fixture
-def impatient(folder: Path) -> Iterator[Listener]:
-    with Listener("GURNEY", folder, timeouts=IMPATIENT) as listener:
+def impatient(folder: Path, fast_path: bool) -> Iterator[Listener]:
+    with Listener("GURNEY", folder, timeouts=IMPATIENT, fast_path=fast_path) as listener:
         yield listener
 
 

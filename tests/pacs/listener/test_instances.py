@@ -19,9 +19,9 @@ from gurney.pacs import (
     StoreRequest,
     StoreScu,
 )
-from gurney.pacs.listener.deliveries import Deliveries
 from gurney.pacs.testing.upper_layer import fragments, p_data
 from gurney.pacs.wire.arrival import Arrival
+from gurney.pacs.wire.inbound import Inbox
 from tests.pacs.callers import at, echoes, established, store_command
 from tests.pacs.conftest import CT, CT_ONLY, EXPLICIT, MakeRequests, take
 
@@ -36,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def listener(folder: Path) -> Iterator[Listener]:
-    with Listener("GURNEY", folder) as listener:
+def listener(folder: Path, fast_path: bool) -> Iterator[Listener]:
+    with Listener("GURNEY", folder, fast_path=fast_path) as listener:
         yield listener
 
 
@@ -61,7 +61,7 @@ def test_a_request_that_fails_here_is_aborted_and_others_are_served(
     def fails(*_: object) -> int:
         raise OSError(errno.EIO, "in the words a name", "/folder/SMITH^JOHN")
 
-    monkeypatch.setattr(Deliveries, "keep", fails)
+    monkeypatch.setattr(Inbox, "keep", fails)
     with StoreScu("FRIEND").associate(at(listener), CT_ONLY) as association:
         (result,), failure = take(association.store(make_requests(1)))
     assert not result.is_stored

@@ -1,10 +1,10 @@
-"""What a peer that asked for an association may take its time for."""
+"""How fast a message must come."""
 
 from __future__ import annotations
 
 import pytest
 
-from gurney.pacs.listener.accepted import is_overdue
+from gurney.pacs.wire.pace import is_overdue
 
 
 @pytest.mark.parametrize(
