@@ -159,7 +159,8 @@ class Listener:
         for association in open_now.values():
             association.drop()
         for thread in open_now:
-            if thread is not threading.current_thread():
+            # One that has not begun drops what it has by itself, when it sees that there is no listener any more.
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)
         DicomEngine.forget(self)
 
