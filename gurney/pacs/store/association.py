@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from gurney.pacs.remote import RemoteAE
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.events import AfterCStore, StoreEvents
 from gurney.pacs.store.preparation import Preparation
-from gurney.pacs.store.refusals import RefusedRequestError
+from gurney.pacs.store.refusals import RefusedRequestError, held_back
 from gurney.pacs.wire.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
 from gurney.pacs.wire.instance import StoreRequest, StoreResult, UnusableFileError
 from gurney.pacs.wire.response import Response
@@ -107,6 +107,9 @@ class StoreAssociation(Association):
         flight, so the iteration may stop there: end the requests to stop it without loss. What they raise comes to the
         caller behind the results of those taken before, and the association stays usable.
 
+        Behind a listener's ``Skip.ALL`` nothing is opened or sent: those that are left of a collection have a result
+        that ``is_skipped``, and from an iterator, which may have no end, no more is taken.
+
         When the association fails, the instance in flight has a result with ``event.in_flight``; it may or may not be
         stored. One that was taken but not sent has a NEIGHBOUR. Then the failure is raised, a refinement of
         :class:`~gurney.pacs.errors.AssociationFailure`. If the peer refused every context, each request is answered
@@ -118,8 +121,11 @@ class StoreAssociation(Association):
                 yield from self._refuse_all(requests)
                 return
             self._preparation.is_stopped = False
+            following = iter(requests)
             with carrier:
-                yield from self._store_all(carrier, iter(requests))
+                yield from self._store_all(carrier, following)
+            if self._preparation.is_stopped and isinstance(requests, Sized):
+                yield from map(self._told, map(held_back, following))
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -159,7 +165,7 @@ class StoreAssociation(Association):
         try:
             command, payload, syntax = self._preparation.prepare(request)
         except RefusedRequestError as error:
-            return StoreResult(request, error.event, request.sop_instance_uid)
+            return error.result(request)
         try:
             return _Ready(request, command.sop_instance_uid, syntax, carrier.prepare(command, payload))
         except UnusableFileError as error:
@@ -207,7 +213,7 @@ class StoreAssociation(Association):
             try:
                 self._preparation.prepare(request)
             except RefusedRequestError as error:
-                yield self._told(StoreResult(request, error.event, request.sop_instance_uid))
+                yield self._told(error.result(request))
 
     def _told(self, result: StoreResult) -> StoreResult:
         if self._events.after_c_store:

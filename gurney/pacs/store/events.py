@@ -18,7 +18,11 @@ __all__ = ["AfterCStore", "BeforeCStore", "Skip", "StoreChange", "StoreEvents"]
 
 
 class Skip(Enum):
-    """How much a listener of ``before_c_store`` holds back."""
+    """How much a listener of ``before_c_store`` holds back: nothing, this instance, or this and all behind it.
+
+    What is held back has a result that ``is_skipped``, and has not failed. Behind ALL no listener is asked any more,
+    and no file is looked into; from a generator, which may have no end, nothing more is taken.
+    """
 
     NOTHING = auto()
     THIS = auto()
@@ -29,9 +33,10 @@ class Skip(Enum):
 class BeforeCStore:
     """An instance is about to be sent. A listener may return another data set or priority, or hold it or all back.
 
-    Raising fails this instance, and no other. Perhaps the one before it still awaits its response. ``decode`` reads the
-    data set that would be sent, transcoded if it must be; its ``file_meta`` names the transfer syntax. Only then, and
-    only if it is returned in a :class:`StoreChange`, are the bytes not sent as they are.
+    Raising fails this instance, and no other; to hold it back is no failure (:class:`Skip`). Perhaps the one before it
+    still awaits its response. ``decode`` reads the data set that would be sent, transcoded if it must be; its
+    ``file_meta`` names the transfer syntax. Only then, and only if it is returned in a :class:`StoreChange`, are the
+    bytes not sent as they are.
     """
 
     remote: RemoteAE

@@ -12,6 +12,7 @@ from typing import cast
 
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
 from gurney.pacs.store.compression import Compression
+from gurney.pacs.store.refusals import held_back
 from gurney.pacs.wire.instance import StoreRequest, StoreResult
 
 __all__ = ["LOOK_AHEAD", "Feed", "LookAhead", "Pair", "plan_ahead"]
@@ -81,6 +82,14 @@ class LookAhead:
                 self._datasets -= entry.dataset is not None
                 return entry
             self._passed.append(entry)
+
+    def hold_back(self) -> Iterator[StoreResult]:
+        """Take all that is in sight as results, of the requests that they were held back. Raises as :meth:`fill`."""
+        entries, self._fresh, self._passed = self._passed + self._fresh, deque(), deque()
+        for entry in entries:
+            yield entry if isinstance(entry, StoreResult) else held_back(entry)
+        if self._failure is not None:
+            raise self._failure
 
     def _fill(self) -> None:
         while len(self._fresh) + len(self._passed) < self._size and self._datasets < _DATASETS:

@@ -13,7 +13,7 @@ from gurney.pacs.remote import RemoteAE
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.conversion import Outbound, Ways
 from gurney.pacs.store.events import BeforeCStore, Skip, StoreChange, StoreEvents
-from gurney.pacs.store.refusals import RefusedRequestError
+from gurney.pacs.store.refusals import HELD_BACK, RefusedRequestError
 from gurney.pacs.wire.carriers import StoreCommand
 from gurney.pacs.wire.dataset import decode_dataset, encode_dataset
 from gurney.pacs.wire.instance import EncodedDataset, InstanceFile, Payload, StoreRequest, UnusableFileError
@@ -95,7 +95,7 @@ class Preparation:
             raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error
         if event.skip is not Skip.NOTHING:
             self.is_stopped = event.skip is Skip.ALL
-            raise RefusedRequestError.of(EventKind.VETOED, "skipped by a listener")
+            raise RefusedRequestError(HELD_BACK)
         command = command._replace(priority=event.priority)
         if changed is None or event.dataset is None:
             return PreparedRequest(command, payload, syntax)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Unpack
 
@@ -18,10 +18,10 @@ from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.events import AfterCStore, StoreEvents
 from gurney.pacs.store.folders import files_in
 from gurney.pacs.store.lookahead import LOOK_AHEAD, Feed, LookAhead, plan_ahead
-from gurney.pacs.store.sources import BESIDE_INSTANCES, Source, request_for, requests_for
+from gurney.pacs.store.sources import BESIDE_INSTANCES, Requests, Source, request_for
 from gurney.pacs.store.storing import Storing
 from gurney.pacs.terms import AssociationTerms, Role
-from gurney.pacs.wire.instance import StoreRequest, StoreResult
+from gurney.pacs.wire.instance import StoreResult
 
 __all__ = ["StoreScu"]
 
@@ -92,7 +92,7 @@ class StoreScu(StorageCommitmentScu):
         Raises a refinement of AssociationFailure; DicomFileError for what should not be sent, OSError for a file that
         can't be opened.
         """
-        (result,) = self._run(remote, iter([request_for(instance, policy=policy)]), compression, 1)
+        (result,) = self._run(remote, Requests([request_for(instance, policy=policy)]), compression, 1)
         return result
 
     def store_many(
@@ -110,10 +110,14 @@ class StoreScu(StorageCommitmentScu):
         headers tell what contexts to propose. One association goes on as long as its contexts cover what comes; what
         they don't cover waits for the next, so that results come in the order of the items up to there.
 
+        Behind a listener's ``Skip.ALL`` the rest has results that ``is_skipped``, and no file is looked into. What is
+        left of a collection is told to its end; from a generator or another iterator, which may have none, nothing more
+        is taken than was by then.
+
         Raises a refinement of AssociationFailure; what was not sent then has no result. What ``items`` itself raises is
         raised behind the results of all that it gave before.
         """
-        return Storing(self._run(remote, requests_for(items, policy=policy), compression, look_ahead))
+        return Storing(self._run(remote, Requests(items, policy=policy), compression, look_ahead))
 
     def store_folder(
         self,
@@ -129,19 +133,20 @@ class StoreScu(StorageCommitmentScu):
         What lies beside them (text, a DICOMDIR, links, devices) has a result that ``is_skipped``; links are not
         followed. Raises OSError if the folder can't be listed.
         """
-        entries = requests_for(files_in(folder, recursive=recursive), policy=policy, skip=BESIDE_INSTANCES)
-        return Storing(self._run(remote, entries, compression, LOOK_AHEAD))
+        found = files_in(folder, recursive=recursive)
+        requests = Requests(found, policy=policy, skip=BESIDE_INSTANCES, has_end=True)
+        return Storing(self._run(remote, requests, compression, LOOK_AHEAD))
 
     def _run(
         self,
         remote: RemoteAE,
-        entries: Iterator[StoreRequest | StoreResult],
+        requests: Requests,
         compression: Compression | None,
         look_ahead: int,
     ) -> Generator[StoreResult]:
         """Store what comes, over as many associations as its contexts need."""
         compression = compression or self._compression
-        ahead = LookAhead(entries, look_ahead)
+        ahead = LookAhead(requests, look_ahead)
         told = partial(self._told, remote)
         while ahead.fill():
             yield from map(told, ahead.leading_results())
@@ -150,7 +155,7 @@ class StoreScu(StorageCommitmentScu):
                 continue
             feed = Feed(ahead, covered)
             with self.associate(remote, proposals, compression=compression) as association:
-                while not feed.is_over:
+                while True:
                     yield from map(told, ahead.leading_results())
                     feed.is_paused = False
                     for result in association.store(feed):
@@ -158,9 +163,13 @@ class StoreScu(StorageCommitmentScu):
                         # They were met while its response was awaited.
                         yield from map(told, feed.take_aside())
                     yield from map(told, feed.take_aside())
-                    if not feed.is_paused and not feed.is_over:
-                        # A listener skipped all that is left.
-                        return
+                    if not feed.is_paused:
+                        break
+            if not feed.is_over:
+                # A listener held back all that is left.
+                yield from map(told, ahead.hold_back())
+                yield from map(told, requests.hold_back())
+                return
 
     def _told(self, remote: RemoteAE, result: StoreResult) -> StoreResult:
         """Tell of what never came to an association; that tells of the others."""

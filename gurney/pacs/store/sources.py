@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sized
+from typing import Final, Self
 
 from pydicom.dataset import Dataset
 
@@ -14,16 +14,17 @@ from gurney.dicom.errors import Part10Error, Reason, UnfitInstance, UnreadableEr
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.store.refusals import HELD_BACK, held_back
 from gurney.pacs.wire.instance import FileSignature, StoreRequest, StoreResult, UnusableFileError
 from gurney.transfer.outcomes import Event, EventKind
 
 __all__ = [
     "BESIDE_INSTANCES",
+    "Requests",
     "Source",
     "request_for",
     "request_for_dataset",
     "request_for_file",
-    "requests_for",
     "unsent",
 ]
 
@@ -90,39 +91,65 @@ def request_for_dataset(dataset: Dataset) -> StoreRequest:
 
 def request_for(source: Source, *, policy: ReadPolicy = STRICT) -> StoreRequest:
     """Make a request of either. Raises as both do, and TypeError for something else."""
-    if isinstance(source, Dataset):
-        return request_for_dataset(source)
-    if isinstance(source, str | os.PathLike):
-        return request_for_file(source, policy=policy)
-    raise TypeError(f"a path or a pydicom Dataset can be stored, not {type(source).__name__}")
+    checked = _checked(source)
+    if isinstance(checked, Dataset):
+        return request_for_dataset(checked)
+    return request_for_file(checked, policy=policy)
 
 
-def requests_for(
-    sources: Iterable[Source | StoreResult],
-    *,
-    policy: ReadPolicy = STRICT,
-    skip: frozenset[Reason] = frozenset(),
-) -> Iterator[StoreRequest | StoreResult]:
-    """Make a request of each, lazily; of what can't be sent a result that says why. Results pass through.
+class Requests:
+    """Make a request of each of many sources, lazily; of what can't be sent a result that says why.
 
-    A file that is refused for one of the reasons in ``skip`` was never meant to be sent, and its result says so.
+    Requests and results pass through. A file that is refused for one of the reasons in ``skip`` was never meant to be
+    sent, and its result says so. ``has_end`` says so of an iterator; of a collection it is known.
     """
-    for source in sources:
-        if isinstance(source, StoreResult):
-            yield source
-            continue
+
+    def __init__(
+        self,
+        sources: Iterable[Source | StoreRequest | StoreResult],
+        *,
+        policy: ReadPolicy = STRICT,
+        skip: frozenset[Reason] = frozenset(),
+        has_end: bool = False,
+    ) -> None:
+        self._has_end = has_end or isinstance(sources, Sized)
+        self._sources = iter(sources)
+        self._policy, self._skip = policy, skip
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StoreRequest | StoreResult:
+        """Look at the next. Raises TypeError where it is none, and whatever the sources raise."""
+        source = next(self._sources)
+        return source if isinstance(source, StoreRequest | StoreResult) else self._read(source)
+
+    def _read(self, source: Source) -> StoreRequest | StoreResult:
         try:
-            yield request_for(source, policy=policy)
+            return request_for(source, policy=self._policy)
         except UnreadableError as error:
-            yield unsent(source, Event(EventKind.UNREADABLE, detail=error.detail))
+            return unsent(source, Event(EventKind.UNREADABLE, detail=error.detail))
         except Part10Error as error:
-            yield unsent(source, Event(EventKind.UNFIT, detail=str(error)), skipped=error.reason in skip)
+            return unsent(source, Event(EventKind.UNFIT, detail=str(error)), skipped=error.reason in self._skip)
         except UnfitInstance as error:
-            yield unsent(source, Event(EventKind.UNFIT, detail=str(error)))
+            return unsent(source, Event(EventKind.UNFIT, detail=str(error)))
         except OSError as error:
-            yield unsent(source, UnusableFileError.of(error).event)
+            return unsent(source, UnusableFileError.of(error).event)
         except ValueError:
-            yield unsent(source, Event(EventKind.FILE_MISSING, detail="not a file name"))
+            return unsent(source, Event(EventKind.FILE_MISSING, detail="not a file name"))
+
+    def hold_back(self) -> Iterator[StoreResult]:
+        """Take what is left, unopened, as results that say so: nothing of what may have no end.
+
+        Raises as :meth:`__next__`.
+        """
+        for source in self._sources if self._has_end else ():
+            if isinstance(source, StoreResult):
+                yield source
+            elif isinstance(source, StoreRequest):
+                yield held_back(source)
+            else:
+                yield unsent(_checked(source), HELD_BACK, skipped=True)
 
 
 def unsent(source: Source, event: Event, *, skipped: bool = False) -> StoreResult:
@@ -141,6 +168,12 @@ _KINDS = {
     stat.S_IFCHR: "a device, not a file",
     stat.S_IFBLK: "a device, not a file",
 }
+
+
+def _checked(source: Source) -> Source:
+    if not isinstance(source, Dataset | str | os.PathLike):
+        raise TypeError(f"a path or a pydicom Dataset can be stored, not {type(source).__name__}")
+    return source
 
 
 def _check_regular(mode: int) -> None:

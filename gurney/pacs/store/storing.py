@@ -17,8 +17,9 @@ __all__ = ["StoreTally", "Storing"]
 class StoreTally:
     """How a run goes: each result counts once, in ``stored``, ``failed`` or ``skipped``.
 
-    ``warnings`` are those of the stored ones that the peer holds with a warning; ``transcoded`` went out in another
-    transfer syntax than they were in. ``bytes_sent`` are those of answered instances.
+    ``skipped`` are those that ``is_skipped``: nothing to send, or held back by a listener. ``warnings`` are those of
+    the stored ones that the peer holds with a warning; ``transcoded`` went out in another transfer syntax than they
+    were in. ``bytes_sent`` are those of answered instances.
     """
 
     stored: int = 0

@@ -94,7 +94,8 @@ class StoreResult(NamedTuple):
     ``comment`` and ``offending_elements`` are the peer's (0000,0902) and (0000,0901). ``seconds`` runs from the first
     byte sent to the response. ``sop_instance_uid`` is the one that was sent: coercion and a lossy compression change
     it. ``transfer_syntax_uid`` is what it went out in, "" where it never was on its way. ``is_skipped`` says that it
-    was found in a folder and is nothing to send: no DICOM, a DICOMDIR, a link.
+    has not failed: it was found in a folder and is nothing to send (no DICOM, a DICOMDIR, a link), or a listener held
+    it back.
     """
 
     request: StoreRequest

@@ -245,6 +245,7 @@ def test_a_listener_may_skip_one_or_all(scu: StoreScu, make_requests: MakeReques
         EventKind.RESPONSE,
         EventKind.VETOED,
     ]
+    assert [result.is_skipped for result in results] == [False, True, False, True]
     assert len(taken) == 4
 
 
@@ -260,6 +261,7 @@ def test_a_listener_that_raises_fails_its_item_only_and_says_nothing_of_the_pati
         results = list(association.store(make_requests(3)))
     assert [result.event.kind for result in results] == [EventKind.RESPONSE, EventKind.VETOED, EventKind.RESPONSE]
     assert results[1].event.detail == "before_c_store raised ValueError"
+    assert not results[1].is_skipped
 
 
 def test_a_data_set_of_another_class_is_not_sent(scu: StoreScu) -> None:
@@ -305,7 +307,8 @@ def test_skipping_all_holds_for_one_run(scu: StoreScu, make_requests: MakeReques
     skips = iter([StoreChange(skip=Skip.ALL)])
     scu.events.before_c_store(lambda _: next(skips, None))
     with FakePacs() as pacs, scu.associate(pacs.remote(), CT_ONLY) as association:
-        assert [one.event.kind for one in association.store(make_requests(2))] == [EventKind.VETOED]
+        held_back = list(association.store(make_requests(2)))
+        assert [(one.event.kind, one.is_skipped) for one in held_back] == [(EventKind.VETOED, True)] * 2
         assert [one.status for one in association.store(make_requests(2))] == [0, 0]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,18 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gurney.dicom.errors import Part10Error, UnfitInstance
 from gurney.dicom.presentation import MAX_CONTEXTS
-from gurney.pacs import DicomEngine, RemoteAE, Skip, StoreChange, StoreScu, Storing, Timeouts, request_for_file
-from gurney.pacs.events import AfterCStore
+from gurney.pacs import (
+    DicomEngine,
+    RemoteAE,
+    Skip,
+    StoreChange,
+    StoreResult,
+    StoreScu,
+    Storing,
+    Timeouts,
+    request_for_file,
+)
+from gurney.pacs.events import AfterCStore, BeforeCStore
 from gurney.pacs.store.lookahead import LookAhead
 from gurney.pacs.testing import FakePacs, Respond
 from gurney.transfer.outcomes import EventKind
@@ -246,11 +257,106 @@ def test_many_bad_ones_between_good_ones_are_told_as_they_come(scu: StoreScu, tm
     assert pacs.associations == 1
 
 
-def test_skipping_all_ends_the_run(scu: StoreScu) -> None:
+def all_but_the_first(_: BeforeCStore, asked: Iterator[int]) -> StoreChange | None:
+    return StoreChange(skip=Skip.ALL) if next(asked) else None
+
+
+@pytest.fixture
+def skipping(scu: StoreScu) -> Iterator[int]:
+    """Have all held back behind the first, and count how often that is asked."""
+    asked = count()
+    scu.events.before_c_store(lambda event: all_but_the_first(event, asked))
+    return asked
+
+
+def kinds(results: Iterable[StoreResult]) -> list[tuple[EventKind, bool]]:
+    return [(result.event.kind, result.is_skipped) for result in results]
+
+
+SENT, HELD_BACK = (EventKind.RESPONSE, False), (EventKind.VETOED, True)
+
+
+@pytest.mark.parametrize("look_ahead", [1, 3, 1000])
+def test_all_that_is_left_of_a_list_is_told_as_skipped_and_none_is_opened(
+    scu: StoreScu, skipping: Iterator[int], look_ahead: int
+) -> None:
+    told: list[AfterCStore] = []
+    scu.events.after_c_store(told.append)
+    items = [CT_FILE, MR_FILE, dataset(3), CT_FILE, *["gone"] * look_ahead, MR_FILE]
+    with FakePacs() as pacs:
+        storing = scu.store_many(pacs.remote(), items, look_ahead=look_ahead)
+        results = list(storing)
+        pacs.wait_until_quiet()
+    (was_sent, *others) = kinds(results)
+    assert was_sent == SENT
+    # Those that were looked at by then are told as what they are.
+    assert set(others) <= {HELD_BACK, (EventKind.FILE_MISSING, False)}
+    assert sorted(result.request.path for result in results) == sorted(
+        "" if isinstance(item, Dataset) else item for item in items
+    )
+    assert [event.result for event in told] == results
+    assert (next(skipping), storing.tally.stored, storing.tally.done) == (2, 1, len(items))
+    assert (set(pacs.endings), len(pacs.stored)) == ({"released"}, 1)
+
+
+def test_nothing_is_looked_into_behind_skip_all(scu: StoreScu, tmp_path: Path) -> None:
     scu.events.before_c_store(lambda _: StoreChange(skip=Skip.ALL))
     with FakePacs() as pacs:
-        results = list(scu.store_many(pacs.remote(), [CT_FILE] * 5))
-    assert [result.event.kind for result in results] == [EventKind.VETOED]
+        storing = scu.store_many(pacs.remote(), [CT_FILE, tmp_path / "gone", "nul\0.dcm"], look_ahead=1)
+        assert kinds(storing) == [HELD_BACK] * 3
+    assert (storing.tally.skipped, storing.tally.failed) == (3, 0)
+
+
+def test_what_is_no_instance_is_a_mistake_behind_skip_all_too(scu: StoreScu) -> None:
+    scu.events.before_c_store(lambda _: StoreChange(skip=Skip.ALL))
+    with FakePacs() as pacs, pytest.raises(TypeError, match="not int"):
+        list(scu.store_many(pacs.remote(), [CT_FILE, CT_FILE, 42], look_ahead=1))  # type: ignore[list-item]
+
+
+def test_of_a_generator_no_more_is_taken_behind_skip_all(scu: StoreScu, skipping: Iterator[int]) -> None:
+    taken = []
+    with FakePacs() as pacs:
+        many = (taken.append(CT_FILE) or CT_FILE for _ in range(100))  # type: ignore[func-returns-value]
+        results = list(scu.store_many(pacs.remote(), many, look_ahead=4))
+    assert kinds(results) == [SENT] + [HELD_BACK] * (len(taken) - 1)
+    assert len(taken) <= 2 + 4
+
+
+def test_what_a_generator_raised_comes_behind_skip_all_too(scu: StoreScu, skipping: Iterator[int]) -> None:
+    def failing() -> Iterator[str]:
+        yield from [CT_FILE] * 3
+        raise LookupError("the application's own")
+
+    results: list[StoreResult] = []
+    with FakePacs() as pacs, pytest.raises(LookupError):
+        results.extend(scu.store_many(pacs.remote(), failing()))
+    assert kinds(results) == [SENT, HELD_BACK, HELD_BACK]
+
+
+def test_all_that_is_left_of_a_folder_is_told_as_skipped(
+    scu: StoreScu, folder: Path, skipping: Iterator[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gurney.pacs.store.scu.LOOK_AHEAD", 1)
+    with FakePacs() as pacs:
+        storing = scu.store_folder(pacs.remote(), folder)
+        results = {os.path.relpath(result.request.path, folder): result for result in storing}
+    assert kinds([results["zero"], results["a/two.dcm"], results["a/cut.dcm"], results["b/deep/one"]]) == [
+        SENT,
+        HELD_BACK,
+        (EventKind.UNFIT, False),
+        HELD_BACK,
+    ]
+    assert results["link"].event.kind is EventKind.UNFIT
+    assert (storing.tally.stored, storing.tally.failed, storing.tally.done) == (1, 1, 10)
+
+
+def test_one_that_is_skipped(scu: StoreScu) -> None:
+    scu.events.before_c_store(lambda _: StoreChange(skip=Skip.THIS))
+    with FakePacs() as pacs:
+        assert kinds([scu.store(pacs.remote(), CT_FILE)]) == [HELD_BACK]
+        storing = scu.store_many(pacs.remote(), iter([CT_FILE, MR_FILE]))
+        assert kinds(storing) == [HELD_BACK] * 2
+    assert (storing.tally.skipped, storing.tally.failed) == (2, 0)
 
 
 def test_the_tally(scu: StoreScu) -> None:
