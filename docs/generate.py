@@ -32,8 +32,8 @@ PAGES = {
     ),
     "query": (
         "Query",
-        "query_retrieve.scu query_retrieve.association query.options query.queries query.keys query.models "
-        "query.matches query.entities",
+        "query_retrieve.scu query_retrieve.association query.options query.queries query.raw_identifiers query.keys "
+        "query.models query.matches query.entities",
     ),
     "retrieve": (
         "Retrieve",

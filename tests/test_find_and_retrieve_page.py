@@ -12,7 +12,7 @@ from gurney.pacs import DicomEngine
 from tests.pacs.archives import Archive, filled
 from tests.test_documentation import ROOT, fences
 
-RETRIEVE, STOP = fences(ROOT / "docs/how-to/find-and-retrieve.md", "python")
+RETRIEVE, STOP, RAW = fences(ROOT / "docs/how-to/find-and-retrieve.md", "python")
 
 
 def of(archive: Archive, example: str) -> str:
@@ -53,3 +53,10 @@ def test_the_example_of_stopping_runs(
         exec(of(archive, STOP), {})
     assert capsys.readouterr().out == "cancelled\nTrue unproven\n"
     assert [*(tmp_path / "here").iterdir()] == []
+
+
+@pytest.mark.peer
+def test_the_example_of_an_own_identifier_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with DicomEngine(), filled("dcmqrscp", tmp_path, {}) as archive:
+        exec(of(archive, RAW), {})
+    assert capsys.readouterr().out == "STUDY P0\n" * 2

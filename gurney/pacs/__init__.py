@@ -112,6 +112,7 @@ from gurney.pacs.query.queries import (
     Queryable,
     key,
 )
+from gurney.pacs.query.raw_identifiers import RawIdentifier
 from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.pacs.query_retrieve.events import FindChange, RetrieveChange
 from gurney.pacs.query_retrieve.scu import QueryRetrieveScu
@@ -244,6 +245,7 @@ __all__ = [
     "QueryRetrieveScu",
     "Queryable",
     "Range",
+    "RawIdentifier",
     "ReadPolicy",
     "Reason",
     "Received",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
@@ -30,6 +30,7 @@ from gurney.pacs.query.matching import answers, judgeable
 from gurney.pacs.query.models import STUDY_ROOT, InformationModel, Level
 from gurney.pacs.query.options import QueryOptions
 from gurney.pacs.query.queries import Queryable
+from gurney.pacs.query.raw_identifiers import RawIdentifier, check_identifier, queryable
 from gurney.pacs.query_retrieve.events import (
     AfterCFind,
     AfterCGet,
@@ -47,7 +48,16 @@ from gurney.pacs.query_retrieve.events import (
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.latecomers import Latecomers
-from gurney.pacs.retrieve.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieve.retrieval import (
+    Moving,
+    Progression,
+    Retrieval,
+    Retrieving,
+    SubOperations,
+    check_retrieval,
+    check_what,
+    retrieve_identifier,
+)
 from gurney.pacs.stream import Course
 from gurney.pacs.wire.dataset import decode_identifier, encode_dataset
 from gurney.pacs.wire.inbound import EagerInbox, IncomingDataset, Keeping, Received
@@ -90,25 +100,48 @@ class QueryAssociation(Association):
         """Return what the peer agreed to of the options that were proposed for a SOP class."""
         return QueryOptions.decode(self.extended.get(sop_class_uid, b""))
 
+    @overload
     def find(
         self, query: Q, *, template: Dataset | None = None, limit: int | None = None, tally: Tally | None = None
-    ) -> Search[Q]:
+    ) -> Search[Q]: ...
+
+    @overload
+    def find(
+        self,
+        query: Dataset,
+        *,
+        model: InformationModel | None = None,
+        limit: int | None = None,
+        tally: Tally | None = None,
+    ) -> Search[RawIdentifier]: ...
+
+    def find(
+        self,
+        query: Queryable | Dataset,
+        *,
+        model: InformationModel | None = None,
+        template: Dataset | None = None,
+        limit: int | None = None,
+        tally: Tally | None = None,
+    ) -> Search[Any]:
         """Ask for what matches a query; nothing is sent before the first match is asked for (C-FIND, PS3.4 C.4.1).
 
-        The keys of ``template`` are asked for as well. After ``limit`` matches the rest is cancelled. ``tally`` is for
-        a caller who counts along, or has the cancellation already.
+        The keys of ``template`` are asked for as well. A Dataset is a raw identifier: it is sent as it is, in
+        ``model``, Study Root by default, and no match is left out. After ``limit`` matches the rest is cancelled.
+        ``tally`` is for a caller who counts along, or has the cancellation already.
 
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
         """
         check_limit(limit)
-        combined, tally = self.agreed(query.model.find).combined, tally or Tally()
-        identifier = query.identifier(template, character_set=self._character_set, combined=combined)
-        return Search(self._find(query, identifier, tally, limit), tally)
+        asked, model = queryable(query, model)
+        combined, tally = self.agreed(model.find).combined, tally or Tally()
+        identifier = asked.identifier(template, character_set=self._character_set, combined=combined)
+        return Search(self._find(asked, model, identifier, tally, limit), tally)
 
     def move(
         self,
-        what: Retrieval,
+        what: Retrieval | Dataset,
         destination: str,
         *,
         model: InformationModel = STUDY_ROOT,
@@ -116,14 +149,14 @@ class QueryAssociation(Association):
     ) -> Moving:
         """Have the peer send instances to an AE title that it knows, and yield each of its reports (PS3.4 C.4.2).
 
-        Leaving the iteration cancels. A peer that says success has not proved that all arrived. ``progression`` is for
-        a caller who looks on, or has the cancellation already.
+        A Dataset is a raw identifier, which is sent as it is. Leaving the iteration cancels. A peer that says success
+        has not proved that all arrived. ``progression`` is for a caller who looks on, or has the cancellation already.
 
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends. Raises ValueError for what can't be asked.
         """
         progress = progression or Progression()
-        identifier = what.identifier(model)
+        identifier = retrieve_identifier(what, model)
         return Moving(
             self._move(identifier, check_ae_title(destination), _offered(model, model.move), progress), progress
         )
@@ -132,6 +165,7 @@ class QueryAssociation(Association):
         self, identifier: Dataset, destination: str, sop_class_uid: str, progress: Progression
     ) -> Generator[SubOperations]:
         asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _retrieved_otherwise)
+        check_what(asked.identifier, "identifier")
         context = self.context_for(sop_class_uid)
         request = C_MOVE()
         request.AffectedSOPClassUID = sop_class_uid
@@ -169,7 +203,7 @@ class QueryAssociation(Association):
         if grace < 0:
             raise ValueError(f"the grace for what is on its way is {grace:g} s: give seconds, 0 or more")
         progress = progression or Progression()
-        what.identifier(model)
+        check_retrieval(what, model)
         return Retrieving(self._move_to_self(what, listener, model, grace, progress), progress)
 
     def _move_to_self(
@@ -210,7 +244,7 @@ class QueryAssociation(Association):
 
     def get(
         self,
-        what: Retrieval,
+        what: Retrieval | Dataset,
         folder: str | os.PathLike[str],
         *,
         model: InformationModel = STUDY_ROOT,
@@ -220,20 +254,22 @@ class QueryAssociation(Association):
         """Have the peer send instances over this very association, into a folder (C-GET, PS3.4 C.4.3).
 
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
-        storage SOP class needs a context, and its role. ``progression`` is for a caller who looks on. Each instance is
-        safe on disk when it is told of (fsync, in batches, or when nothing comes for a moment); with ``durable=False``
-        it is written, and may be lost in a crash of the machine. Raises as :meth:`move` does, OSError for a folder that
-        is not there, FolderFailed for a disk that is full or fails, after which the rest is cancelled, and
-        InstanceTooLong at the end.
+        storage SOP class needs a context, and its role. A Dataset is a raw identifier, which is sent as it is.
+        ``progression`` is for a caller who looks on. Each instance is safe on disk when it is told of (fsync, in
+        batches, or when nothing comes for a moment); with ``durable=False`` it is written, and may be lost in a crash
+        of the machine. Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a disk
+        that is full or fails, after which the rest is cancelled, and InstanceTooLong at the end.
         """
         progress, inbox = progression or Progression(), existing_folder(folder)
-        arrivals = self._get(what.identifier(model), _offered(model, model.get), inbox, progress, durable=durable)
+        identifier = retrieve_identifier(what, model)
+        arrivals = self._get(identifier, _offered(model, model.get), inbox, progress, durable=durable)
         return Retrieving(arrivals, progress)
 
     def _get(
         self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
     ) -> Generator[Received]:
         asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _retrieved_otherwise)
+        check_what(asked.identifier, "identifier")
         context = self.context_for(sop_class_uid)
         request = C_GET()
         request.AffectedSOPClassUID = sop_class_uid
@@ -280,10 +316,13 @@ class QueryAssociation(Association):
             if last is not None and categorise(last.status) in {Category.FAILURE, Category.UNKNOWN}:
                 raise OperationFailed(Service.C_GET, last.status, comment)
 
-    def _find(self, query: Q, identifier: Dataset, tally: Tally, limit: int | None) -> Generator[Match[Q]]:
+    def _find(
+        self, query: Q, model: InformationModel, identifier: Dataset, tally: Tally, limit: int | None
+    ) -> Generator[Match[Q]]:
         # Of before the listeners: they may change the data set itself.
         made = deepcopy(identifier) if self._events.before_c_find else identifier
-        asked = self._events.before_c_find.ask(BeforeCFind(self.remote, query.model.find, identifier), _changed)
+        asked = self._events.before_c_find.ask(BeforeCFind(self.remote, model.find, identifier), _changed)
+        check_identifier(asked.identifier, "identifier")
         context = self.context_for(asked.sop_class_uid)
         request = C_FIND()
         request.AffectedSOPClassUID = asked.sop_class_uid

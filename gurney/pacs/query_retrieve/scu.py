@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from pydicom.dataset import Dataset
 
@@ -20,6 +20,7 @@ from gurney.pacs.query.matches import Match, Search, Tally, check_limit
 from gurney.pacs.query.models import STUDY_ROOT, InformationModel
 from gurney.pacs.query.options import QueryOptions
 from gurney.pacs.query.queries import Queryable
+from gurney.pacs.query.raw_identifiers import RawIdentifier, queryable
 from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.pacs.query_retrieve.events import QueryEvents
 from gurney.pacs.remote import RemoteAE
@@ -27,7 +28,15 @@ from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.get_contexts import plan_get_contexts
 from gurney.pacs.retrieve.inventory import Inventory, InventorySource, take_inventory
 from gurney.pacs.retrieve.result import RetrieveResult
-from gurney.pacs.retrieve.retrieval import Moving, Progression, Retrieval, Retrieving, SubOperations
+from gurney.pacs.retrieve.retrieval import (
+    Moving,
+    Progression,
+    Retrieval,
+    Retrieving,
+    SubOperations,
+    check_retrieval,
+    retrieve_identifier,
+)
 from gurney.pacs.terms import AssociationTerms, Role
 from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
 
@@ -130,7 +139,7 @@ class QueryRetrieveScu(Scu):
     def _take_inventory(
         self, remote: RemoteAE, what: Retrieval, model: InformationModel, cancellation: Cancellation
     ) -> Inventory:
-        what.identifier(model)
+        check_retrieval(what, model)
         try:
             if not cancellation.is_wanted:
                 with self.associate_for(remote, model) as association:
@@ -154,7 +163,7 @@ class QueryRetrieveScu(Scu):
         With an ``inventory``, which :meth:`take_inventory` gives, its reconciliation tells whether all came. See
         :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
         """
-        what.identifier(model)
+        check_retrieval(what, model)
         progression = Progression(expected=inventory.sop_instance_uids if inventory is not None else None)
         return Retrieving(self._move_to_self(remote, what, listener, model, progression), progression)
 
@@ -172,6 +181,7 @@ class QueryRetrieveScu(Scu):
         ):
             yield from arrivals
 
+    @overload
     def get(
         self,
         remote: RemoteAE,
@@ -181,17 +191,46 @@ class QueryRetrieveScu(Scu):
         *,
         model: InformationModel = STUDY_ROOT,
         inventory: Inventory | None = None,
+    ) -> Retrieving: ...
+
+    @overload
+    def get(
+        self,
+        remote: RemoteAE,
+        what: Dataset,
+        folder: str | os.PathLike[str],
+        sop_class_uids: Iterable[str],
+        *,
+        model: InformationModel = STUDY_ROOT,
+    ) -> Retrieving: ...
+
+    def get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval | Dataset,
+        folder: str | os.PathLike[str],
+        sop_class_uids: Iterable[str] = (),
+        *,
+        model: InformationModel = STUDY_ROOT,
+        inventory: Inventory | None = None,
     ) -> Retrieving:
         """Get instances into a folder, on an association of its own, or on several where one has too few contexts.
 
         Without ``sop_class_uids`` the contexts are planned from an ``inventory``, which is taken first where none is
-        given; then its reconciliation tells whether all came. See :meth:`QueryAssociation.get`, which tells what is
-        raised; so may the association's failures be.
+        given; then its reconciliation tells whether all came. A Dataset is a raw identifier, which is sent as it is,
+        and of which only the caller knows what classes it brings. See :meth:`QueryAssociation.get`, which tells what
+        is raised; so may the association's failures be.
         """
-        what.identifier(model)  # what can't be asked shall not wait for the first instance to say so
+        retrieve_identifier(what, model)  # what can't be asked shall not wait for the first instance to say so
         self._own_proposals(model)
         progression, place = Progression(), existing_folder(folder)
         classes = tuple(sop_class_uids)
+        if isinstance(what, Dataset):
+            if not classes or inventory is not None:
+                raise InvalidQuery(
+                    "sop_class_uids", "are not told by a raw identifier, nor by an inventory of it", "name them"
+                )
+            return Retrieving(self._get(remote, what, place, classes, model, progression), progression)
         if inventory is None and classes:
             return Retrieving(self._get(remote, what, place, classes, model, progression), progression)
         return Retrieving(self._get_all(remote, what, place, inventory, model, progression), progression)
@@ -267,7 +306,7 @@ class QueryRetrieveScu(Scu):
     def _get(
         self,
         remote: RemoteAE,
-        what: Retrieval,
+        what: Retrieval | Dataset,
         folder: Path,
         sop_class_uids: Sequence[str],
         model: InformationModel,
@@ -279,34 +318,53 @@ class QueryRetrieveScu(Scu):
         ):
             yield from arrivals
 
+    @overload
     def find(
         self, remote: RemoteAE, query: Q, *, template: Dataset | None = None, limit: int | None = None
-    ) -> Search[Q]:
+    ) -> Search[Q]: ...
+
+    @overload
+    def find(
+        self, remote: RemoteAE, query: Dataset, *, model: InformationModel | None = None, limit: int | None = None
+    ) -> Search[RawIdentifier]: ...
+
+    def find(
+        self,
+        remote: RemoteAE,
+        query: Queryable | Dataset,
+        *,
+        model: InformationModel | None = None,
+        template: Dataset | None = None,
+        limit: int | None = None,
+    ) -> Search[Any]:
         """Ask a remote AE for what matches a query, on an association of its own that lasts as long as the search.
 
-        See :meth:`QueryAssociation.find`, which tells what is raised; so may the association's failures be.
+        A Dataset is a raw identifier: it is sent as it is, in ``model``, Study Root by default, and no match is left
+        out. See :meth:`QueryAssociation.find`, which tells what is raised; so may the association's failures be.
         """
         tally = Tally()
+        asked, known = queryable(query, model)
         # What can't be asked shall not wait for the first match to say so.
-        query.identifier(template, character_set=self._character_set)
+        asked.identifier(template, character_set=self._character_set)
         check_limit(limit)
-        return Search(self._find(remote, query, template, limit, tally), tally)
+        return Search(self._find(remote, asked, known, template, limit, tally), tally)
 
     def move(
-        self, remote: RemoteAE, what: Retrieval, destination: str, *, model: InformationModel = STUDY_ROOT
+        self, remote: RemoteAE, what: Retrieval | Dataset, destination: str, *, model: InformationModel = STUDY_ROOT
     ) -> Moving:
         """Have a remote AE send instances to an AE title that it knows, on an association of its own.
 
-        See :meth:`QueryAssociation.move`, which tells what is raised; so may the association's failures be.
+        A Dataset is a raw identifier, which is sent as it is. See :meth:`QueryAssociation.move`, which tells what is
+        raised; so may the association's failures be.
         """
-        what.identifier(model)  # what can't be asked shall not wait for the first report to say so
+        retrieve_identifier(what, model)  # what can't be asked shall not wait for the first report to say so
         progression = Progression()
         return Moving(self._move(remote, what, check_ae_title(destination), model, progression), progression)
 
     def _move(
         self,
         remote: RemoteAE,
-        what: Retrieval,
+        what: Retrieval | Dataset,
         destination: str,
         model: InformationModel,
         progression: Progression,
@@ -318,13 +376,22 @@ class QueryRetrieveScu(Scu):
             yield from reports
 
     def _find(
-        self, remote: RemoteAE, query: Q, template: Dataset | None, limit: int | None, tally: Tally
-    ) -> Generator[Match[Q]]:
-        with (
-            self.associate_for(remote, query.model) as association,
-            association.find(query, template=template, limit=limit, tally=tally) as search,
-        ):
-            yield from search
+        self,
+        remote: RemoteAE,
+        query: Queryable,
+        model: InformationModel,
+        template: Dataset | None,
+        limit: int | None,
+        tally: Tally,
+    ) -> Generator[Match[Any]]:
+        with self.associate_for(remote, model) as association:
+            search: Search[Any] = (
+                association.find(query.dataset, model=model, limit=limit, tally=tally)
+                if isinstance(query, RawIdentifier)
+                else association.find(query, template=template, limit=limit, tally=tally)
+            )
+            with search:
+                yield from search
 
     def _query_association(self, remote: RemoteAE, terms: AssociationTerms) -> QueryAssociation:
         return self._associate(

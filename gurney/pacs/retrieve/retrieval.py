@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Category, categorise
 from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.display import text_at
 from gurney.pacs.errors import InvalidQuery
 from gurney.pacs.query.key_rules import check_key
 from gurney.pacs.query.models import InformationModel, Level
+from gurney.pacs.query.raw_identifiers import check_identifier
 from gurney.pacs.retrieve.reconciliation import Reconciliation, reconcile
 from gurney.pacs.stream import CancellableStream, Course
 from gurney.pacs.wire.inbound import Received
 
-__all__ = ["Moving", "Progression", "Retrieval", "Retrieving", "SubOperations"]
+__all__ = [
+    "Moving",
+    "Progression",
+    "Retrieval",
+    "Retrieving",
+    "SubOperations",
+    "check_retrieval",
+    "check_what",
+    "retrieve_identifier",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +127,33 @@ def _checked(values: list[str], level: Level) -> list[str]:
         if "*" in check_key(value, "LO", _KEYWORDS[level]) or "?" in value:
             raise InvalidQuery(_KEYWORDS[level], "has a wildcard", "name what to retrieve in full: find it first")
     return values
+
+
+def retrieve_identifier(what: Retrieval | Dataset, model: InformationModel) -> Dataset:
+    """Make the identifier of a retrieve; a raw one is taken as it is, and a copy is given, which listeners may change.
+
+    Raises InvalidQuery for what can't be retrieved.
+    """
+    if isinstance(what, Retrieval):
+        return what.identifier(model)
+    if isinstance(what, Dataset):
+        return deepcopy(check_what(what, "what"))
+    raise InvalidQuery("what", f"is no retrieval but of type {type(what).__name__}", "give a Retrieval or a Dataset")
+
+
+def check_retrieval(what: Retrieval, model: InformationModel) -> None:
+    """Refuse what can't be retrieved, or not proved to have come. Raises InvalidQuery."""
+    if isinstance(what, Dataset):
+        raise InvalidQuery("what", "is a raw identifier: nobody can tell what it should bring", "give a Retrieval")
+    retrieve_identifier(what, model)
+
+
+def check_what(identifier: Dataset, field: str) -> Dataset:
+    """Return an identifier that names something. Raises InvalidQuery: to one that does not a peer may never answer."""
+    check_identifier(identifier, field)
+    if not any(text_at(identifier, keyword) for keyword in _KEYWORDS.values()):
+        raise InvalidQuery(field, "names nothing to retrieve", f"put one of {', '.join(_KEYWORDS.values())} into it")
+    return identifier
 
 
 @dataclass(frozen=True, slots=True)
