@@ -14,12 +14,13 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from gurney.dicom.incoming import INCOMING
 from gurney_daemon.ingest.signature import Signature
 
 __all__ = ["OURS", "Folder", "Sight"]
 
-# What we put into a watched folder ourselves starts so, and is never taken in.
-OURS: Final = ".gurney-"
+# What we put into a watched folder ourselves starts so, and is never taken in: nor is what a retrieve is still writing.
+OURS: Final = (".gurney-", INCOMING)
 
 _CHUNK: Final = 500
 _MAX_DEPTH: Final = 64

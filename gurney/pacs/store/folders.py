@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+from gurney.dicom.incoming import is_incoming
 from gurney.pacs.store.sources import unsent
 from gurney.pacs.wire.instance import StoreResult, UnusableFileError
 from gurney.transfer.outcomes import Event, EventKind
@@ -27,7 +28,8 @@ def files_in(folder: str | os.PathLike[str], *, recursive: bool = True) -> Itera
     """Yield the path of each regular file in a folder, and a result for everything else.
 
     Of each folder its files come first. The names of one folder are held at a time, with the folders that are yet to be
-    seen. A link is not followed, a FIFO or device not opened. Raises OSError if the folder itself can't be listed.
+    seen. A link is not followed, a FIFO or device not opened; a file that a retrieve is writing, or that a killed one
+    left, is nobody's instance. Raises OSError if the folder itself can't be listed.
     """
     top = os.fspath(folder)
     to_see = [top]
@@ -48,7 +50,11 @@ def files_in(folder: str | os.PathLike[str], *, recursive: bool = True) -> Itera
             except OSError as error:
                 yield unsent(path, UnusableFileError.of(error).event)
                 continue
-            if kind == stat.S_IFREG:
+            if kind == stat.S_IFREG and is_incoming(name):
+                yield unsent(
+                    path, Event(EventKind.UNFIT, detail="an instance on its way here, not whole"), skipped=True
+                )
+            elif kind == stat.S_IFREG:
                 yield path
             elif kind == stat.S_IFDIR and recursive:
                 inner.append(path)

@@ -130,8 +130,8 @@ class StoreScu(StorageCommitmentScu):
     ) -> Storing:
         """Store every instance in a folder, in the order of the names, as :meth:`store_many` does.
 
-        What lies beside them (text, a DICOMDIR, links, devices) has a result that ``is_skipped``; links are not
-        followed. Raises OSError if the folder can't be listed.
+        What lies beside them (text, a DICOMDIR, links, devices, and ``.incoming-*``: what a retrieve has not finished)
+        has a result that ``is_skipped``; links are not followed. Raises OSError if the folder can't be listed.
         """
         found = files_in(folder, recursive=recursive)
         requests = Requests(found, policy=policy, skip=BESIDE_INSTANCES, has_end=True)

@@ -19,6 +19,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from gurney.dicom.incoming import INCOMING
+
 __all__ = ["clear_leftovers", "clear_leftovers_once", "incoming_name", "is_held"]
 
 _log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ def _boot() -> str:
 
 # Names that nobody else gives, on whichever host; a process that was forked has another ID.
 _BOOT, _RUN, _NUMBERS = _boot(), secrets.token_hex(8), itertools.count()
-_OURS = re.compile(rf"\.incoming-{re.escape(_BOOT)}-[0-9a-f]{{16}}-[0-9]+-[0-9]+")
+_OURS = re.compile(rf"{re.escape(INCOMING)}{re.escape(_BOOT)}-[0-9a-f]{{16}}-[0-9]+-[0-9]+")
 
 _cleared: set[tuple[int, int]] = set()
 _MOST_REMEMBERED = 10_000
@@ -41,7 +43,7 @@ _MOST_REMEMBERED = 10_000
 
 def incoming_name() -> str:
     """Make a name for a file on its way."""
-    return f".incoming-{_BOOT}-{_RUN}-{os.getpid()}-{next(_NUMBERS)}"
+    return f"{INCOMING}{_BOOT}-{_RUN}-{os.getpid()}-{next(_NUMBERS)}"
 
 
 def is_held(fd: int) -> bool:

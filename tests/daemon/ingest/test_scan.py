@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gurney.pacs.wire.leftovers import incoming_name
 from gurney_daemon.ingest.scan import Folder
 from gurney_daemon.ingest.signature import Signature
 from tests.daemon.ingest.instances import drop
@@ -60,6 +61,7 @@ def test_a_folder_swapped_for_a_link_while_we_look_is_not_followed(tmp_path: Pat
 def test_ignored_names_are_not_seen_by_scan_or_hint(tmp_path: Path) -> None:
     ignore = ("*.tmp", "~*", "DICOMDIR")
     unwanted = [drop(tmp_path, name, b"x") for name in ("a.tmp", "~x", "DICOMDIR", "study.tmp/1", ".gurney-trash/9/1")]
+    unwanted.append(drop(tmp_path, incoming_name(), b"x"))
     wanted = drop(tmp_path, "a.tmp.dcm", b"x")
     folder = Folder(str(tmp_path), ignore=ignore)
     assert seen(folder) == {os.fsencode(wanted)}

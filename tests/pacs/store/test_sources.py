@@ -30,6 +30,7 @@ from gurney.pacs import (
 from gurney.pacs.events import AfterCStore, BeforeCStore
 from gurney.pacs.store.lookahead import LookAhead
 from gurney.pacs.testing import FakePacs, Respond
+from gurney.pacs.wire.leftovers import incoming_name
 from gurney.transfer.outcomes import EventKind
 from tests.pacs.conftest import CT, MakeRequests
 from tests.services.dcmtk import StoreScp
@@ -460,6 +461,18 @@ def test_a_folder_and_everything_in_it_is_told(scu: StoreScu, folder: Path) -> N
     (failed,) = (name for name, result in names.items() if not result.is_stored and not result.is_skipped)
     assert failed == "a/cut.dcm"
     assert (storing.tally.stored, storing.tally.skipped, storing.tally.failed) == (3, 6, 1)
+
+
+def test_what_is_on_its_way_into_a_folder_is_not_sent(scu: StoreScu, tmp_path: Path) -> None:
+    """Not even whole: it has no name of its own yet, and its writer may yet take it back."""
+    shutil.copy(CT_FILE, tmp_path / incoming_name())
+    shutil.copy(CT_FILE, tmp_path / f".incoming-{'0' * 16}-of-another-host")
+    shutil.copy(MR_FILE, tmp_path / "mine.incoming-1")
+    with FakePacs() as pacs:
+        storing = scu.store_folder(pacs.remote(), tmp_path)
+        skipped = [result.event.detail for result in storing if result.is_skipped]
+    assert skipped == ["an instance on its way here, not whole"] * 2
+    assert (storing.tally.stored, storing.tally.skipped, len(pacs.stored)) == (1, 2, 1)
 
 
 def test_a_folder_alone(scu: StoreScu, folder: Path) -> None:
