@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import importlib
-import importlib.metadata
 import inspect
 import os
 import pkgutil
@@ -120,9 +119,32 @@ def test_an_installed_gurney_finds_its_migrations(wheel: Path, tmp_path: Path) -
     assert (folder / "env.py").exists()
 
 
-def test_the_command_is_there() -> None:
-    (command,) = importlib.metadata.entry_points(group="console_scripts", name="gurney")
-    assert callable(command.load())
+def test_the_command_is_there(wheel: Path) -> None:
+    (scripts,) = wheel.glob("*.dist-info/entry_points.txt")
+    (command,) = re.findall(r"^gurney = (.+):main$", scripts.read_text(), re.MULTILINE)
+    assert callable(importlib.import_module(command).main)
+
+
+@pytest.mark.parametrize("missing", ["typer", "sqlalchemy", "celery"])
+def test_the_command_of_the_library_alone_says_what_to_install(missing: str) -> None:
+    done = run_without(missing, "send")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"gurney: {missing} is not installed, which the command needs and the library does not: "
+        'pip install "gurney[daemon]"\n'
+    )
+
+
+def test_a_module_of_ours_that_is_missing_is_a_fault_and_told_as_one() -> None:
+    assert "ModuleNotFoundError" in run_without("gurney_daemon.cli", "send").stderr
+
+
+def run_without(module: str, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where a module is not there."""
+    script = f"import sys; sys.modules[{module!r}] = None; from gurney_daemon.entry import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, command], cwd=ROOT, check=False, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize(

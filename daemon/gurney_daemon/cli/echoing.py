@@ -16,7 +16,7 @@ from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect, AfterResolve, AfterSecureLinkReady
 from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.asked import AsJson, configured_remote
-from gurney_daemon.cli.edge import Edge, print_json
+from gurney_daemon.cli.edge import Edge, failing_in_json, print_json
 from gurney_daemon.cli.tables import console, legible, table
 
 __all__ = ["EchoTrial", "Step", "register", "try_echo"]
@@ -43,13 +43,16 @@ def echo(
     When a [[remote]] answers, what waits for it is tried at once, and what it has refused before is asked of it again.
     """
     edge: Edge = ctx.obj
-    if ae_title:
-        trial = try_echo(_by_hand(name, ae_title), edge.settings.node.ae_title)
-    else:
-        remote = configured_remote(edge.settings, name)
-        trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
-        if trial.ok:
-            _tell_ledger(edge, name)
+    with failing_in_json(wanted=as_json):
+        if ae_title:
+            trial = try_echo(_by_hand(name, ae_title), edge.settings.node.ae_title)
+        else:
+            if ":" in name:  # no [[remote]] may be called so
+                raise typer.BadParameter(f"whom to call is missing: gurney echo {name} AE_TITLE", param_hint="AE_TITLE")
+            remote = configured_remote(edge.settings, name)
+            trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
+            if trial.ok:
+                _tell_ledger(edge, name)
     if as_json:
         print_json({"ok": trial.ok, "remote": name, **asdict(trial)})
     else:

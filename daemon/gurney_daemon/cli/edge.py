@@ -17,18 +17,31 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from gurney.errors import GurneyError
+
 if TYPE_CHECKING:
     from gurney.ledger.database import Ledger
     from gurney.ledger.forwarding import Bell
     from gurney.settings import Configuration, Settings
 
-__all__ = ["Edge", "print_json"]
+__all__ = ["Edge", "failing_in_json", "print_json"]
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output."""
     json.dump(document, sys.stdout, indent=2, sort_keys=False, default=str)
     sys.stdout.write("\n")
+
+
+@contextmanager
+def failing_in_json(*, wanted: bool) -> Iterator[None]:
+    """Have whatever ends the block say so in a document too, for scripts that read standard output alone."""
+    try:
+        yield
+    except (GurneyError, typer.BadParameter) as error:
+        if wanted:
+            print_json({"ok": False, "error": str(error)})
+        raise
 
 
 @dataclass

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, configured_remote
 from gurney_daemon.cli.bars import bar
-from gurney_daemon.cli.edge import Edge
+from gurney_daemon.cli.edge import Edge, failing_in_json
 from gurney_daemon.cli.question import MODELS, Depth, Filters, Question, question
 from gurney_daemon.cli.tables import console, table
 
@@ -86,7 +86,6 @@ def find(
 ) -> None:
     """Ask a remote what it has (C-FIND). Ctrl-C cancels, and what came until then is shown."""
     edge: Edge = ctx.obj
-    name, named = _sorted_out(name, [*(words or ()), *(keys or ())])
     filters = Filters(
         patient_id=patient_id,
         patient_name=patient_name,
@@ -96,14 +95,18 @@ def find(
         study=study,
         series=series,
     )
-    try:
-        asked = question(level, filters, named, model=model, relational=relational)
-    except InvalidQuery as error:
-        raise typer.BadParameter(str(error)) from error
-    remote = configured_remote(edge.settings, name)
-    scu = QueryRetrieveScu(edge.settings.calling_ae_title(remote), relational=relational)
-    with DicomEngine(), scu.associate_for(remote_ae(remote), asked.query.model) as association:
-        asking = _Asking(association, asked, limit)
+    with ExitStack() as stack:
+        with failing_in_json(wanted=as_json):
+            name, named = _sorted_out(name, [*(words or ()), *(keys or ())])
+            try:
+                asked = question(level, filters, named, model=model, relational=relational)
+            except InvalidQuery as error:
+                raise typer.BadParameter(str(error)) from error
+            remote = configured_remote(edge.settings, name)
+            scu = QueryRetrieveScu(edge.settings.calling_ae_title(remote), relational=relational)
+            stack.enter_context(DicomEngine())
+            association = stack.enter_context(scu.associate_for(remote_ae(remote), asked.query.model))
+            asking = _Asking(association, asked, limit)
         if as_json:
             _write(asking, remote.name)
         else:
@@ -131,7 +134,7 @@ class _Asking:
         self.search = association.find(asked.query, limit=limit)
         self._association, self._limit = association, limit
         self._is_interrupted = False
-        self._error: GurneyError | None = None
+        self.error: GurneyError | None = None
 
     def answers(self) -> Iterator[Mapping[str, str]]:
         """Give what each match says."""
@@ -140,7 +143,7 @@ class _Asking:
                 for match in self.search:
                     yield self.asked.answer(match.value)
             except GurneyError as error:
-                self._error = error
+                self.error = error
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -156,6 +159,11 @@ class _Asking:
             yield
         finally:
             signal.signal(signal.SIGINT, former)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether neither the peer nor a Ctrl-C ended it."""
+        return self.error is None and not self._is_interrupted
 
     def summary(self) -> str:
         """Say how much came, and why it may not be all."""
@@ -175,8 +183,8 @@ class _Asking:
 
     def end(self) -> None:
         """End the command as the search has ended."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self._is_interrupted:
             raise typer.Exit(1)
 
@@ -200,5 +208,12 @@ def _write(asking: _Asking, name: str) -> None:
     sys.stdout.write(json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "matches": [')
     for number, answer in enumerate(asking.answers()):
         sys.stdout.write(("," if number else "") + "\n    " + json.dumps(answer))
-    tail = {"count": search.count, "filtered": search.filtered, "complete": search.is_complete, "status": search.status}
+    tail = {
+        "ok": asking.is_ok,
+        "error": "" if asking.error is None else str(asking.error),
+        "count": search.count,
+        "filtered": search.filtered,
+        "complete": search.is_complete,
+        "status": search.status,
+    }
     sys.stdout.write(("\n  ]" if search.count else "]") + "," + json.dumps(tail, indent=2).removeprefix("{") + "\n")

@@ -99,11 +99,12 @@ def _is_moments(text: str) -> bool:
     )
 
 
+# People meet these on the command line as well: what to write, and nothing of Python.
 _RULES: Final[dict[str, tuple[Callable[[str], object], str, str]]] = {
     "UI": (is_valid_uid, "is no UID", "digits and dots, 64 characters at most, no component empty"),
-    "DA": (_is_either(is_date), "is no date", "write YYYYMMDD, or use datetime.date and Range"),
-    "TM": (_is_either(is_time), "is no time", "write HHMMSS, or use datetime.time and Range"),
-    "DT": (_is_moments, "is no date and time", "write YYYYMMDDHHMMSS, or use datetime and Range"),
+    "DA": (_is_either(is_date), "is no date", "write YYYYMMDD, or two with a dash between"),
+    "TM": (_is_either(is_time), "is no time", "write HHMMSS, or two with a dash between"),
+    "DT": (_is_moments, "is no date and time", "write YYYYMMDDHHMMSS, or two with a dash between"),
     "CS": (_CODE.fullmatch, "is no code", "capital letters, digits, spaces and underscores only"),
     "PN": (_is_name, "is no person name", "three groups at most, of 64 characters each"),
     "IS": (_INTEGER.fullmatch, "is no integer", "digits, with a sign perhaps"),

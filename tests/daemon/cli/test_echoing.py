@@ -146,6 +146,24 @@ def test_an_unknown_remote(desk: Desk) -> None:
     assert "did you mean 'archive'? There are: archive, research" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [(["archvie"], 1, "did you mean"), (["127.0.0.1:104"], 2, "AE_TITLE"), (["127.0.0.1:0", "X"], 2, "port")],
+    ids=["unknown", "no AE title", "no port"],
+)
+def test_what_can_not_even_be_tried_is_a_document_too(desk: Desk, words: list[str], code: int, reason: str) -> None:
+    answer = desk("echo", *words, "--json")
+    assert answer.code == code
+    assert answer.json["ok"] is False
+    assert reason in answer.json["error"]
+
+
+def test_an_address_needs_an_ae_title(desk: Desk) -> None:
+    answer = desk("echo", "127.0.0.1:24242")
+    assert answer.code == 2
+    assert "gurney echo 127.0.0.1:24242 AE_TITLE" in answer.err
+
+
 def test_a_peer_named_by_hand(desk: Desk, pacs: FakePacs) -> None:
     answer = desk("echo", f"127.0.0.1:{pacs.port}", "ARCHIVE", "--json")
     assert answer.code == 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -77,6 +79,8 @@ class TestAnArchive:
             "remote": "pacs",
             "model": "Study Root",
             "level": "STUDY",
+            "ok": True,
+            "error": "",
             "count": 2,
             "filtered": 0,
             "complete": True,
@@ -203,12 +207,41 @@ def test_what_can_not_be_asked_is_wrong_usage(desk: Desk, words: list[str], reas
     assert answer.code == 2, answer
     assert reason in " ".join(answer.err.replace("│", " ").split())
     assert "4711" not in answer.err
+    assert not re.search(r"datetime|Range", answer.err), "advice for whoever writes Python"
 
 
 def test_an_unknown_remote(desk: Desk) -> None:
     answer = desk("find", "--from", "archvie")
     assert answer.code == 1
     assert "did you mean 'archive'? There are: archive, research" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["archvie"], 1, "did you mean 'archive'"),
+        (["archive"], 1, "Connection refused"),
+        (["archive", "--date", "20241301"], 2, "is no date"),
+        (["PatientID=4711"], 2, "whom to ask is missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_failure_is_a_document_too(desk: Desk, words: list[str], code: int, reason: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        desk.configure(port=taken.getsockname()[1])
+        answer = desk("find", *words, "--json")
+    assert answer.code == code
+    assert sorted(answer.json) == ["error", "ok"]
+    assert answer.json["ok"] is False
+    assert reason in answer.json["error"]
+    assert "4711" not in answer.out
+
+
+def test_a_model_that_a_peer_refuses_is_a_document_too(asked: Desk) -> None:
+    answer = asked("find", "pacs", "--level", "worklist", "--json")
+    assert answer.code == 1
+    assert "Modality Worklist" in answer.json["error"]
 
 
 def test_what_was_not_asked_for_is_left_out_and_said(desk: Desk, fake: FakePacs) -> None:
@@ -226,6 +259,8 @@ def test_what_came_before_a_failure_is_shown(desk: Desk, fake: FakePacs) -> None
     assert said_all(answer) == ["PLANTED-1"]
     assert answer.json["complete"] is False
     assert answer.json["status"] == 0xA700
+    assert answer.json["ok"] is False
+    assert "A700 out of resources" in answer.json["error"]
     assert "A700 out of resources" in answer.err
     fake.on_request(Operation.C_FIND, Script([Respond(0xFF00, dataset=match(1)), Respond(0xA700)]))
     answer = desk("find", "archive")
@@ -289,6 +324,7 @@ def test_ctrl_c_cancels_and_shows_what_came(desk: Desk, fake: FakePacs, *, as_js
     if as_json:
         document = json.loads(out)
         assert document["status"] == 0xFE00
+        assert document["ok"] is False
         assert len(document["matches"]) == document["count"] > 0
         assert document["complete"] is False
     else:
