@@ -159,8 +159,7 @@ class Listener:
         for association in open_now.values():
             association.drop()
         for thread in open_now:
-            # One that has not begun drops what it has by itself, when it sees that there is no listener any more.
-            if thread.is_alive() and thread is not threading.current_thread():
+            if thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)
         DicomEngine.forget(self)
 
@@ -212,20 +211,21 @@ class Listener:
             entry = caller = Caller(connection)
             thread = _thread(partial(self._secure, caller, self._tls, entity))
         with self._guard:
-            pending = [other for other in self._threads.values() if not other.has_requested]
-            self._threads[thread] = entry
-        if len(pending) >= _MOST_PENDING:
-            pending[0].drop()
-        try:
-            thread.start()
-        except RuntimeError:
-            with self._guard:
-                del self._threads[thread]
+            # What is among the threads has begun: whoever ends the listener waits for it.
+            is_over = self._socket is None
+            if not is_over:
+                pending = [other for other in self._threads.values() if not other.has_requested]
+                self._threads[thread] = entry
+                try:
+                    thread.start()
+                except RuntimeError:
+                    del self._threads[thread]
+                    entry.dispose()
+                    raise
+        if is_over:
             entry.dispose()
-            raise
-        if self._socket is None:
-            # It was ended in between, and this one was not there to be ended with it.
-            entry.drop()
+        elif len(pending) >= _MOST_PENDING:
+            pending[0].drop()
 
     def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
         return AcceptedAssociation(
