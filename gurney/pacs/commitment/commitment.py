@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 from gurney.dicom.status import Service, describe
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.errors import AssociationFailure
+from gurney.pacs.several import several
 
 __all__ = [
     "Commitment",
@@ -122,7 +123,7 @@ def commitment_requests(
     """
     if limit < 1:
         raise ValueError(f"a transaction takes 1 instance at least, not {limit}")
-    wanted = list(dict.fromkeys(SopReference(*map(str, reference)) for reference in references))
+    wanted = list(dict.fromkeys(map(_reference, several(references, "references"))))
     if not wanted:
         raise ValueError("nothing to commit to: give the instances")
     wrong = next((uid for reference in wanted for uid in reference if not is_valid_uid(uid)), None)
@@ -132,7 +133,7 @@ def commitment_requests(
         raise ValueError("one instance is given in two SOP classes")
     rest = iter(wanted)
     parts = iter(lambda: tuple(islice(rest, limit)), ())
-    uids = chain(transaction_uids, iter(lambda: str(generate_uid(prefix=None)), ""))
+    uids = chain(several(transaction_uids, "transaction_uids"), iter(lambda: str(generate_uid(prefix=None)), ""))
     requests = tuple(CommitmentRequest(uid, part) for part, uid in zip(parts, uids, strict=False))
     if len({request.transaction_uid for request in requests}) < len(requests):
         raise ValueError("each transaction needs a UID of its own")
@@ -209,6 +210,12 @@ class Commitment:
     def is_complete(self) -> bool:
         """Tell whether the peer has committed itself to every instance."""
         return all(result.is_complete for result in self.results)
+
+
+def _reference(pair: object) -> SopReference:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError("each reference is a pair, (SOP Class UID, SOP Instance UID): put one pair into a list")
+    return SopReference(*map(str, pair))
 
 
 def _item(reference: SopReference) -> Dataset:

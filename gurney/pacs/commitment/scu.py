@@ -23,6 +23,7 @@ from gurney.pacs.listener.admission import STORAGE_COMMITMENT
 from gurney.pacs.listener.listener import Listener
 from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.several import several
 
 __all__ = ["STORAGE_COMMITMENT_CONTEXTS", "StorageCommitmentScu"]
 
@@ -77,7 +78,8 @@ class StorageCommitmentScu(Scu):
         peer offers no commitment, ValueError for what can't be asked, and what a listener of a before-event raises;
         then :meth:`commitment` tells of the transactions that were asked before.
         """
-        requests = _requests(references, limit, transaction_uids)
+        several(answered_by, "answered_by")
+        requests = _requests(several(references, "references"), limit, transaction_uids)
         DicomEngine.require()
         if listener is not None:
             listener.event_report.once(self._listen)
@@ -96,7 +98,7 @@ class StorageCommitmentScu(Scu):
 
         Raises KeyError for a transaction that this SCU has not asked for, or has forgotten: it keeps 10,000.
         """
-        self._transactions.wait(transaction_uids, wait)
+        self._transactions.wait(several(transaction_uids, "transaction_uids"), wait)
         return self._transactions.known(transaction_uids)
 
     def expect(
@@ -111,14 +113,14 @@ class StorageCommitmentScu(Scu):
 
         Raises ValueError for a transaction that is known already.
         """
-        self._transactions.open(remote, requests, answered_by)
+        self._transactions.open(remote, requests, several(answered_by, "answered_by"))
         for request in requests:
             self._transactions.asked(request.transaction_uid)
         listener.event_report.once(self._listen)
 
     def forget(self, transaction_uids: Iterable[str]) -> None:
         """Await no answer to these any more; one that comes is for whoever else listens."""
-        for transaction_uid in transaction_uids:
+        for transaction_uid in several(transaction_uids, "transaction_uids"):
             self._transactions.forget(transaction_uid)
 
     def _ask(

@@ -35,6 +35,7 @@ from gurney.pacs.listener.accepted import AcceptedAssociation
 from gurney.pacs.listener.deliveries import Deliveries
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieve.retrieval import Retrieval
+from gurney.pacs.several import several
 from gurney.pacs.tls.contexts import server_context
 from gurney.pacs.tls.options import InboundTls
 from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
@@ -97,7 +98,7 @@ class Listener:
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
         self._deliveries = Deliveries(folder, limit) if folder is not None else None
-        self._calling_ae_titles = [check_ae_title(title) for title in calling_ae_titles]
+        self._calling_ae_titles = [check_ae_title(title) for title in several(calling_ae_titles, "calling_ae_titles")]
         self._max_associations = max_associations
         self._timeouts = timeouts or Timeouts()
         self._address = (host, port)

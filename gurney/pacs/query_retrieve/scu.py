@@ -37,6 +37,7 @@ from gurney.pacs.retrieve.retrieval import (
     check_retrieval,
     retrieve_identifier,
 )
+from gurney.pacs.several import several
 from gurney.pacs.terms import AssociationTerms, Role
 from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
 
@@ -224,7 +225,7 @@ class QueryRetrieveScu(Scu):
         retrieve_identifier(what, model)  # what can't be asked shall not wait for the first instance to say so
         self._own_proposals(model)
         progression, place = Progression(), existing_folder(folder)
-        classes = tuple(sop_class_uids)
+        classes = tuple(several(sop_class_uids, "sop_class_uids"))
         if isinstance(what, Dataset):
             if not classes or inventory is not None:
                 raise InvalidQuery(

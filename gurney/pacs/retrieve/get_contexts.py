@@ -13,6 +13,7 @@ from typing import Final
 from pydicom.uid import UID
 
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.pacs.several import several
 
 __all__ = ["DEFAULT_CLASSES", "classes_of_modalities", "plan_get_contexts"]
 
@@ -114,8 +115,8 @@ def plan_get_contexts(
     syntaxes, or just ``transfer_syntax_uids`` where some are given; then compressed ones follow, the commonest of each
     class first, as far as there is room. Without any class there is nothing to plan.
     """
-    room, least = MAX_CONTEXTS - taken, tuple(transfer_syntax_uids) or NATIVE
-    classes, share = list(dict.fromkeys(sop_class_uids)), max(1, room // len(least))
+    room, least = MAX_CONTEXTS - taken, tuple(several(transfer_syntax_uids, "transfer_syntax_uids")) or NATIVE
+    classes, share = list(dict.fromkeys(several(sop_class_uids, "sop_class_uids"))), max(1, room // len(least))
     return [
         _proposals(classes[first : first + share], room, least, widen=not transfer_syntax_uids)
         for first in range(0, len(classes), share)

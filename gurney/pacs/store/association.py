@@ -12,6 +12,7 @@ from gurney.pacs.association.negotiation import Negotiated
 from gurney.pacs.errors import AssociationEnded, AssociationFailure
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.several import several
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.events import AfterCStore, StoreEvents
 from gurney.pacs.store.preparation import Preparation
@@ -121,7 +122,7 @@ class StoreAssociation(Association):
                 yield from self._refuse_all(requests)
                 return
             self._preparation.is_stopped = False
-            following = iter(requests)
+            following = iter(several(requests, "store", "use StoreScu.store() for a file or a data set"))
             with carrier:
                 yield from self._store_all(carrier, following)
             if self._preparation.is_stopped and isinstance(requests, Sized):

@@ -13,6 +13,7 @@ from gurney.pacs.association.scu import Who
 from gurney.pacs.commitment.scu import StorageCommitmentScu
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.several import several
 from gurney.pacs.store.association import StoreAssociation
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.events import AfterCStore, StoreEvents
@@ -114,9 +115,11 @@ class StoreScu(StorageCommitmentScu):
         left of a collection is told to its end; from a generator or another iterator, which may have none, nothing more
         is taken than was by then.
 
-        Raises a refinement of AssociationFailure; what was not sent then has no result. What ``items`` itself raises is
+        Raises TypeError at once for one path or data set in place of several. Later a refinement of AssociationFailure;
+        what was not sent then has no result. What ``items`` itself raises is
         raised behind the results of all that it gave before.
         """
+        several(items, "store_many", "use store() for one instance, store_folder() for a folder")
         return Storing(self._run(remote, Requests(items, policy=policy), compression, look_ahead))
 
     def store_folder(
