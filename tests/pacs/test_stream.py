@@ -5,17 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pynetdicom.dimse_primitives import C_FIND
 
 from gurney.pacs import (
+    STUDY_ROOT,
+    AssociationEnded,
     Cancellation,
     ClosedAtRequest,
     Listener,
     Moving,
     Query,
+    QueryAssociation,
     QueryRetrieveScu,
     RemoteAE,
     Retrieval,
@@ -41,6 +47,7 @@ from gurney.pacs.testing import (
     Stall,
 )
 from gurney.pacs.testing.answers import Step
+from gurney.pacs.wire.dataset import encode_dataset
 from tests.pacs.conftest import CT, WAYS, query_scu, study_of
 from tests.services.waiting import wait_until
 
@@ -289,6 +296,92 @@ def test_the_association_s_own_cancel_is_told_of_as_well(scu: QueryRetrieveScu, 
         association.cancel()
         list(search)
     assert (search.is_cancelled, search.status) == (True, CANCELLED)
+
+
+# --- Left half iterated on an association of one's own ----------------------------------------------------------------
+
+
+def begin(association: QueryAssociation, desk: Desk, kind: str) -> AnyStream:
+    """Begin to iterate on an association, and leave it with the first piece."""
+    streams: dict[str, Callable[[], AnyStream]] = {
+        "find": lambda: association.find(Query()),
+        "move": lambda: association.move(WHAT, "SELF"),
+        "move_to_self": lambda: association.move_to_self(WHAT, desk.listener),
+        "get": lambda: association.get(WHAT, desk.folder),
+    }
+    stream = streams[kind]()
+    for _ in stream:
+        break
+    return stream
+
+
+def associate(scu: QueryRetrieveScu, remote: RemoteAE, kind: str) -> QueryAssociation:
+    return scu.associate_to_get(remote, [CT]) if kind == "get" else scu.associate_for(remote)
+
+
+def assert_whole(folder: Path, kind: str) -> None:
+    """What a C-MOVE brings comes on an association of its own, which may go on."""
+    if kind == "move_to_self":
+        return
+    assert {path.name for path in folder.iterdir()} <= {f"{study.SOPInstanceUID}.dcm" for study in STUDIES}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_leaving_the_association_cancels_it(scu: QueryRetrieveScu, desk: Desk, kind: str) -> None:
+    script(desk, kind)
+    with associate(scu, desk.pacs.remote(LONG), kind) as association:
+        stream = begin(association, desk, kind)
+    assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
+    assert stream.is_cancelled
+    assert list(stream) == []
+    assert_whole(desk.folder, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_leaving_aborts_a_peer_that_goes_on(scu: QueryRetrieveScu, desk: Desk, kind: str) -> None:
+    script(desk, kind, on_cancel=None)
+    with associate(scu, desk.pacs.remote(IMPATIENT), kind) as association:
+        stream = begin(association, desk, kind)
+    desk.pacs.wait_until_quiet()
+    assert desk.pacs.endings == ["aborted"]
+    assert list(stream) == []
+    assert_whole(desk.folder, kind)
+
+
+@pytest.mark.parametrize("how", ["abort", "error", "reset"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_association_that_ends_otherwise_ends_it(scu: QueryRetrieveScu, desk: Desk, kind: str, how: str) -> None:
+    script(desk, kind)
+    with suppress(LookupError), associate(scu, desk.pacs.remote(LONG), kind) as association:
+        stream = begin(association, desk, kind)
+        if how == "abort":
+            association.abort()
+        elif how == "error":
+            raise LookupError
+        else:
+            desk.pacs.stop()
+    assert not association.is_usable
+    assert list(stream) == []
+    assert_whole(desk.folder, kind)
+
+
+def test_one_that_was_never_begun_does_not_pretend_to_have_found_nothing(scu: QueryRetrieveScu, desk: Desk) -> None:
+    with scu.associate_for(desk.pacs.remote(LONG)) as association:
+        search = association.find(Query())
+    with pytest.raises(AssociationEnded):
+        list(search)
+
+
+def test_what_was_asked_by_hand_is_ended_as_well(scu: QueryRetrieveScu, desk: Desk) -> None:
+    script(desk, "find")
+    request = C_FIND()
+    request.AffectedSOPClassUID = STUDY_ROOT.find
+    request.Identifier = BytesIO(encode_dataset(Query().identifier(), "1.2.840.10008.1.2.1"))
+    with scu.associate_for(desk.pacs.remote(LONG)) as association:
+        responses = association.converse(request, STUDY_ROOT.find, 5)
+        next(responses)
+    assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
+    assert list(responses) == []
 
 
 # --- Of several questions ---------------------------------------------------------------------------------------------

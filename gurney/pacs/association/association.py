@@ -27,6 +27,7 @@ from gurney.pacs.association.events import (
     Events,
 )
 from gurney.pacs.association.negotiation import Negotiated
+from gurney.pacs.association.unfinished import Unfinished
 from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
@@ -90,6 +91,8 @@ class Association:
         self._on_wire = threading.RLock()
         self._is_busy = False
         self._conversation: Conversation | None = None
+        self._unfinished = Unfinished()
+        self._asked_by: int | None = None
         self._failure: AssociationFailure | None = None
         self._is_over = not self.contexts.any_accepted
         progress.mark()
@@ -196,8 +199,20 @@ class Association:
 
         Raises a refinement of AssociationFailure; ContextRefused if the SOP class is not accepted.
         """
+        return self._unfinished.note(
+            self._converse(request, sop_class_uid, patience, serve, cancellation or Cancellation(), has_news)
+        )
+
+    def _converse(
+        self,
+        request: M,
+        sop_class_uid: str,
+        patience: float,
+        serve: Serve,
+        cancellation: Cancellation,
+        has_news: Callable[[], bool] | None,
+    ) -> Generator[M | None]:
         context = self.context_for(sop_class_uid)
-        cancellation = cancellation or Cancellation()
         with self._busy(), self._assoc.paused():
             awaited = Awaited(self.next_message_id(), context.context_id)
             request.MessageID = awaited.message_id
@@ -297,9 +312,11 @@ class Association:
     def release(self) -> None:
         """Release the association, or clear away one that has ended.
 
+        What was begun on it and left half iterated is cancelled first, as by closing it, and says ``is_cancelled``.
         Whether the peer confirms is told by ``after_release_request``, not by an error: every result is known by now.
         A listener of ``before_release_request`` that raises aborts the association instead.
         """
+        self._leave_unfinished()
         with self._on_wire:
             if not self.is_usable:
                 self._end(self.failure or AssociationEnded("aborted by us"))
@@ -324,7 +341,8 @@ class Association:
     def abort(self) -> None:
         """Abort the association (A-ABORT, PS3.8 7.3). From any thread; whatever waits ends within a second.
 
-        An instance in flight then has a result of kind CANCELLED.
+        An instance in flight then has a result of kind CANCELLED. What the thread that aborts had begun on it, and left
+        half iterated, ends as well; another thread's ends when that goes on.
         """
         self._failure = self._failure or AssociationEnded("aborted by us")
         self._assoc.wire.interrupt()
@@ -337,6 +355,15 @@ class Association:
             # The thread that sends hangs in a file, perhaps for ever. If it ever wakes it ends the association itself;
             # until then the peer must not keep one of its places for us.
             self._assoc.wire.hang_up()
+        if self._asked_by == threading.get_ident():
+            self._leave_unfinished()
+
+    def _leave_unfinished(self) -> None:
+        """End what was left half iterated, if only to make safe what has arrived; a peer that is there is told."""
+        if self._unfinished.is_any:
+            if self._conversation is not None:
+                self._conversation.cancel()
+            self._unfinished.end()
 
     def __enter__(self) -> Self:
         return self
@@ -370,6 +397,7 @@ class Association:
         if self._is_busy:
             raise RuntimeError("this association is busy: end the iteration that uses it first")
         self._is_busy = True
+        self._asked_by = threading.get_ident()
         try:
             yield
         finally:

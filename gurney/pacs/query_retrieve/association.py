@@ -137,7 +137,7 @@ class QueryAssociation(Association):
         asked, model = queryable(query, model)
         combined, tally = self.agreed(model.find).combined, tally or Tally()
         identifier = asked.identifier(template, character_set=self._character_set, combined=combined)
-        return Search(self._find(asked, model, identifier, tally, limit), tally)
+        return Search(self._unfinished.note(self._find(asked, model, identifier, tally, limit)), tally)
 
     def move(
         self,
@@ -157,9 +157,8 @@ class QueryAssociation(Association):
         """
         progress = progression or Progression()
         identifier = retrieve_identifier(what, model)
-        return Moving(
-            self._move(identifier, check_ae_title(destination), _offered(model, model.move), progress), progress
-        )
+        reports = self._move(identifier, check_ae_title(destination), _offered(model, model.move), progress)
+        return Moving(self._unfinished.note(reports), progress)
 
     def _move(
         self, identifier: Dataset, destination: str, sop_class_uid: str, progress: Progression
@@ -204,7 +203,8 @@ class QueryAssociation(Association):
             raise ValueError(f"the grace for what is on its way is {grace:g} s: give seconds, 0 or more")
         progress = progression or Progression()
         check_retrieval(what, model)
-        return Retrieving(self._move_to_self(what, listener, model, grace, progress), progress)
+        arrivals = self._move_to_self(what, listener, model, grace, progress)
+        return Retrieving(self._unfinished.note(arrivals), progress)
 
     def _move_to_self(
         self, what: Retrieval, listener: Listener, model: InformationModel, grace: float, progress: Progression
@@ -263,7 +263,7 @@ class QueryAssociation(Association):
         progress, inbox = progression or Progression(), existing_folder(folder)
         identifier = retrieve_identifier(what, model)
         arrivals = self._get(identifier, _offered(model, model.get), inbox, progress, durable=durable)
-        return Retrieving(arrivals, progress)
+        return Retrieving(self._unfinished.note(arrivals), progress)
 
     def _get(
         self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
