@@ -76,6 +76,9 @@ Step = Respond | Send | Ask | Break | Stall | Garbage
 class Answer:
     """Take these steps. A function makes them of the request; a generator hears the status of each step that it sends.
 
+    Where none of them is a final response, success follows behind the last. To leave whoever asks waiting, end with a
+    :class:`Stall`.
+
     ``on_cancel`` is taken after a C-CANCEL, and ends it; with None it goes on as if there had been none.
     """
 

@@ -25,6 +25,9 @@ from gurney.pacs.testing.visit import Visit
 
 __all__ = ["FakePacs"]
 
+# It answers at once, or not at all: a test need not wait for as long as an archive may take.
+_SHORT = Timeouts(connect=10, acse=10, store=10, find=10, move=10, normalized=10)
+
 
 class FakePacs:
     """A PACS on loopback, running for a ``with`` block; :meth:`stop` and :meth:`start` take it down and up.
@@ -165,8 +168,8 @@ class FakePacs:
             time.sleep(0.005)
 
     def remote(self, timeouts: Timeouts | None = None) -> RemoteAE:
-        """Return this PACS as a remote AE."""
-        return RemoteAE(self.ae_title, "127.0.0.1", self.port, timeouts or Timeouts())
+        """Return this PACS as a remote AE; without ``timeouts`` one that is given up after 10 seconds of silence."""
+        return RemoteAE(self.ae_title, "127.0.0.1", self.port, timeouts or _SHORT)
 
     # --- Up and down --------------------------------------------------------------------------------------------------
 

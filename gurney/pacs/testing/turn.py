@@ -19,6 +19,7 @@ from gurney.pacs.testing.request import Message, Request
 __all__ = ["Turn"]
 
 _UNREACHABLE = 0xA702
+_PENDING = (0xFF00, 0xFF01)
 
 
 class Turn:
@@ -27,6 +28,7 @@ class Turn:
     def __init__(self, peer: Peer, message: Message, request: Request, archive: Archive) -> None:
         self._peer, self._message, self._request, self._archive = peer, message, request, archive
         self._counts: Counts | None = None
+        self._is_final = False
         self._errand = ExitStack()
         self._courier: Peer | None = None
 
@@ -37,6 +39,9 @@ class Turn:
             on_cancel = act.on_cancel
         with self._errand:
             self._walk(self._steps_of(act), on_cancel)
+            if isinstance(act, Answer) and not self._is_final:
+                # A script that only leaves out its end would keep whoever asked waiting, and their test with them.
+                self._take(self._with_counts(Respond()))
 
     def _steps_of(self, act: RequestAct) -> Iterable[Step]:
         match act:
@@ -71,6 +76,7 @@ class Turn:
         match step:
             case Respond():
                 self._counts = step.counts or self._counts
+                self._is_final = self._is_final or step.status not in _PENDING
                 self._peer.hesitate(step, self._message.context_id)
                 self._peer.respond(step, self._message)
             case Send():

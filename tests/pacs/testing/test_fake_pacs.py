@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
-from gurney.pacs import AssociationFailure, ConnectFailed, StoreScu
+from gurney.pacs import (
+    STUDY_ROOT,
+    AssociationFailure,
+    ConnectFailed,
+    DicomEngine,
+    OperationFailed,
+    Query,
+    QueryRetrieveScu,
+    StoreScu,
+    Timeouts,
+)
 from gurney.pacs.testing import Answer, Ask, FakePacs, Gate, Operation, Respond
 from gurney.pacs.testing.link import Link
 from gurney.pacs.testing.request import number_of, read_message
@@ -173,3 +184,43 @@ def test_a_request_between_two_steps_of_an_answer_is_served_behind_it(pacs: Fake
     link.send(command(0x0030, 2))
     gate.open()
     assert [said(link) for _ in range(3)] == [(0x8030, 1), (0x8030, 1), (0x8030, 2)]
+
+
+def matches() -> Iterator[Respond]:
+    for number in range(3):
+        entry = Dataset()
+        entry.QueryRetrieveLevel, entry.StudyInstanceUID = "STUDY", f"1.2.{number}"
+        yield Respond(0xFF00, dataset=entry)
+
+
+@pytest.mark.parametrize(
+    "steps", [list(matches()), matches(), lambda _: matches()], ids=["a list", "a generator", "a function"]
+)
+def test_an_answer_without_an_end_gets_one(steps: Iterable[Respond]) -> None:
+    with DicomEngine(), FakePacs() as pacs:
+        pacs.on_request(Operation.C_FIND, Answer(steps))
+        with QueryRetrieveScu("GURNEY").find(pacs.remote(Timeouts(find=5)), Query()) as search:
+            assert len(list(search)) == 3
+        assert search.status == 0
+
+
+def test_an_end_of_ones_own_is_the_only_one() -> None:
+    with DicomEngine(), FakePacs() as pacs:
+        pacs.on_request(Operation.C_FIND, Answer((*matches(), Respond(0xB001))), Answer([Respond(0xA700)]))
+        scu = QueryRetrieveScu("GURNEY")
+        with scu.associate_for(pacs.remote(), STUDY_ROOT) as association:
+            with association.find(Query()) as search:
+                assert len(list(search)) == 3
+            assert search.status == 0xB001
+            with pytest.raises(OperationFailed, match="A700"):
+                list(association.find(Query()))
+            # A second end would stand here in place of the answer to this.
+            assert list(association.find(Query())) == []
+
+
+def test_nobody_waits_for_it_as_long_as_for_an_archive() -> None:
+    with FakePacs() as pacs:
+        waits = asdict(pacs.remote().timeouts)
+        own = Timeouts(find=0.5)
+        assert pacs.remote(own).timeouts is own
+    assert max(seconds for name, seconds in waits.items() if name != "network") <= 10
