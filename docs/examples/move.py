@@ -29,3 +29,5 @@ with DicomEngine():
             result = scu.retrieve(archive, what, listener)
         arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
         print(result.verdict, len(arrived), "here,", len(missing), "missing")
+        if result.error is not None:
+            print(result.error)

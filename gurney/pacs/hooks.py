@@ -18,12 +18,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-__all__ = ["AfterHook", "BeforeHook"]
+__all__ = ["AfterHook", "BeforeHook", "WrongAnswer"]
 
 E = TypeVar("E")
 A = TypeVar("A")
 
 _log = logging.getLogger(__name__)
+
+
+class WrongAnswer(TypeError):
+    """Report a listener of a before-event that returned what is no change of it. The words carry the type only."""
+
+    def __init__(self, hook: str, returned: object, may_return: tuple[type, ...]) -> None:
+        wanted = " or ".join([*(one.__name__ for one in may_return), "None"])
+        super().__init__(f"a listener of {hook} returned {type(returned).__name__}: it may return {wanted}")
 
 
 class _Hook(Generic[E, A]):
@@ -36,13 +44,18 @@ class _Hook(Generic[E, A]):
         self._listeners: tuple[Callable[[E], A], ...] = ()
 
     def __call__(self, listener: Callable[[E], A]) -> Callable[[E], A]:
-        """Subscribe a listener; usable as a decorator."""
+        """Subscribe a listener; usable as a decorator. Raises TypeError for what can't be called."""
+        self._check(listener)
         with _Hook._replacing:
             self._listeners = (*self._listeners, listener)
         return listener
 
     def once(self, listener: Callable[[E], A]) -> None:
-        """Subscribe a listener unless it listens already; it misses nothing in between, and keeps its place."""
+        """Subscribe a listener unless it listens already; it misses nothing in between, and keeps its place.
+
+        Raises TypeError for what can't be called.
+        """
+        self._check(listener)
         with _Hook._replacing:
             if not any(other is listener for other in self._listeners):
                 self._listeners = (*self._listeners, listener)
@@ -65,6 +78,10 @@ class _Hook(Generic[E, A]):
         finally:
             self.remove(listener)
 
+    def _check(self, listener: object) -> None:
+        if not callable(listener):
+            raise TypeError(f"{self.name} takes a listener to call with the event: {type(listener).__name__} is none")
+
 
 def _forget_lock() -> None:
     """In a child that was forked, whatever thread of its parent may have held it."""
@@ -77,12 +94,22 @@ os.register_at_fork(after_in_child=_forget_lock)
 class BeforeHook(_Hook[E, A | None]):
     """A before-event: each listener may return a change; what it raises fails what was about to happen."""
 
+    def __init__(self, name: str, *may_return: type) -> None:
+        super().__init__(name)
+        self._may_return = may_return
+
     def ask(self, event: E, apply: Callable[[E, A], E]) -> E:
-        """Show the event to each listener in the order of subscription, each seeing the changes of those before."""
+        """Show the event to each listener in the order of subscription, each seeing the changes of those before.
+
+        Raises what a listener raises, and WrongAnswer for what is no change: a ``False`` would else pass for consent.
+        """
         for listener in self._listeners:
             change = listener(event)
-            if change is not None:
-                event = apply(event, change)
+            if change is None:
+                continue
+            if not isinstance(change, self._may_return):
+                raise WrongAnswer(self.name, change, self._may_return)
+            event = apply(event, change)
         return event
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs import Listener, QueryRetrieveScu, StoreScu
+from gurney.pacs.hooks import AfterHook, BeforeHook, WrongAnswer
 
 
 def test_changes_are_applied_in_order_and_seen_by_those_behind() -> None:
-    hook: BeforeHook[int, int] = BeforeHook("before")
+    hook: BeforeHook[int, int] = BeforeHook("before", int)
     seen: list[int] = []
 
     @hook
@@ -26,7 +27,7 @@ def test_changes_are_applied_in_order_and_seen_by_those_behind() -> None:
 
 
 def test_a_before_listener_that_raises_stops_everything() -> None:
-    hook: BeforeHook[int, int] = BeforeHook("before")
+    hook: BeforeHook[int, int] = BeforeHook("before", int)
 
     @hook
     def veto(event: int) -> int:
@@ -34,6 +35,39 @@ def test_a_before_listener_that_raises_stops_everything() -> None:
 
     with pytest.raises(LookupError):
         hook.ask(1, lambda event, _: event)
+
+
+@pytest.mark.parametrize(
+    ("may_return", "words"), [((int, str), "int or str or None"), ((int,), "int or None"), ((), "None")]
+)
+def test_what_is_no_change_is_refused_and_its_value_not_told(may_return: tuple[type, ...], words: str) -> None:
+    hook: BeforeHook[int, object] = BeforeHook("before", *may_return)
+    hook(lambda _: ["Planted^Patient"])
+    with pytest.raises(TypeError) as raised:
+        hook.ask(1, lambda event, _: event)
+    assert str(raised.value) == f"a listener of before returned list: it may return {words}"
+
+
+BEFORE = {
+    hook.name: hook
+    for owner in (StoreScu().events, QueryRetrieveScu().events, Listener("GURNEY"))
+    for hook in vars(owner).values()
+    if isinstance(hook, BeforeHook)
+}
+
+
+@pytest.mark.parametrize("name", sorted(BEFORE))
+def test_every_before_hook_refuses_what_is_no_change(name: str) -> None:
+    with BEFORE[name].listening(lambda _: 5), pytest.raises(WrongAnswer, match=f"a listener of {name} returned int"):
+        BEFORE[name].ask(None, lambda event, _: event)
+
+
+@pytest.mark.parametrize("hook", [BeforeHook("moment"), AfterHook("moment")], ids=["before", "after"])
+def test_what_can_not_be_called_is_no_listener(hook: BeforeHook[object, object] | AfterHook[object]) -> None:
+    for subscribe in (hook, hook.once, lambda one: hook.listening(one).__enter__()):
+        with pytest.raises(TypeError, match=r"moment takes a listener .*: int is none"):
+            subscribe(5)  # type: ignore[arg-type, operator]  # that is what is refused
+    assert not hook
 
 
 def test_after_listeners_are_isolated_and_their_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -343,7 +343,8 @@ def test_leaving_aborts_a_peer_that_goes_on(scu: QueryRetrieveScu, desk: Desk, k
     with associate(scu, desk.pacs.remote(IMPATIENT), kind) as association:
         stream = begin(association, desk, kind)
     desk.pacs.wait_until_quiet()
-    assert desk.pacs.endings == ["aborted"]
+    # What it sends into a connection that we have closed makes a reset, which may overtake the A-ABORT.
+    assert desk.pacs.endings in (["aborted"], ["lost"])
     assert list(stream) == []
     assert_whole(desk.folder, kind)
 

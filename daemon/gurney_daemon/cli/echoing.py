@@ -13,7 +13,7 @@ from gurney.errors import LedgerError
 from gurney.ledger import destinations, reconciling
 from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, Scu, TlsFailed
 from gurney.pacs.association.scu import VERIFICATION
-from gurney.pacs.events import AfterAssociateRequest, AfterCEcho, AfterConnect, AfterResolve, AfterSecureLinkReady
+from gurney.pacs.events import AfterAssociateRequest, AfterConnect, AfterResolve, AfterSecureLinkReady
 from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.asked import AsJson, configured_remote
 from gurney_daemon.cli.edge import Edge, failing_in_json, print_json
@@ -107,7 +107,6 @@ def try_echo(remote: RemoteAE, calling_ae_title: str) -> EchoTrial:
         trial.steps.append(Step(name, error is None, watch.lap(), found if error is None else str(error)))
 
     scu = Scu(calling_ae_title)
-    answers: list[AfterCEcho] = []
 
     @scu.events.after_resolve
     def _resolved(event: AfterResolve) -> None:
@@ -128,14 +127,12 @@ def try_echo(remote: RemoteAE, calling_ae_title: str) -> EchoTrial:
     def _associated(event: AfterAssociateRequest) -> None:
         took("association", event.error)
 
-    scu.events.after_c_echo(answers.append)
     with DicomEngine():
         try:
             with scu.associate(remote, [VERIFICATION]) as association:
                 refusal = association.refusal(VERIFICATION.sop_class_uid, VERIFICATION.transfer_syntax_uid)
                 if refusal is None:
-                    association.verify()
-                    code = answers[0].status
+                    code = association.verify().status
                     took("c-echo", None if code == 0 else f"status {describe(code, Service.C_ECHO)}")
                 else:
                     took("c-echo", f"the peer does not offer Verification: {refusal.words}")

@@ -71,7 +71,7 @@ class Association:
         """What the peer answered to extended negotiation, by SOP class; a class that it does not know is missing."""
         self.identity_response = negotiated.identity_response
         """What the peer answered to a user identity that asked for an answer."""
-        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report", EventReport)
         """Hears of the event reports on this association, before ``events.event_report`` does."""
         self.events = events
         self._assoc = negotiated.assoc
@@ -146,6 +146,7 @@ class Association:
                     self._check_open()
                     response = self._dimse.echo(awaited, self.remote.timeouts.acse)
             except AssociationFailure as failure:
+                self._events.after_c_echo.tell(AfterCEcho(self.remote, None, time.monotonic() - begun, failure))
                 self._end(failure)
                 raise
             seconds = time.monotonic() - begun

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import N_EVENT_REPORT, DimseServiceType
 
 from gurney.pacs.contexts import NegotiatedContexts
-from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.hooks import BeforeHook, WrongAnswer
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.wire.dataset import decode_dataset
 
@@ -82,6 +82,7 @@ class EventReports:
                 event = hook.ask(event, lambda _, changed: changed)
         except Exception as error:  # noqa: BLE001  (a listener's, or the peer's bytes: it must be answered all the same)
             # Only the type: a message may quote the data set.
-            _log.error("event_report_failed error=%s", type(error).__name__)
+            why = str(error) if isinstance(error, WrongAnswer) else ""
+            _log.error("event_report_failed error=%s why=%r", type(error).__name__, why)
             return _PROCESSING_FAILURE
         return event.status

@@ -104,11 +104,12 @@ class BeforeCEcho:
 
 @dataclass(frozen=True, slots=True)
 class AfterCEcho:
-    """A C-ECHO was answered with a status after so many seconds."""
+    """A C-ECHO has ended after so many seconds: with a status, or ``error`` says why there is none."""
 
     remote: RemoteAE
-    status: int
+    status: int | None
     seconds: float
+    error: AssociationFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,10 @@ class BeforeClose:
 
 @dataclass(frozen=True, slots=True)
 class AfterClose:
-    """The connection of an association is closed: the last that is told of it. ``error`` is None after a release."""
+    """The connection of an association, or of one that was refused, is closed. Nothing more is told of it.
+
+    Of what was being asked on it the after-event may follow. ``error`` is None after a release.
+    """
 
     remote: RemoteAE
     error: AssociationFailure | None = None
@@ -157,36 +161,44 @@ class Events:
         self.before_connect: BeforeHook[BeforeConnect, None] = BeforeHook("before_connect")
         self.after_resolve: AfterHook[AfterResolve] = AfterHook("after_resolve")
         self.after_connect: AfterHook[AfterConnect] = AfterHook("after_connect")
-        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
+        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook(
+            "private_key_password", str, bytes
+        )
         self.after_secure_link_ready: AfterHook[AfterSecureLinkReady] = AfterHook("after_secure_link_ready")
         self.before_associate_request: BeforeHook[BeforeAssociateRequest, AssociationTerms] = BeforeHook(
-            "before_associate_request"
+            "before_associate_request", AssociationTerms
         )
         self.after_associate_request: AfterHook[AfterAssociateRequest] = AfterHook("after_associate_request")
         self.before_c_echo: BeforeHook[BeforeCEcho, None] = BeforeHook("before_c_echo")
         self.after_c_echo: AfterHook[AfterCEcho] = AfterHook("after_c_echo")
         # One pair of types serves all services: the hook tells which.
-        self.before_n_create: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_create")
+        self.before_n_create: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook(
+            "before_n_create", NormalizedChange
+        )
         """An N-CREATE-RQ is about to be sent. A listener may return another attribute list; raising prevents it."""
         self.after_n_create: AfterHook[AfterNormalized] = AfterHook("after_n_create")
         """An N-CREATE has its answer; ``status`` is None where none came."""
-        self.before_n_set: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_set")
+        self.before_n_set: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_set", NormalizedChange)
         """An N-SET-RQ is about to be sent. A listener may return another modification list; raising prevents it."""
         self.after_n_set: AfterHook[AfterNormalized] = AfterHook("after_n_set")
         """An N-SET has its answer; ``status`` is None where none came."""
-        self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get")
+        self.before_n_get: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_get", NormalizedChange)
         """An N-GET-RQ is about to be sent. Nothing can be changed, and a change is refused; raising prevents it."""
         self.after_n_get: AfterHook[AfterNormalized] = AfterHook("after_n_get")
         """An N-GET has its answer; ``status`` is None where none came."""
-        self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_action")
+        self.before_n_action: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook(
+            "before_n_action", NormalizedChange
+        )
         """An N-ACTION-RQ is about to be sent. A listener may return other action information; raising prevents it."""
         self.after_n_action: AfterHook[AfterNormalized] = AfterHook("after_n_action")
         """An N-ACTION has its answer; ``status`` is None where none came."""
-        self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook("before_n_delete")
+        self.before_n_delete: BeforeHook[BeforeNormalized, NormalizedChange] = BeforeHook(
+            "before_n_delete", NormalizedChange
+        )
         """An N-DELETE-RQ is about to be sent. Nothing can be changed, and a change is refused; raising prevents it."""
         self.after_n_delete: AfterHook[AfterNormalized] = AfterHook("after_n_delete")
         """An N-DELETE has its answer; ``status`` is None where none came."""
-        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report", EventReport)
         self.before_release_request: BeforeHook[BeforeRelease, None] = BeforeHook("before_release_request")
         self.after_release_request: AfterHook[AfterRelease] = AfterHook("after_release_request")
         self.aborted: AfterHook[Aborted] = AfterHook("aborted")

@@ -15,6 +15,7 @@ from gurney.pacs.association.connection import connect
 from gurney.pacs.association.engine import DicomEngine
 from gurney.pacs.association.events import (
     AfterAssociateRequest,
+    AfterClose,
     AfterConnect,
     AfterResolve,
     AfterSecureLinkReady,
@@ -114,6 +115,7 @@ class Scu:
             negotiated = negotiate(connection, remote, self._identity, terms)
         except AssociationFailure as error:
             self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
+            self.events.after_close.tell(AfterClose(remote, error))
             raise
         try:
             association = make(remote, negotiated, self.events, progress)

@@ -75,6 +75,6 @@ class CommitmentEvents(Events):
             "before_storage_commitment"
         )
         self.storage_commitment_wait: BeforeHook[StorageCommitmentWait, CommitmentWait] = BeforeHook(
-            "storage_commitment_wait"
+            "storage_commitment_wait", CommitmentWait
         )
         self.storage_commitment_result: AfterHook[StorageCommitmentResult] = AfterHook("storage_commitment_result")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -34,6 +35,7 @@ from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.listener.accepted import AcceptedAssociation
 from gurney.pacs.listener.deliveries import Deliveries
 from gurney.pacs.remote import Timeouts
+from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.retrieval import Retrieval
 from gurney.pacs.several import several
 from gurney.pacs.tls.contexts import server_context
@@ -90,9 +92,11 @@ class Listener:
         Raises ValueError for an AE title or a number of bytes that is none.
         """
         self.ae_title = check_ae_title(ae_title)
-        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report")
+        self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report", EventReport)
         """Hears of what peers report. Who returns ``event.taken()`` has it answered with success."""
-        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook("private_key_password")
+        self.private_key_password: BeforeHook[PrivateKeyPassword, str | bytes] = BeforeHook(
+            "private_key_password", str, bytes
+        )
         """Supplies the password of the key in ``tls``, at the start and for each connection."""
         self._tls = tls
         self._fast_path = fast_path
@@ -117,11 +121,13 @@ class Listener:
     def start(self) -> None:
         """Listen, or count one more user.
 
-        Raises ListenerError where the port can't be had, TlsSetupError for a TLS identity that can't be used,
-        EngineError.
+        Raises ListenerError where the port can't be had, or nothing can be written in the folder; TlsSetupError for a
+        TLS identity that can't be used; EngineError.
         """
         with self._guard:
             if self._socket is None:
+                if self._deliveries is not None:
+                    _check_folder(self._deliveries.folder)
                 if self._tls is not None:
                     self._context(self._tls)
                 DicomEngine.adopt(self)
@@ -300,6 +306,16 @@ def _bound(address: tuple[str, int]) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ListenerError for a folder in which nothing can be kept: each instance would be refused."""
+    try:
+        existing_folder(folder)
+    except OSError as error:
+        raise ListenerError(f"nothing can be kept in {folder}: {error.strerror}; make the folder first") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ListenerError(f"nothing can be kept in {folder}: this process may not write there")
 
 
 def _words(address: tuple[str, int], error: OSError) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
@@ -163,9 +163,9 @@ class QueryAssociation(Association):
     def _move(
         self, identifier: Dataset, destination: str, sop_class_uid: str, progress: Progression
     ) -> Generator[SubOperations]:
+        context = self.context_for(sop_class_uid)
         asked = self._events.before_c_move.ask(BeforeCMove(self.remote, destination, identifier), _retrieved_otherwise)
         check_what(asked.identifier, "identifier")
-        context = self.context_for(sop_class_uid)
         request = C_MOVE()
         request.AffectedSOPClassUID = sop_class_uid
         request.MoveDestination = destination
@@ -174,7 +174,11 @@ class QueryAssociation(Association):
         conversation = self.converse(
             request, sop_class_uid, self.remote.timeouts.move, cancellation=progress.cancellation
         )
-        with closing(conversation) as responses:
+
+        def fails(error: AssociationFailure) -> None:
+            self._events.after_c_move.tell(AfterCMove(self.remote, destination, progress.last, error))
+
+        with _telling(fails), closing(conversation) as responses:
             for response in responses:
                 report = progress.last = _sub_operations(response, context.transfer_syntax_uid)
                 self._note_status(report.status, Service.C_MOVE, progress)
@@ -268,14 +272,15 @@ class QueryAssociation(Association):
     def _get(
         self, identifier: Dataset, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
     ) -> Generator[Received]:
+        context = self.context_for(sop_class_uid)
         asked = self._events.before_c_get.ask(BeforeCGet(self.remote, identifier), _retrieved_otherwise)
         check_what(asked.identifier, "identifier")
-        context = self.context_for(sop_class_uid)
         request = C_GET()
         request.AffectedSOPClassUID = sop_class_uid
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         with (
+            _telling(lambda error: self._events.after_c_get.tell(AfterCGet(self.remote, progress.last, error))),
             EagerInbox(folder, durable=durable, limit=self._max_instance_bytes) as inbox,
             self._assoc.taking_datasets_into(lambda: IncomingDataset(folder, self._max_instance_bytes)),
             closing(
@@ -333,6 +338,7 @@ class QueryAssociation(Association):
         )
         keys = judgeable(query.keys(), made, asked.identifier, self.agreed(asked.sop_class_uid))
         tally.is_cut_short = True
+        failure: AssociationFailure | None = None
         try:
             for response in responses:
                 status = response.Status or 0
@@ -356,9 +362,14 @@ class QueryAssociation(Association):
                 yield match
                 if is_last:
                     break
+        except AssociationFailure as error:
+            failure = error
+            raise
         finally:
             responses.close()
-            self._events.after_c_find.tell(AfterCFind(self.remote, tally.status, tally.matches, tally.filtered))
+            self._events.after_c_find.tell(
+                AfterCFind(self.remote, tally.status, tally.matches, tally.filtered, failure)
+            )
 
     def _note_status(self, status: int, service: Service, course: Course) -> None:
         """Tell once, not with each of a thousand matches, that not all that was asked is heeded."""
@@ -379,6 +390,16 @@ class QueryAssociation(Association):
             if hook is not None:
                 event = hook.ask(event, lambda _, changed: changed)
         return event.stop
+
+
+@contextmanager
+def _telling(tell: Callable[[AssociationFailure], None]) -> Iterator[None]:
+    """Tell of an association that fails inside the block: whoever heard of the beginning hears of the end."""
+    try:
+        yield
+    except AssociationFailure as error:
+        tell(error)
+        raise
 
 
 def _offered(model: InformationModel, sop_class_uid: str) -> str:

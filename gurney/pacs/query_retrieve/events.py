@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Service
 from gurney.pacs.association.events import Events
+from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import AfterHook, BeforeHook
 from gurney.pacs.query.matches import Match
 from gurney.pacs.remote import RemoteAE
@@ -83,12 +84,16 @@ class OptionalKeysIgnored:
 
 @dataclass(frozen=True, slots=True)
 class AfterCFind:
-    """A search has ended: its status, None where it was cancelled by ending the association, and how many matched."""
+    """A search has ended: its status, None where it was cancelled by ending the association, and how many matched.
+
+    Where the association failed, ``error`` says how.
+    """
 
     remote: RemoteAE
     status: int | None
     matches: int
     filtered: int
+    error: AssociationFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,15 @@ class RetrieveChange:
 
 @dataclass(frozen=True, slots=True)
 class AfterCMove:
-    """A response to a C-MOVE-RQ has come; the final one says so."""
+    """A response to a C-MOVE-RQ has come; the final one says so. Or the association failed, as ``error`` says.
+
+    ``progress`` is then what was reported last, if anything was.
+    """
 
     remote: RemoteAE
     destination: str
-    progress: SubOperations
+    progress: SubOperations | None
+    error: AssociationFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,14 @@ class BeforeCGet:
 
 @dataclass(frozen=True, slots=True)
 class AfterCGet:
-    """A response to a C-GET-RQ has come; the final one says so."""
+    """A response to a C-GET-RQ has come; the final one says so. Or the association failed, as ``error`` says.
+
+    ``progress`` is then what was reported last, if anything was.
+    """
 
     remote: RemoteAE
-    progress: SubOperations
+    progress: SubOperations | None
+    error: AssociationFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +164,21 @@ class QueryEvents(Events):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before_c_find: BeforeHook[BeforeCFind, FindChange] = BeforeHook("before_c_find")
-        self.match_found: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_found")
-        self.match_patient: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_patient")
+        self.before_c_find: BeforeHook[BeforeCFind, FindChange] = BeforeHook("before_c_find", FindChange)
+        self.match_found: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_found", MatchFound)
+        self.match_patient: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_patient", MatchFound)
         """As ``match_found``, behind it, for each match at the level of a patient."""
-        self.match_study: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_study")
+        self.match_study: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_study", MatchFound)
         """As ``match_found``, behind it, for each match at the level of a study."""
-        self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series")
+        self.match_series: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_series", MatchFound)
         """As ``match_found``, behind it, for each match at the level of a series."""
-        self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance")
+        self.match_instance: BeforeHook[MatchFound, MatchFound] = BeforeHook("match_instance", MatchFound)
         """As ``match_found``, behind it, for each match at the level of an instance."""
         self.optional_keys_ignored: AfterHook[OptionalKeysIgnored] = AfterHook("optional_keys_ignored")
         self.after_c_find: AfterHook[AfterCFind] = AfterHook("after_c_find")
-        self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move")
+        self.before_c_move: BeforeHook[BeforeCMove, RetrieveChange] = BeforeHook("before_c_move", RetrieveChange)
         self.after_c_move: AfterHook[AfterCMove] = AfterHook("after_c_move")
-        self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get")
+        self.before_c_get: BeforeHook[BeforeCGet, RetrieveChange] = BeforeHook("before_c_get", RetrieveChange)
         self.after_c_get: AfterHook[AfterCGet] = AfterHook("after_c_get")
         self.received: AfterHook[InstanceReceived] = AfterHook("received")
         """An instance has arrived by C-GET, whole, and is safe on disk where that was asked for."""

@@ -75,5 +75,5 @@ class StoreEvents(CommitmentEvents):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store")
+        self.before_c_store: BeforeHook[BeforeCStore, StoreChange] = BeforeHook("before_c_store", StoreChange)
         self.after_c_store: AfterHook[AfterCStore] = AfterHook("after_c_store")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 
 from gurney.pacs.contexts import NegotiatedContexts
+from gurney.pacs.hooks import WrongAnswer
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.conversion import Outbound, Ways
@@ -90,6 +91,8 @@ class Preparation:
         try:
             event = self._events.before_c_store.ask(event, _changed)
             changed = _encode(event.dataset, request.sop_class_uid, syntax) if event.dataset is not None else None
+        except WrongAnswer as error:
+            raise RefusedRequestError.of(EventKind.VETOED, str(error)) from error
         except Exception as error:  # a listener's failure, of whatever kind, is this item's
             # Only its type: a message may quote the data set.
             raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error

@@ -184,3 +184,17 @@ def test_outside_an_engine_it_does_not_start() -> None:
             Listener("GURNEY").start()
     finally:
         DicomEngine.startup()
+
+
+@pytest.mark.parametrize("what", ["missing", "file"])
+def test_a_folder_in_which_nothing_can_be_kept_is_told_at_the_start(tmp_path: Path, what: str) -> None:
+    place = tmp_path / what
+    if what == "file":
+        place.touch()
+    listener = Listener("GURNEY", place)
+    with pytest.raises(ListenerError, match=r"nothing can be kept in .*make the folder first"):
+        listener.start()
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    with listener:
+        assert echoes(listener)

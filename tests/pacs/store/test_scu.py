@@ -264,6 +264,14 @@ def test_a_listener_that_raises_fails_its_item_only_and_says_nothing_of_the_pati
     assert not results[1].is_skipped
 
 
+def test_what_is_no_change_fails_its_item_and_says_what_would_be_one(scu: StoreScu) -> None:
+    scu.events.before_c_store(lambda event: event.decode())  # type: ignore[arg-type, return-value]  # the mistake
+    with FakePacs() as pacs:
+        result = scu.store(pacs.remote(), CT_FILE)
+    assert (result.event.kind, result.is_skipped) == (EventKind.VETOED, False)
+    assert result.event.detail == "a listener of before_c_store returned FileDataset: it may return StoreChange or None"
+
+
 def test_a_data_set_of_another_class_is_not_sent(scu: StoreScu) -> None:
     @scu.events.before_c_store
     def swap(event: BeforeCStore) -> StoreChange:
