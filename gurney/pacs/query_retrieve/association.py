@@ -259,8 +259,10 @@ class QueryAssociation(Association):
 
         The association must have been made for it, with :meth:`gurney.pacs.QueryRetrieveScu.associate_to_get`: each
         storage SOP class needs a context, and its role. A Dataset is a raw identifier, which is sent as it is.
-        ``progression`` is for a caller who looks on. Each instance is safe on disk when it is told of (fsync, in
-        batches, or when nothing comes for a moment); with ``durable=False`` it is written, and may be lost in a crash
+        ``progression`` is for a caller who looks on.
+
+        Each instance becomes ``<SOP Instance UID>.dcm``, in the place of whatever has that name. It is safe on disk
+        when it is told of (fsync, in batches, or when nothing comes for a moment); with ``durable=False`` it is written, and may be lost in a crash
         of the machine. Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a disk
         that is full or fails, after which the rest is cancelled, and InstanceTooLong at the end.
         """
