@@ -96,7 +96,9 @@ def test_a_move_ends_and_what_came_is_here(
         assert (reports[-1].status, {*got}) == (0x0000, archive.instances[archive.studies[0]])
     else:
         assert reports[-1].status == CANCELLED
-        assert 1 <= len(got) < len(archive.instances[archive.studies[0]])
+        # It may have sent the last one before it heard.
+        assert {*got} <= archive.instances[archive.studies[0]]
+        assert got
     assert {path.stem for path in tmp_path.iterdir()} == {*got}
 
 
