@@ -262,9 +262,11 @@ class QueryAssociation(Association):
         ``progression`` is for a caller who looks on.
 
         Each instance becomes ``<SOP Instance UID>.dcm``, in the place of whatever has that name. It is safe on disk
-        when it is told of (fsync, in batches, or when nothing comes for a moment); with ``durable=False`` it is written, and may be lost in a crash
-        of the machine. Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a disk
-        that is full or fails, after which the rest is cancelled, and InstanceTooLong at the end.
+        when it is told of (fsync, in batches, or when nothing comes for a moment); with ``durable=False`` it is
+        written, and may be lost in a crash of the machine.
+
+        Raises as :meth:`move` does, OSError for a folder that is not there, FolderFailed for a disk that is full or
+        fails, after which the rest is cancelled, and InstanceTooLong at the end.
         """
         progress, inbox = progression or Progression(), existing_folder(folder)
         identifier = retrieve_identifier(what, model)
