@@ -47,7 +47,7 @@ def test_a_file_that_hangs_costs_itself_and_nobody_else(make_site: MakeSite, pac
         site.drop(*late)
         site.books.wait_for({ItemState.DONE: 8, ItemState.RETRY: 1})
         site.books.let_pass(WEEKEND)
-        wait_until(lambda: len(gurney.events("process_given_up")) == 2, 30, "it to hang again")
+        wait_until(lambda: len(gurney.events("process_given_up")) == 2, 75, "it to hang again")
         site.books.wait_for({ItemState.DONE: 8, ItemState.RETRY: 1})
         (waiting,) = [line for line in site.books.items() if line.state is ItemState.RETRY]
         assert waiting.sop_instance_uid == victim.sop_instance_uid
