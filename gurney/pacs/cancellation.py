@@ -1,4 +1,4 @@
-"""A wish that an operation stop, which any thread may have (PS3.7 9.3.2.3)."""
+"""A request, from any thread, that an operation stop (PS3.7 9.3.2.3)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ __all__ = ["Cancellation"]
 
 
 class Cancellation:
-    """A wish that one operation stop; whoever does it looks for the wish, and heeds it.
+    """A request that one operation stop; whoever performs the operation looks for it and heeds it.
 
-    Every stream of a :class:`~gurney.pacs.QueryRetrieveScu` has one of its own, which its ``cancel`` is for. Give one
-    to what blocks until it is over. A wish is not taken back: take a new one for the next operation.
+    Every stream of a :class:`~gurney.pacs.QueryRetrieveScu` has one of its own, which its ``cancel`` sets. Pass one to
+    a call that blocks until it is over, to stop it from another thread. It can't be taken back: make a new one for the
+    next operation.
     """
 
     def __init__(self) -> None:
-        # One that a signal handler may take again: Ctrl-C comes in the midst of anything.
+        # Reentrant: a signal handler may cancel as well, and Ctrl-C may come while this thread holds it.
         self._guard = threading.RLock()
         self._is_wanted = False
         self._heeders: tuple[Callable[[], None], ...] = ()
 
     @property
     def is_wanted(self) -> bool:
-        """Tell whether it was wished."""
+        """Tell whether the operation is to stop."""
         return self._is_wanted
 
     def cancel(self) -> None:
-        """Wish it. From any thread, and as often as one likes."""
+        """Ask the operation to stop. Any thread may call this, any number of times."""
         with self._guard:
             if self._is_wanted:
                 return
@@ -39,7 +40,7 @@ class Cancellation:
 
     @contextmanager
     def heeded_by(self, heed: Callable[[], None]) -> Iterator[None]:
-        """Have this called, in the thread that wishes, when it is wished inside the block."""
+        """Have ``heed`` called, in the thread that cancels, if :meth:`cancel` is called inside the block."""
         with self._guard:
             self._heeders = (*self._heeders, heed)
         try:

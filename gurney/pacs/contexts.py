@@ -20,7 +20,7 @@ class ContextResult(IntEnum):
 
     @property
     def words(self) -> str:
-        """Say the result for people."""
+        """Return the result in words."""
         return self.name.replace("_", " ").lower()
 
 

@@ -1,7 +1,7 @@
-"""Read elements of a data set as text, whatever stands in them (PS3.5 6.2, PS3.3 C.12.1.1.2).
+"""Read elements of a data set as text, whatever is in them (PS3.5 6.2, PS3.3 C.12.1.1.2).
 
-What a peer sends in an answer may be in any character set, or in none; a date may be no date. pydicom converts on
-access, and raises or warns at what it can't convert. To look at an answer must do neither.
+What a peer sends in an answer may be in any character set, or in none; a date may not be one. pydicom converts on
+access, and raises or warns where it can't. Looking at an answer must do neither.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STRINGS = _LOCALISED | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "
 
 
 def text_at(dataset: Dataset, path: str) -> str:
-    """Return an attribute as text, several values divided by backslashes; "" where it is missing or empty.
+    """Return an attribute as text, several values separated by backslashes; "" where it is missing or empty.
 
     ``path`` goes through the first item of each sequence. What can't be decoded is shown as U+FFFD.
     """

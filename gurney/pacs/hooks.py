@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class WrongAnswer(TypeError):
-    """Report a listener of a before-event that returned what is no change of it. The words carry the type only."""
+    """Report a listener of a before-event that returned something other than a change; only its type is named."""
 
     def __init__(self, hook: str, returned: object, may_return: tuple[type, ...]) -> None:
         wanted = " or ".join([*(one.__name__ for one in may_return), "None"])
@@ -35,7 +35,7 @@ class WrongAnswer(TypeError):
 
 
 class _Hook(Generic[E, A]):
-    """A list of listeners, replaced and never changed, so that any thread may read it; one at a time replaces it."""
+    """Listeners in a tuple that is replaced, never changed: any thread may read it; one at a time replaces it."""
 
     _replacing = threading.Lock()
 
@@ -51,7 +51,7 @@ class _Hook(Generic[E, A]):
         return listener
 
     def once(self, listener: Callable[[E], A]) -> None:
-        """Subscribe a listener unless it listens already; it misses nothing in between, and keeps its place.
+        """Subscribe a listener unless it is subscribed already: then it keeps its place, and misses no event.
 
         Raises TypeError for what can't be called.
         """
@@ -84,7 +84,7 @@ class _Hook(Generic[E, A]):
 
 
 def _forget_lock() -> None:
-    """In a child that was forked, whatever thread of its parent may have held it."""
+    """Give a forked child a lock of its own: a thread of its parent may have held the old one."""
     _Hook._replacing = threading.Lock()
 
 
@@ -92,7 +92,7 @@ os.register_at_fork(after_in_child=_forget_lock)
 
 
 class BeforeHook(_Hook[E, A | None]):
-    """A before-event: each listener may return a change; what it raises fails what was about to happen."""
+    """A before-event: each listener may return a change, or raise to prevent what is about to happen."""
 
     def __init__(self, name: str, *may_return: type) -> None:
         super().__init__(name)
@@ -101,7 +101,8 @@ class BeforeHook(_Hook[E, A | None]):
     def ask(self, event: E, apply: Callable[[E, A], E]) -> E:
         """Show the event to each listener in the order of subscription, each seeing the changes of those before.
 
-        Raises what a listener raises, and WrongAnswer for what is no change: a ``False`` would else pass for consent.
+        Raises what a listener raises, and WrongAnswer for an answer that is not a change: ``False`` would otherwise
+        pass for consent.
         """
         for listener in self._listeners:
             change = listener(event)
@@ -114,7 +115,7 @@ class BeforeHook(_Hook[E, A | None]):
 
 
 class AfterHook(_Hook[E, None]):
-    """An after-event: what a listener raises is logged and keeps from nobody what happened."""
+    """An after-event: what a listener raises is logged, and the other listeners still hear of the event."""
 
     def tell(self, event: E) -> None:
         """Show the event to every listener."""

@@ -1,7 +1,8 @@
-"""When something last moved on an association: what a patience can't end, a watcher must see.
+"""When something last moved on an association, for a watcher to see: some waits no timeout can end.
 
 Every wait for the peer has its timeout. A read from a dead share has none: no signal and no closed socket ends it, and
-its thread can't say so itself. It leaves a mark whenever something moves, and any other thread may look at it.
+the thread that is stuck there can't say so itself. So each thread leaves a mark whenever something moves, and any other
+may look at the mark.
 """
 
 from __future__ import annotations

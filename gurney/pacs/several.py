@@ -1,4 +1,4 @@
-"""Several things where several are meant: a text is an iterable too, and one path would pass for a list of letters."""
+"""Guard arguments that take several things: a single path is iterable too, and would pass for a list of letters."""
 
 from __future__ import annotations
 

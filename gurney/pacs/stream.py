@@ -18,7 +18,8 @@ T = TypeVar("T")
 class Stream(Generic[T]):
     """What a peer sends, piece by piece; closing it, or leaving its ``with`` block, cancels the rest.
 
-    Whoever iterates over it and stops early should close it: the garbage collector does so only some day.
+    Whoever iterates over it and stops early should close it: otherwise it ends whenever the garbage collector gets to
+    it.
     """
 
     def __init__(self, pieces: Generator[T]) -> None:
@@ -43,7 +44,7 @@ class Stream(Generic[T]):
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """What whoever asks, and whoever takes the answer, tell each other on the way."""
+    """What an operation and whoever takes its answer tell each other on the way."""
 
     cancellation: Cancellation = field(default_factory=Cancellation)
     ignores_optional_keys: bool = False
@@ -71,12 +72,12 @@ class CancellableStream(Stream[T]):
         return self._course.cancellation.is_wanted if self._was_cancelled is None else self._was_cancelled
 
     def cancel(self) -> None:
-        """Have it end soon, and without an error. From any thread; again, or after its end, nothing happens.
+        """End the stream soon and without an error, from any thread. A second call, or one after its end, does nothing.
 
-        Before the association is there, nothing is asked on it. Later the peer gets a C-CANCEL, at once (PS3.7
-        9.3.2.3); where it goes on all the same for the remote's ``acse`` timeout, or ends the association in place of
-        an answer, that is the end as well: by then only an A-ABORT stops it. Whoever iterates waits for that, and
-        still gets the instances that came.
+        Before the association is established, nothing is asked on it. After that the peer gets a C-CANCEL at once
+        (PS3.7 9.3.2.3). A peer that goes on all the same for the remote's ``acse`` timeout is stopped by an A-ABORT;
+        one that ends the association in place of an answer has cancelled as well. Whoever iterates waits for that, and
+        still gets the instances that arrived.
         """
         self._course.cancellation.cancel()
 

@@ -78,7 +78,7 @@ STEPS: tuple[Step, ...] = (claimed, associating, request_sent, response_received
 
 
 def _gate_at(pacs: FakePacs, number: int) -> Gate:
-    """Put a gate before the response to the so-manieth instance from now."""
+    """Put a gate before the response to the instance of this number, counted from now."""
     gate = Gate()
     pacs.on_instance(pacs.instances + number, Respond(gate=gate))
     return gate

@@ -71,7 +71,7 @@ class DicomEngine:
 
     @classmethod
     def _renew_lock(cls) -> None:
-        """Forget who holds the lock: a thread that did not come along with a fork would hold it for ever."""
+        """Give a forked child a lock of its own: a thread that the fork left behind would hold the old one for ever."""
         cls._lock = threading.RLock()
 
     @classmethod

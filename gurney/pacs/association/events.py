@@ -49,7 +49,7 @@ class AfterResolve:
 
 @dataclass(frozen=True, slots=True)
 class AfterConnect:
-    """A TCP connection came about, or not: ``error`` says why."""
+    """A TCP connection was made, or ``error`` says why not."""
 
     remote: RemoteAE
     error: AssociationFailure | None = None
@@ -147,7 +147,7 @@ class BeforeClose:
 class AfterClose:
     """The connection of an association, or of one that was refused, is closed. Nothing more is told of it.
 
-    Of what was being asked on it the after-event may follow. ``error`` is None after a release.
+    Only the after-event of what was being asked on it may still follow. ``error`` is None after a release.
     """
 
     remote: RemoteAE

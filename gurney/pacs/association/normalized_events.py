@@ -35,7 +35,7 @@ class NormalizedResult:
 
     @property
     def words(self) -> str:
-        """Say the status for people."""
+        """Return the status in words."""
         return describe(self.status, self.service)
 
 
@@ -58,7 +58,7 @@ class BeforeNormalized:
 
 @dataclass(frozen=True, slots=True)
 class NormalizedChange:
-    """What a listener of a before-event of a DIMSE-N service wants otherwise."""
+    """The change that a listener of a before-event of a DIMSE-N service returns."""
 
     attributes: Dataset = field(repr=False)
 

@@ -55,15 +55,15 @@ class Who(TypedDict, total=False):
 class Scu:
     """A service class user. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
-    By itself it verifies, and associates for whatever :meth:`Association.converse` is to ask; the others add methods
-    for their services. A ``user_identity`` goes with every association; a ``wire_log`` tells what passes on each.
+    By itself it verifies, and associates for any service by :meth:`Association.converse`; its subclasses add methods
+    for theirs. A ``user_identity`` goes with every association; a ``wire_log`` tells what passes on each.
     """
 
     _hooks: ClassVar[type[Events]] = Events
 
     def __init__(self, calling_ae_title: str = "GURNEY", **who: Unpack[Who]) -> None:
         for unknown in who.keys() - Who.__annotations__.keys():
-            # As Python says it of any other function: a misspelt wire log would else just stay empty.
+            # As Python does for any function: with a misspelt ``wire_log`` the log would otherwise just stay empty.
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown!r}")
         self._identity = Identity(
             check_ae_title(calling_ae_title),
@@ -120,7 +120,7 @@ class Scu:
         try:
             association = make(remote, negotiated, self.events, progress)
         except EngineError:
-            # It was shut down meanwhile.
+            # The engine was shut down meanwhile.
             negotiated.assoc.end()
             raise
         self.events.after_associate_request.tell(AfterAssociateRequest(remote, negotiated.contexts.all))

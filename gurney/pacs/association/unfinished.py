@@ -1,4 +1,4 @@
-"""Iterations over what a peer sends that somebody may have left where they were."""
+"""Iterations over what a peer sends, which somebody may have abandoned half-way."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ T = TypeVar("T")
 
 
 class Unfinished:
-    """Knows the iterations of one association, and ends those that stand still in the midst of it.
+    """Know the iterations of one association, and end those that were abandoned half-way.
 
-    A ``for`` that is left with ``break`` leaves its stream as it is: as long as somebody holds that, the conversation
-    goes on and what has arrived is not safe. One that nobody has begun, or that goes on now, is left alone.
+    A ``for`` that is left with ``break`` leaves its stream as it is: as long as somebody holds a reference to it, the
+    conversation goes on and what has arrived is not safe. An iteration that was never begun, or that is running now, is
+    left alone.
     """
 
     def __init__(self) -> None:
         self._iterations: list[ReferenceType[Generator[object]]] = []
 
     def note(self, iteration: Generator[T]) -> Generator[T]:
-        """Return an iteration, after noting it; one that runs inside another is noted behind that."""
+        """Return an iteration, after noting it; one that runs inside another is noted after that."""
         self._iterations = [one for one in self._iterations if one() is not None]
         self._iterations.append(ref(iteration))
         return iteration
@@ -39,7 +40,7 @@ class Unfinished:
     def end(self) -> None:
         """End them, the outer ones first, which end those inside them."""
         for iteration in self._begun():
-            # What ended the association is told by that.
+            # Whatever ended the association is reported where it happened.
             with suppress(AssociationFailure):
                 iteration.close()
 

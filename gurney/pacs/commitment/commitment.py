@@ -71,7 +71,7 @@ class Uncommitted(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Say the reason for people."""
+        """Return the reason in words."""
         if self.reason is None:
             return "the peer gives no reason"
         known = {int(reason): words for reason, words in _REASONS.items()}
@@ -116,10 +116,10 @@ def commitment_requests(
 ) -> tuple[CommitmentRequest, ...]:
     """Divide references, each counted once, into transactions of at most ``limit``, before anything is sent.
 
-    An answer may come after this process has ended. Who must know it then keeps the transaction UIDs first: those given
-    are used in order, and more are made where they are too few. The standard knows no limit; archives do.
+    An answer may come after this process has ended. To recognise it then, keep the transaction UIDs beforehand: those
+    given are used in order, and more are made where there are too few. The standard knows no limit; archives do.
 
-    Raises ValueError for UIDs that are none, for the same instance in two SOP classes, and without any reference.
+    Raises ValueError for an invalid UID, for one instance in two SOP classes, and without any reference.
     """
     if limit < 1:
         raise ValueError(f"a transaction takes 1 instance at least, not {limit}")
@@ -172,7 +172,7 @@ class CommitmentResult:
 
     @property
     def words(self) -> str:
-        """Say for people how far it has come."""
+        """Return in words how far it has come."""
         if self.state is CommitmentState.REFUSED and self.status is not None:
             return f"refused: {describe(self.status, Service.N_ACTION)}"
         if self.failure is not None and self.state is not CommitmentState.ANSWERED:
@@ -188,7 +188,7 @@ class Commitment:
 
     @property
     def transaction_uids(self) -> tuple[str, ...]:
-        """By which to ask again, or to know an answer that comes later."""
+        """The UIDs by which to ask again, or to recognise an answer that comes later."""
         return tuple(result.transaction_uid for result in self.results)
 
     @property

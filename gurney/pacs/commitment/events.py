@@ -57,7 +57,7 @@ class StorageCommitmentWait:
 class StorageCommitmentResult:
     """An answer has come, from ``sender``, however late; ``discrepancies`` did not count. Only to be looked at.
 
-    ``remote`` is who was asked. ``result`` is what is known now; by an answer of another sender it has not changed.
+    ``remote`` is who was asked. ``result`` is what is known now; an answer of another sender does not change it.
     """
 
     remote: RemoteAE

@@ -1,6 +1,6 @@
 """What an answer to a storage commitment says, and what of it counts (PS3.4 J.3.3).
 
-Anybody could send an event report, and peers err; so nothing in it counts but what was asked of whom it comes from.
+Anybody could send an event report, and peers err; so only what was asked for counts, and only from whom it was asked.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class CommitmentReport:
 
 
 def apply_report(before: CommitmentResult, report: CommitmentReport) -> tuple[CommitmentResult, frozenset[Discrepancy]]:
-    """Count of a report what answers the request and was not answered before, and say what is wrong with the rest.
+    """Apply what of a report answers the request and was not answered before; say what is wrong with the rest.
 
-    An instance counts as committed only if it is named as it was asked for and nothing else is said of it; as failed
-    already if its SOP Instance UID is: so a mistake never lets an instance count that may not be there.
+    An instance counts as committed only if it is named as it was asked for and nothing else is said of it; it counts as
+    failed if its SOP Instance UID alone is named so. Thus a mistake never lets an instance count as committed that may
+    not be there.
     """
     wrong: set[Discrepancy] = set()
     asked = {reference.sop_instance_uid: reference for reference in before.references}

@@ -42,8 +42,8 @@ class StorageCommitmentScu(Scu):
     """Ask remote AEs to commit themselves to instances. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     Archives answer on the association that asked, or on one that they make themselves, to a port that they must know:
-    that of a :class:`~gurney.pacs.Listener`. An SCU hears what comes to a listener that it was once given for as long
-    as that listens; so a late answer is told by ``storage_commitment_result``, and by :meth:`commitment`.
+    that of a :class:`~gurney.pacs.Listener`. Once it was given a listener, an SCU hears what comes there for as long as
+    that listens; so a late answer is told by ``storage_commitment_result``, and by :meth:`commitment`.
     """
 
     events: CommitmentEvents
@@ -52,7 +52,7 @@ class StorageCommitmentScu(Scu):
     def __init__(self, calling_ae_title: str = "GURNEY", **who: Unpack[Who]) -> None:
         super().__init__(calling_ae_title, **who)
         self._transactions = Transactions(self.events.storage_commitment_result)
-        # One object, so that it is known where it listens already.
+        # One object: a hook knows by its identity that it is subscribed already.
         self._listen = self._transactions.hear
 
     def commit(

@@ -109,7 +109,7 @@ class Transactions:
     # --- What is answered ---------------------------------------------------------------------------------------------
 
     def hear(self, event: EventReport) -> EventReport | None:
-        """Take the answer to a transaction of ours from whom it was asked of; leave all others to others."""
+        """Take the answer to one of our transactions, from whom it was asked; leave all else to other listeners."""
         if event.sop_class_uid != STORAGE_COMMITMENT or event.information is None:
             return None
         report = CommitmentReport.of(event.information)

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_PDU = 1 << 16
 _LONGEST_COMMAND = 1 << 20
-# A peer that was not allowed to may still ask for a little more before it has its answer.
+# Asynchronous operations are not negotiated, so a peer is to await each answer; one that does not gets this far ahead.
 _MOST_UNANSWERED = 16
 _LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 
@@ -64,7 +64,7 @@ class AcceptedAssociation(PacedAssociation):
         *,
         fast_path: bool = True,
     ) -> None:
-        # Of a peer that is gone already there are none: asked first, that leaves nothing behind.
+        # Asked first: a peer that is gone already has no address, and then there is nothing to clean up yet.
         ours, theirs = connection.getsockname(), connection.getpeername()
         super().__init__(ae, connection)
         self.mode = "acceptor"
@@ -87,7 +87,7 @@ class AcceptedAssociation(PacedAssociation):
         mend_pdus(self, with_spaces_for_nuls)
         take_datasets_into(self, self._buffer)
         self._receive = self.dimse.receive_primitive
-        self.dimse.receive_primitive = self._receive_guarded  # type: ignore[method-assign]  # of this one
+        self.dimse.receive_primitive = self._receive_guarded  # type: ignore[method-assign]  # on this instance only
         self.wire.accept()
 
     @property
@@ -106,7 +106,7 @@ class AcceptedAssociation(PacedAssociation):
         if self.is_established:
             if self._taking.locked():
                 self.wire.interrupt()
-            # Who takes instances stops at the next one, and nobody begins behind it.
+            # Whoever is taking instances stops before the next one, and nobody begins after that.
             with self._taking:
                 self.end()
         else:
@@ -136,7 +136,7 @@ class AcceptedAssociation(PacedAssociation):
     # --- Messages -----------------------------------------------------------------------------------------------------
 
     def _buffer(self) -> IncomingContent:
-        """Give the data set of the message that begins a place."""
+        """Make what takes the data set of the message that begins."""
         folder = self._deliveries.folder if self._deliveries is not None else Path()
         limit = self._deliveries.limit if self._deliveries is not None else None
         return IncomingContent(

@@ -27,7 +27,7 @@ def with_spaces_for_nuls(pdu: bytearray) -> bytearray:
     """Fill up the AE titles of an A-ASSOCIATE-RQ as the standard has it; any other PDU stays as it is.
 
     PS3.8 9.3.2 wants spaces behind them. Some peers, those on pynetdicom2 among them, put NULs there, which mean as
-    little; pynetdicom takes such a title for invalid. A NUL within a title stays, and is.
+    little; pynetdicom takes such a title for invalid. A NUL within a title stays, and makes it so.
     """
     if pdu[:1] == bytes((_A_ASSOCIATE_RQ,)):
         for place in _TITLES:
@@ -38,7 +38,7 @@ def with_spaces_for_nuls(pdu: bytearray) -> bytearray:
 
 @lru_cache(maxsize=1024)
 def is_storage_class(sop_class_uid: str) -> bool:
-    """Tell whether instances of a SOP class may be stored: all that are not known for something else.
+    """Tell whether instances of a SOP class may be stored: of any that is not known to be something else.
 
     A list of storage classes is out of date when it is printed, and private ones are on none; so what nobody knows is
     taken for one (PS3.4 B.5).

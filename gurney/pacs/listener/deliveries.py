@@ -29,14 +29,15 @@ _PATIENT_ID = 0x00100020
 _SOP_CLASS_NOT_SUPPORTED, _CANNOT_UNDERSTAND = 0x0122, 0xC000
 # A storage commitment of 100,000 instances takes about so much.
 _LONGEST_IN_MEMORY = 1 << 24
-# What is here is only to be told apart: whatever can be read is good enough.
+# Headers are read only to tell retrieves apart: whatever can be read is good enough.
 _LENIENT = ReadPolicy(forgive=FORGIVABLE)
 
 
 class IncomingContent(IncomingDataset):
     """The data set of whatever message comes: an instance goes to a file, all else stays in memory.
 
-    Which it is shows when its first byte comes: then the command set is here. Of what is too long nothing is kept.
+    Which of the two shows when its first byte comes, since its command set is here by then. Nothing is kept of what is
+    too long.
     """
 
     def __init__(self, folder: Path, limit: int | None, is_instance: Callable[[], bool]) -> None:

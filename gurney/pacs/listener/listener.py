@@ -89,7 +89,7 @@ class Listener:
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
-        Raises ValueError for an AE title or a number of bytes that is none.
+        Raises ValueError for an invalid AE title or number of bytes.
         """
         self.ae_title = check_ae_title(ae_title)
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report", EventReport)
@@ -209,7 +209,7 @@ class Listener:
                 plain.close()
 
     def _welcome(self, connection: PlainSocket, entity: ApplicationEntity) -> None:
-        """Give a connection its own thread; when there are too many, who has waited longest without a word goes."""
+        """Give a connection its own thread; when too many are pending, drop the one that has been silent longest."""
         entry: AcceptedAssociation | Caller
         if self._tls is None:
             entry = association = self._accepted(connection, entity)
@@ -240,7 +240,7 @@ class Listener:
         )
 
     def _secure(self, caller: Caller, tls: InboundTls, entity: ApplicationEntity) -> None:
-        """Shake hands with a caller, however long it takes of its time, and go on with it."""
+        """Shake hands with a caller, within the time that it has for that, and go on with it."""
         try:
             deadline = time.monotonic() + tls.handshake
             association = self._accepted(caller.secure(self._context(tls), deadline), entity)
@@ -282,7 +282,7 @@ class Listener:
         entity = ApplicationEntity(self.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = self._calling_ae_titles
-        # Ours to count: pynetdicom's count takes those who only connect for associations.
+        # We count them ourselves: pynetdicom would count peers that have only connected as associations.
         entity.maximum_associations = 1 << 16
         entity.acse_timeout = self._timeouts.acse
         entity.network_timeout = self._timeouts.network

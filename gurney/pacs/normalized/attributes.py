@@ -50,16 +50,16 @@ def one_of(what: str, keyword: str, defined: type[StrEnum], value: str) -> str:
 
 
 def at_least_one(what: str, keyword: str, value: int) -> int:
-    """Return a whole number of things, 1 or more. Raises InvalidAttributes for what is none."""
+    """Return a count of 1 or more. Raises InvalidAttributes for anything else."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidAttributes(what, [f"{keyword} is no whole number of 1 or more"])
     return value
 
 
 def check_instance(what: str, sop_instance_uid: str) -> None:
-    """Refuse what is no UID of a SOP instance before an association is spent on it. Raises InvalidAttributes."""
+    """Refuse an invalid SOP Instance UID before an association is spent on it. Raises InvalidAttributes."""
     if not is_valid_uid(sop_instance_uid):
-        raise InvalidAttributes(what, ["its SOP Instance UID is none: digits and dots, 64 characters at most"])
+        raise InvalidAttributes(what, ["its SOP Instance UID is not a UID: digits and dots, 64 characters at most"])
 
 
 def references(what: str, instances: Iterable[tuple[str, str]]) -> list[Dataset]:

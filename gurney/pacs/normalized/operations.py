@@ -38,8 +38,8 @@ class NormalizedServices:
     Every method returns what the peer answered with success or a warning. Each raises OperationFailed for an answer
     of failure, a refinement of AssociationFailure for an association that ends (ContextRefused among them, and
     DimseTimeout after ``Timeouts.normalized`` seconds without a sign of life), ValueError for attributes that can't be
-    encoded, a tag, an action type or a UID that is none, InvalidAttributes for a change by a listener of a request that
-    has nothing to change, and whatever a listener of a before-event raises.
+    encoded, a tag, an action type or a UID that is none, InvalidAttributes where a listener changes a request that has
+    nothing to change, and whatever a listener of a before-event raises.
     """
 
     def __init__(self, association: Association, context_class_uid: str | None = None) -> None:
@@ -61,7 +61,7 @@ class NormalizedServices:
         try:
             asked = [Tag(tag) for tag in tags]
         except (OverflowError, TypeError) as error:
-            raise ValueError("'tags' has one that is no tag of an attribute, such as 0x00100010") from error
+            raise ValueError("'tags' holds something that is not an attribute's tag, such as 0x00100010") from error
         return self._ask(Service.N_GET, sop_class_uid, sop_instance_uid, None, tags=asked)
 
     def n_action(
@@ -140,7 +140,7 @@ class NormalizedServices:
 
 
 def _otherwise(asked: BeforeNormalized, change: NormalizedChange) -> BeforeNormalized:
-    """Take over what a listener wants otherwise. Raises InvalidAttributes where the request has room for none of it."""
+    """Apply the change of a listener. Raises InvalidAttributes where the request carries nothing to change."""
     if asked.service in {Service.N_GET, Service.N_DELETE}:
         hook = f"before_{asked.service.lower().replace('-', '_')}"
         raise InvalidAttributes(

@@ -133,8 +133,8 @@ class PerformedSeries:
 class PerformedProcedureStep:
     """A step that begins: what N-CREATE tells of it. Without an ``sop_instance_uid`` it gets a new one.
 
-    ``started`` is told in local time, as DICOM's dates and times are. What only its end will fill is there
-    as well, empty: a peer takes nothing else later (PS3.4 F.7.2.1, note 5).
+    ``started`` is told in local time, as DICOM's dates and times are. What only its end will fill is sent as well,
+    empty: a peer accepts no other attributes later (PS3.4 F.7.2.1, note 5).
     """
 
     step_id: str

@@ -87,7 +87,7 @@ class FilmBox:
     def attributes(self, sop_class_uid: str, session_uid: str) -> Dataset:
         """Return the attribute list of the N-CREATE in a film session (PS3.4 H.4.2.2.1). Raises InvalidAttributes."""
         if not _FORMATS.fullmatch(self.layout):
-            raise InvalidAttributes(_BOX, ["ImageDisplayFormat is none, such as STANDARD\\2,3"])
+            raise InvalidAttributes(_BOX, ["ImageDisplayFormat is not a layout, such as STANDARD\\2,3"])
         if self.min_density is not None and self.max_density is not None and self.min_density > self.max_density:
             raise InvalidAttributes(_BOX, ["MinDensity is above MaxDensity"])
         orientation = self.orientation and one_of(_BOX, "FilmOrientation", FilmOrientation, self.orientation)

@@ -132,7 +132,7 @@ class Film:
         image that no printer takes, a polarity that is none or a width that is not above 0.
         """
         if width_mm is not None and not 0 < width_mm < math.inf:
-            raise InvalidAttributes(_IMAGE_BOX, ["RequestedImageSize is no width: millimetres, above 0"])
+            raise InvalidAttributes(_IMAGE_BOX, ["RequestedImageSize is not a width: give millimetres, above 0"])
         if position not in range(1, len(self.image_boxes) + 1):
             raise IndexError(f"the film has image boxes 1 to {len(self.image_boxes)}, not {position}")
         color = self._session.color

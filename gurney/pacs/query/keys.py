@@ -58,7 +58,7 @@ def identifier(
 
     Text beyond ASCII is written in the template's character set, in ``character_set`` or, where neither has all of its
     letters, in UTF-8. A moment is asked for by its date alone, unless the peer agreed to match date and time
-    ``combined`` (PS3.4 C.5.1.1): another would take the time for one of every day.
+    ``combined`` (PS3.4 C.5.1.1): otherwise it would take the time for one of every day.
 
     Raises InvalidQuery for an unknown keyword, a path through what is no sequence, and a value that its VR can't hold.
     """

@@ -83,7 +83,7 @@ class Search(CancellableStream[Match[Q]]):
 
     @property
     def filtered(self) -> int:
-        """How many answers were none to what was asked, and so are left out."""
+        """How many answers did not match what was asked, and were left out."""
         return self._tally.filtered
 
     @property

@@ -1,8 +1,8 @@
-"""Whether an answer is one to what was asked (PS3.4 C.2.2.2).
+"""Whether an answer matches what was asked (PS3.4 C.2.2.2).
 
-Archives ignore keys that they don't know, and some ignore all keys: their whole content is no answer. What an answer
-does not say, or says so that we can't read it, can't be held against it; nor what the standard lets an archive match
-more loosely than letter by letter: case and accents of names, and how much of a time is written.
+Archives ignore keys that they don't know, and some ignore all keys and answer with everything they hold. An answer is
+not refused for what it leaves out or says illegibly, nor where the standard lets an archive match more loosely than
+letter by letter: case and accents of names, and how much of a time is written.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _UNREADABLE = "\ufffd"
 
 
 def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: QueryOptions) -> dict[str, Wanted]:
-    """Return the keys that a match can be judged by: what a listener made of the others, the caller did not ask.
+    """Return the keys that a match can be judged by: not those that a listener changed, which the caller did not ask.
 
-    A key that it emptied, as for an archive that stumbles over it, is the caller's still.
+    A key that a listener emptied, as for an archive that stumbles over it, still counts as the caller asked it.
 
     ``made`` is the identifier of the keys, ``sent`` the one that went out. Where it was agreed that the peer matches
     more loosely, by the sound of names or across time zones (PS3.4 C.5.1.1), only the peer knows what is a match.
@@ -49,7 +49,7 @@ def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: 
 
 
 def answers(dataset: Dataset, keys: Mapping[str, Wanted]) -> bool:
-    """Tell whether a match is one to what was asked."""
+    """Tell whether a match has what was asked for."""
     return all(_answers(dataset, path, wanted) for path, wanted in keys.items() if wanted)
 
 

@@ -12,7 +12,7 @@ __all__ = ["QueryOptions"]
 class QueryOptions:
     """What is proposed, or what a peer agreed to; one that does not answer the negotiation agreed to nothing.
 
-    These are those of PS3.4 tables C.5-1 and C.5-3.
+    The options are those of PS3.4 tables C.5-1 and C.5-3.
 
     relational: keys of any level at any level.
     combined: date and time matched as one moment.

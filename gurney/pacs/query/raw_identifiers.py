@@ -17,7 +17,7 @@ __all__ = ["RawIdentifier", "check_identifier", "queryable"]
 
 
 class RawIdentifier(Queryable):
-    """A data set that is asked as it is: nothing is added, nothing is looked at, and no match is left out.
+    """A data set that is sent as it is: nothing is added or checked, and no match is left out.
 
     :meth:`~gurney.pacs.QueryRetrieveScu.find` makes it of a Dataset; the ``value`` of each match is another one. Its
     level is what (0008,0052) says, None where that is none. Its text is in the character set that it names.
@@ -66,7 +66,7 @@ def queryable(query: Queryable | Dataset, model: InformationModel | None) -> tup
 
 
 def check_identifier(identifier: Dataset, field: str) -> Dataset:
-    """Return an identifier that has an element. Raises InvalidQuery: one without can't be told from none at all."""
+    """Return an identifier with an element in it. Raises InvalidQuery: an empty one can't be told from none at all."""
     if not isinstance(identifier, Dataset):
         raise InvalidQuery(field, f"is no data set but of type {type(identifier).__name__}", "give a Dataset")
     if not identifier:

@@ -11,9 +11,9 @@ __all__ = ["existing_folder"]
 
 
 def existing_folder(folder: str | os.PathLike[str]) -> Path:
-    """Return a folder that is there. Without it a peer would be asked for what we then refuse one by one.
+    """Return a folder that exists: without it a peer would send instances only for each to be refused.
 
-    Raises OSError: FileNotFoundError or NotADirectoryError for what is none, whatever the system says else.
+    Raises FileNotFoundError, NotADirectoryError, or whatever other OSError the system gives.
     """
     path = Path(folder)
     if not stat.S_ISDIR(path.stat().st_mode):

@@ -98,7 +98,7 @@ DEFAULT_CLASSES: Final = tuple(
 
 
 def classes_of_modalities(modalities: Iterable[str]) -> tuple[str, ...]:
-    """Return the storage SOP classes that instances of these modalities usually have; all common ones, if of none."""
+    """Return the storage SOP classes that these modalities usually make; all common ones where none is known."""
     known = [modality for modality in modalities if modality in _BY_MODALITY]
     if not known:
         return DEFAULT_CLASSES

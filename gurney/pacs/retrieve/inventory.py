@@ -109,14 +109,14 @@ def take_inventory(
 ) -> Inventory:
     """Ask what there is of a retrieve. What the peer can't answer makes the inventory poorer, and is no error.
 
-    So does a peer that has 200,000 matches to tell of and more: the rest is not asked; nor is it after a
-    ``cancellation``. Raises a refinement of AssociationFailure when the association ends.
+    So does a peer with more than 200,000 matches, or a ``cancellation``: the rest is not asked for. Raises a refinement
+    of AssociationFailure when the association ends.
     """
     return _Stocktaker(association, what, model, cancellation or Cancellation()).take()
 
 
 class _Stocktaker:
-    """One inventory in the making. ``_is_whole`` goes when an answer shows that there is more than the peer tells."""
+    """One inventory in the making; ``_is_whole`` until an answer shows that there is more than the peer tells."""
 
     def __init__(
         self, association: Asked, what: Retrieval, model: InformationModel, cancellation: Cancellation
@@ -134,7 +134,7 @@ class _Stocktaker:
         ]
         holdings = tuple(holding for study in studies for holding in self._of_study(study))
         if len({holding.sop_instance_uid for holding in holdings}) < len(holdings):
-            # tiny-pacs 0.4.1 says the first instance as often as it has others: what it does not say comes as well.
+            # tiny-pacs 0.4.1 repeats the first instance in place of each of the others, which come all the same.
             self._is_whole = False
         classes = tuple(dict.fromkeys(holding.sop_class_uid for holding in holdings if holding.sop_class_uid))
         if not self._is_whole:

@@ -1,6 +1,6 @@
 """What is still on its way to us when a peer says that it is done moving (PS3.4 C.4.2.1.6).
 
-The counts in the final response of a C-MOVE are optional, and some peers send them behind, or without, the instances.
+The counts in the final response of a C-MOVE are optional, and some peers send it before the last instance is here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Latecomers"]
 class Latecomers:
     """Decides whether more is to be waited for, by the best that is known of it.
 
-    That are the counts of the final response; where it has none, the instances that should come, if we know them; else
+    That is the counts of the final response; where it has none, the instances that should come, if we know them; else
     what the peer had announced on the way. Where nobody has said anything there may always be more.
     """
 

@@ -130,7 +130,7 @@ def _checked(values: list[str], level: Level) -> list[str]:
 
 
 def retrieve_identifier(what: Retrieval | Dataset, model: InformationModel) -> Dataset:
-    """Make the identifier of a retrieve; a raw one is taken as it is, and a copy is given, which listeners may change.
+    """Make the identifier of a retrieve; a raw one is copied as it is, since listeners may change it.
 
     Raises InvalidQuery for what can't be retrieved.
     """
@@ -149,7 +149,7 @@ def check_retrieval(what: Retrieval, model: InformationModel) -> None:
 
 
 def check_what(identifier: Dataset, field: str) -> Dataset:
-    """Return an identifier that names something. Raises InvalidQuery: to one that does not a peer may never answer."""
+    """Return an identifier that names something. Raises InvalidQuery for others: a peer might never answer those."""
     check_identifier(identifier, field)
     if not any(text_at(identifier, keyword) for keyword in _KEYWORDS.values()):
         raise InvalidQuery(field, "names nothing to retrieve", f"put one of {', '.join(_KEYWORDS.values())} into it")

@@ -106,10 +106,9 @@ class StoreAssociation(Association):
         has one result. A request that fails by itself (its context refused, its file missing or changed, vetoed by a
         listener) has a result that says so, and the association goes on. When a result is yielded nothing is in
         flight, so the iteration may stop there: end the requests to stop it without loss. What they raise comes to the
-        caller behind the results of those taken before, and the association stays usable.
-
-        Behind a listener's ``Skip.ALL`` nothing is opened or sent: those that are left of a collection have a result
-        that ``is_skipped``, and from an iterator, which may have no end, no more is taken.
+        caller after the results of those taken before, and the association stays usable. After a listener's
+        ``Skip.ALL`` nothing is opened or sent: those that are left of a collection have a result that ``is_skipped``,
+        and from an iterator, which may be endless, no more is taken.
 
         When the association fails, the instance in flight has a result with ``event.in_flight``; it may or may not be
         stored. One that was taken but not sent has a NEIGHBOUR. Then the failure is raised, a refinement of

@@ -76,7 +76,7 @@ class Compression:
         """Transcode without loss what the peer refuses as it is; every pixel is compared before anything is sent.
 
         With ``prefer``, such as "1.2.840.10008.1.2.4.80", uncompressed instances are compressed to it where the peer
-        takes it: less to send, for the price of compressing. Raises ValueError for a syntax that is not written here.
+        takes it: less to send, for the price of compressing. Raises ValueError for a syntax that we can't write.
         """
         return cls(CompressionMode.LOSSLESS, prefer, None, largest)
 
@@ -85,9 +85,9 @@ class Compression:
         """Compress with loss where the peer takes that; what can't or must not be is sent as by :meth:`lossless`.
 
         ``ratio`` compresses by JPEG 2000 to about that fraction of the native size, 10 by default; ``near`` by JPEG-LS,
-        with no pixel off by more than that. What was compressed so is another instance, with a SOP Instance UID of its
-        own (PS3.3 C.7.6.1.1.5): the result names it. Images that are compressed with loss already are left alone, and
-        so are palettes, labels and doses.
+        with no pixel off by more than that. An image compressed this way is another instance, with a SOP Instance UID
+        of its own (PS3.3 C.7.6.1.1.5): the result names it. Images that are compressed with loss already are left
+        alone, and so are palettes, labels and doses.
 
         Raises ValueError for both, a ratio of 1 or less, or a ``near`` outside 1-255.
         """

@@ -51,7 +51,7 @@ class BeforeCStore:
 
 @dataclass(frozen=True, slots=True)
 class StoreChange:
-    """What a listener of ``before_c_store`` wants otherwise.
+    """The change that a listener of ``before_c_store`` returns.
 
     A data set is encoded in the transfer syntax that the instance goes out in and sent in place of the file's bytes;
     its SOP Class and SOP Instance UID are those that the request then names.

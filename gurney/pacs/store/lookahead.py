@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 class LookAhead:
     """A window over requests, and over the results of what could not become one.
 
-    What the source raises waits until all that came before it was taken: nobody else knows of that any more.
+    What the source raises waits until all that came before it was taken: those entries exist nowhere else.
     """
 
     def __init__(self, entries: Iterator[Entry], size: int = LOOK_AHEAD) -> None:
@@ -84,7 +84,7 @@ class LookAhead:
             self._passed.append(entry)
 
     def hold_back(self) -> Iterator[StoreResult]:
-        """Take all that is in sight as results, of the requests that they were held back. Raises as :meth:`fill`."""
+        """Take all that is in sight as results, requests as held back. Raises as :meth:`fill`."""
         entries, self._fresh, self._passed = self._passed + self._fresh, deque(), deque()
         for entry in entries:
             yield entry if isinstance(entry, StoreResult) else held_back(entry)
@@ -117,7 +117,7 @@ class Feed:
         self.is_over = False
         """Nothing that is covered is left in sight."""
         self.is_paused = False
-        """Many results are waiting to be told: iterate again behind them."""
+        """Many results are waiting to be told: take them, then iterate again."""
 
     def __iter__(self) -> Iterator[StoreRequest]:
         while len(self._aside) < _MANY_ASIDE:

@@ -28,7 +28,7 @@ __all__ = ["StoreScu"]
 
 
 class StoreScu(StorageCommitmentScu):
-    """Store instances at remote AEs, and ask them to keep those. Use it inside a :class:`~gurney.pacs.DicomEngine`.
+    """Store instances at remote AEs, and ask for their commitment. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     ``compression`` says what may become of an instance that the peer does not take as it is: nothing, unless it is said
     here or at a call. ``fast_path=False`` lets pynetdicom carry the messages: slower, with the same bytes and results.
@@ -111,13 +111,13 @@ class StoreScu(StorageCommitmentScu):
         headers tell what contexts to propose. One association goes on as long as its contexts cover what comes; what
         they don't cover waits for the next, so that results come in the order of the items up to there.
 
-        Behind a listener's ``Skip.ALL`` the rest has results that ``is_skipped``, and no file is looked into. What is
-        left of a collection is told to its end; from a generator or another iterator, which may have none, nothing more
-        is taken than was by then.
+        After a listener's ``Skip.ALL`` the rest has results that ``is_skipped``, and no file is looked into. A
+        collection is told to its end; from a generator or another iterator, which may be endless, nothing more is
+        taken.
 
         Raises TypeError at once for one path or data set in place of several. Later a refinement of AssociationFailure;
-        what was not sent then has no result. What ``items`` itself raises is
-        raised behind the results of all that it gave before.
+        what was not sent then has no result. What ``items`` itself raises is raised after the results of all that it
+        gave before.
         """
         several(items, "store_many", "use store() for one instance, store_folder() for a folder")
         return Storing(self._run(remote, Requests(items, policy=policy), compression, look_ahead))

@@ -55,7 +55,7 @@ def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = STRIC
         status = os.fstat(fd)
         _check_regular(status.st_mode)
         part10 = read_part10(fd, wanted=frozenset(), policy=policy)
-        # Of before the reading: what is written meanwhile is found out when it is sent.
+        # Taken before the reading: a write in the meantime is found out when the file is sent.
         signature = FileSignature.of(status)
     finally:
         os.close(fd)
@@ -90,7 +90,7 @@ def request_for_dataset(dataset: Dataset) -> StoreRequest:
 
 
 def request_for(source: Source, *, policy: ReadPolicy = STRICT) -> StoreRequest:
-    """Make a request of either. Raises as both do, and TypeError for something else."""
+    """Make a request of a file or a data set, as the two functions above do. Raises TypeError for anything else."""
     checked = _checked(source)
     if isinstance(checked, Dataset):
         return request_for_dataset(checked)
@@ -101,7 +101,7 @@ class Requests:
     """Make a request of each of many sources, lazily; of what can't be sent a result that says why.
 
     Requests and results pass through. A file that is refused for one of the reasons in ``skip`` was never meant to be
-    sent, and its result says so. ``has_end`` says so of an iterator; of a collection it is known.
+    sent, and its result says so. ``has_end`` says that an iterator comes to an end, as a collection always does.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Requests:
         return self
 
     def __next__(self) -> StoreRequest | StoreResult:
-        """Look at the next. Raises TypeError where it is none, and whatever the sources raise."""
+        """Read the next source. Raises TypeError for something else, and whatever the sources raise."""
         source = next(self._sources)
         return source if isinstance(source, StoreRequest | StoreResult) else self._read(source)
 
@@ -139,7 +139,7 @@ class Requests:
             return unsent(source, Event(EventKind.FILE_MISSING, detail="not a file name"))
 
     def hold_back(self) -> Iterator[StoreResult]:
-        """Take what is left, unopened, as results that say so: nothing of what may have no end.
+        """Take what is left, unopened, as results that say so; nothing of what may be endless.
 
         Raises as :meth:`__next__`.
         """

@@ -1,8 +1,8 @@
-"""What a fake PACS can say to a request, step by step; the honest answers, and the lies that are in them.
+"""What a fake PACS can say to a request, step by step; the honest answers, and the lies that can be put into them.
 
 An answer is a row of steps. An honest PACS has one for each operation, made of what it holds: :class:`Find`,
 :class:`Retrieve` and :class:`Commit`, which have fields for what may be wrong with them. :class:`Answer` takes steps of
-your own; they may be made while they are taken, so that there can be a million of them::
+your own; a generator makes them while they are taken, so that there can be a million of them::
 
     matches = (Respond(0xFF00, dataset=match(number)) for number in range(1_000_000))
     pacs.on_request(Operation.C_FIND, Answer(matches))

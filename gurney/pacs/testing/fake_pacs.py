@@ -36,8 +36,8 @@ class FakePacs:
     data sets, or Part 10 files whose bytes are sent as they lie; a data set without a SOP Instance UID is an entry of a
     worklist. It knows the move destinations that it was told of by :meth:`know`.
 
-    ``limit`` rejects what goes beyond so many associations at once (2/3/2); ``pace`` reads only so many bytes a second
-    of each. All methods may be called from any thread, also while it runs.
+    ``limit`` is how many associations it accepts at a time; others are rejected (2/3/2). ``pace`` is how many bytes a
+    second it reads of each. All methods may be called from any thread, also while it runs.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class FakePacs:
     # --- The script ---------------------------------------------------------------------------------------------------
 
     def on_instance(self, number: int, act: InstanceAct) -> None:
-        """Do this with the instance that is the so-manieth since the PACS was made."""
+        """Do this with the instance of this number, counted from 1 since the PACS was made."""
         self._script.by_number[number] = act
 
     def on_uid(self, sop_instance_uid: str, *acts: InstanceAct) -> None:
@@ -86,7 +86,7 @@ class FakePacs:
         self._script.by_uid[sop_instance_uid] = list(acts)
 
     def on_association(self, number: int, act: AssociationAct) -> None:
-        """Do this with the association that is the so-manieth to be requested."""
+        """Do this with the association of this number, counted from 1 as they are requested."""
         self._script.by_association[number] = act
 
     def on_request(self, operation: Operation, *acts: RequestAct) -> None:
@@ -179,7 +179,7 @@ class FakePacs:
             return
         listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
         if self._pace:
-            # Else its system would read ahead for it.
+            # Otherwise its system would read ahead for it.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         self.port = listener.getsockname()[1]
         self._listener = listener

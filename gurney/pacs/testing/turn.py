@@ -40,7 +40,8 @@ class Turn:
         with self._errand:
             self._walk(self._steps_of(act), on_cancel)
             if isinstance(act, Answer) and not self._is_final:
-                # A script that only leaves out its end would keep whoever asked waiting, and their test with them.
+                # A script that merely forgets its final response would keep whoever asked waiting, and the test with
+                # it.
                 self._take(self._with_counts(Respond()))
 
     def _steps_of(self, act: RequestAct) -> Iterable[Step]:

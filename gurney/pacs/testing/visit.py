@@ -167,7 +167,7 @@ class Visit:
         self._record.ask(request)
         act = self._act
         if act is None or isinstance(act, Break | Stall):
-            # What is to happen behind the answer: the answer is an honest one.
+            # The act comes after the answer, which is an honest one.
             act = self._script.honest(request.operation, request.sop_class_uid)
         Turn(self._peer, message, request, self._archive).perform(act)
 

@@ -1,7 +1,7 @@
-"""Everything that we touch of pynetdicom's inside: the private names, and where.
+"""Everything private to pynetdicom that we touch: the names, and the modules that use them.
 
-pynetdicom negotiates, releases, aborts and times out. Two things it cannot do are added by the modules of ``WHERE``,
-which use its private names, and no others do: its reactor stops exactly (:class:`PacedAssociation
+pynetdicom negotiates, releases, aborts and times out. Two things that it cannot do are added by the modules of
+``WHERE``, the only ones that use its private names: its reactor stops exactly (:class:`PacedAssociation
 <gurney.pacs.wire.paced_association.PacedAssociation>`), and its connection can be lent to the wire fast path and given
 back with the bytes that were not for us (:class:`WireSocket <gurney.pacs.wire.wire_socket.WireSocket>`).
 
@@ -54,10 +54,10 @@ def take_datasets_into(assoc: Association, make: Callable[[], BytesIO]) -> None:
             assoc.dimse.message.data_set = make()
         receive(primitive)
 
-    assoc.dimse.receive_primitive = receive_into  # type: ignore[method-assign]  # of this one
+    assoc.dimse.receive_primitive = receive_into  # type: ignore[method-assign]  # this instance only
 
 
 def mend_pdus(assoc: Association, mend: Callable[[bytearray], bytearray]) -> None:
     """Let pynetdicom decode what ``mend`` makes of each PDU that comes."""
     decode = assoc.dul._decode_pdu
-    assoc.dul._decode_pdu = lambda bytestream: decode(mend(bytestream))  # type: ignore[method-assign]  # of this one
+    assoc.dul._decode_pdu = lambda bytestream: decode(mend(bytestream))  # type: ignore[method-assign]  # this instance only

@@ -35,19 +35,19 @@ _SHORT = Struct("<HH2sH").pack
 _LONG = Struct("<HH2sHI").pack
 
 
-# A peer that hears at the end only that its instance is too long gets so much more to come to it.
+# A peer hears only at the end that its instance is too long; this much beyond the limit, we expect no end any more.
 _TO_COME_TO_AN_END = 1 << 24
 
 
 class TooLong(OSError):
-    """Says that a data set is longer than we take."""
+    """Report a data set that is longer than we take."""
 
     def __init__(self) -> None:
         super().__init__(errno.EFBIG, "longer than max_instance_bytes")
 
 
 class Ration:
-    """Count the bytes of one data set against what it may have; with None that is as many as it likes."""
+    """Count the bytes of one data set against its limit; None is no limit."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit, self._taken = limit, 0
@@ -59,7 +59,7 @@ class Ration:
 
     @property
     def is_endless(self) -> bool:
-        """Tell whether so much has come behind the limit that no end is to be expected."""
+        """Tell whether so much has come beyond the limit that no end is to be expected."""
         return self._limit is not None and self._taken > 2 * self._limit + _TO_COME_TO_AN_END
 
 
@@ -67,8 +67,8 @@ class Arrival:
     """Take the fragments of one data set, in order, then judge and keep it.
 
     :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
-    it is whole but not safe: a crash of the machine could still take it. Of more than ``limit`` bytes nothing is kept,
-    nor of what has another ``status`` than that of success from the start.
+    it is whole but not safe: a crash of the machine could still take it. Nothing is kept of more than ``limit`` bytes,
+    nor where the ``status`` is not success from the start.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Arrival:
         self._status = status
         self._ration = Ration(limit)
         self.failure: OSError | None = None
-        """What of ours kept it from being stored: a :class:`TooLong`, or what the system said."""
+        """Why we could not store it, where the fault is ours: a :class:`TooLong`, or what the system said."""
         if not is_valid_uid(sop_instance_uid) or not is_valid_uid(sop_class_uid):
-            # No path is made of it.
+            # No path is ever made of such a UID.
             self._status = DOES_NOT_MATCH
 
     @property
@@ -104,7 +104,7 @@ class Arrival:
     def write(self, *fragments: bytes | memoryview) -> None:
         """Take the next fragments, 512 at most. What goes wrong is kept for the answer.
 
-        Raises BadResponse for a data set that goes on and on behind its limit.
+        Raises BadResponse for a data set that goes on far beyond its limit.
         """
         length = sum(map(len, fragments))
         if not self._ration.takes(length):
@@ -127,14 +127,14 @@ class Arrival:
             self.refuse(error)
 
     def refuse(self, failure: OSError) -> None:
-        """Keep nothing of it, for want of room of ours."""
+        """Keep nothing of it, because we have no room for it."""
         if self._status == STORED:
             self._status, self.failure = OUT_OF_RESOURCES, failure
-        # Now, not at the end of the message, which may be far or none: others need what room there is.
+        # Now, not at the end of the message, which may be far off or never come: others need what room there is.
         self.discard()
 
     def close(self) -> int:
-        """Return the status to answer (PS3.4 B.2.3); one that is not stored is gone now."""
+        """Return the status to answer (PS3.4 B.2.3); an instance that is not stored is deleted now."""
         if self._status == STORED and not self._is_what_it_says():
             self._status = DOES_NOT_MATCH
         if self._status == STORED and self._fd < 0:
@@ -144,11 +144,13 @@ class Arrival:
         return self._status
 
     def hasten(self) -> None:
-        """Have the system begin to write a stored instance to the disk, and do not wait for it.
+        """Have the system begin to write a stored instance to the disk, without waiting for it.
 
-        Of many that have begun, the journal commits the room that they take at once, and not with each fsync anew.
+        Once many have begun, the filesystem's journal commits the blocks of all of them at once, not with each fsync
+        anew.
         """
-        # Advised that memory is not needed for it, the system begins to write what the disk has not got yet.
+        # Told that its cached pages are no longer needed, the system begins to write those that the disk does not have
+        # yet.
         with suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -199,7 +201,7 @@ def secure_names(folder: str | os.PathLike[str]) -> None:
 
 
 def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
-    """Write in one call, and in more what the system does not take: on a disk that is nearly full, the last says so."""
+    """Write in one call, or in several where the system takes only a part: on a nearly full disk, the last fails."""
     written = os.writev(fd, parts)
     for part in parts:
         rest = part[written:]

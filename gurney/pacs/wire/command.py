@@ -111,7 +111,7 @@ def encode_command(elements: Mapping[int, int | bytes]) -> bytes:
 def read_elements(encoded: bytes | bytearray | memoryview) -> dict[int, bytes]:
     """Read the values of a command set, by their element numbers.
 
-    What is of another group than 0000 is passed over: Orthanc puts the list of failed instances, which belongs into the
+    Elements of any group but 0000 are skipped: Orthanc puts the list of failed instances, which belongs in the
     identifier, among the elements of a C-GET-RSP. Raises :class:`MalformedCommandError` when the bytes do not divide
     into elements.
     """

@@ -52,11 +52,11 @@ class Conversation:
         self._cancellation.cancel()
 
     def leave(self) -> None:
-        """Ask the peer to stop because nobody takes the rest, which is nobody's wish that more end than this."""
+        """Ask the peer to stop because nobody takes the rest; a cancellation that is shared with others stays unset."""
         self._is_left = True
 
     def receive(self) -> Any:
-        """Wait for the next response; None in a lull with news of our own, after which the wait may go on.
+        """Wait for the next response; None in a lull in which ``has_news`` was true, after which the wait may go on.
 
         Raises AssociationEnded when the peer does not heed a C-CANCEL in time.
         """
@@ -70,7 +70,7 @@ class Conversation:
         return response
 
     def pass_on(self) -> None:
-        """Send a C-CANCEL, once, where the service has one. Only who may send now calls this."""
+        """Send a C-CANCEL, once, where the service has one. Call it only while holding the wire."""
         if self._is_passed_on or not issubclass(self._service, C_FIND | C_MOVE | C_GET):
             return
         self._is_passed_on = True
@@ -83,14 +83,14 @@ class Conversation:
             raise Lull
 
     def _look(self) -> None:
-        """Pass on a wish to cancel; what has no C-CANCEL, or goes on all the same, ends with the association."""
+        """Pass on a cancel. A service without C-CANCEL, or a peer that goes on all the same, ends the association."""
         if not self.is_cancelled:
             return
         if self._until is None:
             self.pass_on()
             if not self._is_passed_on:
                 raise AssociationEnded("cancelled")
-            # From now on: whoever takes the responses may have had other things to do since the C-CANCEL.
+            # Counted from now: whoever takes the responses may have been busy with other things since the C-CANCEL.
             self._until = time.monotonic() + self._cancel_patience
         elif time.monotonic() > self._until:
             raise AssociationEnded(f"cancelled, and the peer went on for {self._cancel_patience:g} s")

@@ -23,14 +23,15 @@ _LONGEST_INFLATED = 1 << 24
 
 
 def decode_identifier(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
-    """Decode the identifier of a query or retrieve: of its elements none is converted before it is looked at.
+    """Decode the identifier of a query or retrieve; an element is converted only when it is looked at.
 
-    Raises :class:`BadResponse` for bytes that are no data set, or a torn one: of that pydicom takes what it finds.
+    Raises :class:`BadResponse` for bytes that are not a data set, or one cut off, of which pydicom would take what
+    there is.
     """
     syntax = UID(transfer_syntax_uid)
     try:
         if syntax.is_deflated:
-            # No further than any identifier goes: a few bytes may stand for gigabytes.
+            # No further than any identifier goes: a few deflated bytes may stand for gigabytes.
             encoded = zlib.decompressobj(-zlib.MAX_WBITS).decompress(encoded, _LONGEST_INFLATED)
         parse_elements(encoded, encoding_of(transfer_syntax_uid))
         return read_dataset(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)

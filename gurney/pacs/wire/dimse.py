@@ -1,6 +1,6 @@
 """DIMSE messages through pynetdicom's own provider.
 
-The way of every message but the C-STOREs of the fast path, and of the rare one that a peer sends in between. Whoever
+Every message goes this way but those of the fast path, and so does the rare one that a peer sends in between. Whoever
 uses it holds the reactor (:meth:`PacedAssociation.paused`), so that nobody else takes the response.
 """
 
@@ -122,7 +122,7 @@ class Dimse:
 
 
 def _is_request(message: DimseServiceType | C_CANCEL) -> bool:
-    """Tell a request from a response; one that names neither message is a response to nothing (PS3.7 E.1)."""
+    """Tell whether a message is a request; one without any message ID is a response to nothing (PS3.7 E.1)."""
     return isinstance(message, C_CANCEL) or (
         message.MessageIDBeingRespondedTo is None and message.MessageID is not None
     )

@@ -99,12 +99,12 @@ class FastDimse(Dimse):
             # Its descriptors may be closed by now.
             raise AssociationEnded("aborted by us")
         reader = self._borrow()
-        # Only now does pynetdicom take nothing more: what it has taken before is the beginning, and its to read on.
+        # Only from here on does pynetdicom take nothing more: a message that it has begun to take is its to read on.
         if self._assoc.has_begun_to_receive:
             self.rest()
             return super().receive(service, awaited, patience, serve=serve, glance=glance, idle=idle)
 
-        def rest() -> None:
+        def idle_between_messages() -> None:
             try:
                 idle()
             except Lull:
@@ -112,7 +112,9 @@ class FastDimse(Dimse):
                 if not self._is_mid_dataset:
                     raise
 
-        waiting = Patience(self._assoc.wire, self._progress, patience, glance=glance, idle=rest, turn=_TURN_SECONDS)
+        waiting = Patience(
+            self._assoc.wire, self._progress, patience, glance=glance, idle=idle_between_messages, turn=_TURN_SECONDS
+        )
         while True:
             glance()
             waiting.renew()
@@ -136,8 +138,8 @@ class FastDimse(Dimse):
     def take_instances(self, keeping: Keeping, patience: float) -> None:
         """Keep what the peer stores, instance by instance, until something else comes (PS3.7 9.1.1).
 
-        That, and the end of the association, is pynetdicom's to read. ``patience`` is seconds without a byte, and what
-        an instance may take besides coming at 1 KiB a second. Raises a refinement of AssociationFailure, after which
+        That, and the end of the association, is pynetdicom's to read. ``patience`` is seconds without a byte, and how
+        far an instance may be behind a rate of 1 KiB a second. Raises a refinement of AssociationFailure, after which
         the association is to be aborted.
         """
         wire, reader = self._assoc.wire, self._borrow()
@@ -248,7 +250,7 @@ class FastDimse(Dimse):
         self._say(heard.context_id, answer)
 
     def _read_dataset(self, context_id: int, write: Callable[[memoryview], object], waiting: Patience) -> None:
-        """Read a data set; an end of the association in its midst is known as soon as pynetdicom has seen it."""
+        """Read a data set. Where the association ends in its midst, raise what pynetdicom has seen of that end."""
         self._is_mid_dataset = True
         try:
             self._borrow().dataset(context_id, write, waiting)

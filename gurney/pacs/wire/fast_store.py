@@ -59,7 +59,7 @@ class Wire:
         """Raise :class:`HandBack` if the peer has something to say before we send: then nothing is in flight."""
         if self._wire.is_interrupted:
             raise AssociationEnded("aborted by us")
-        # In every gap between two instances: so with a poll that is made once, and not by the wire's own way.
+        # This runs between every two instances: so the poll is made once, in place of the wire's own has_input.
         is_waiting = self._socket.has_pending() or (self._input.poll(0) and self._socket.is_for_us())
         if is_waiting or self._reader.has_unread:
             raise HandBack

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _IN_MEMORY = 1 << 16
 _COPY_STEP = 1 << 20
-# Instances that wait to be made safe are open files, of which a process has a thousand or so.
+# Each instance that waits to be made safe is an open file, and a process may have only a thousand or so.
 _BATCH, _BATCH_SECONDS = 100, 0.5
 _MOST_BATCHES = 2
 
@@ -46,8 +46,8 @@ class Received:
 class IncomingDataset(BytesIO):
     """The data set of a message that pynetdicom receives: in memory while it is short, then in a file of the folder.
 
-    pynetdicom writes each fragment into it, in its upper-layer thread. What goes wrong with the disk is remembered for
-    whoever answers the message, and that it has more than ``limit`` bytes.
+    pynetdicom writes each fragment into it, in its upper-layer thread. A failure of the disk, or more than ``limit``
+    bytes, is remembered for whoever answers the message.
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
@@ -59,7 +59,7 @@ class IncomingDataset(BytesIO):
 
     @property
     def is_endless(self) -> bool:
-        """Tell whether it goes on and on behind its limit."""
+        """Tell whether it goes on far beyond its limit."""
         return self._ration.is_endless
 
     def write(self, data: Any, /) -> int:
@@ -76,12 +76,12 @@ class IncomingDataset(BytesIO):
             self._spilled().write(data)
         except OSError as error:
             self.error = error
-            # Now, not at the end of the message, which may be far or none: others need what room there is.
+            # Now, not at the end of the message, which may be far off or never come: others need what room there is.
             self.discard()
         return length
 
     def pour(self, arrival: Arrival) -> None:
-        """Give everything to an arrival. Raises OSError, also one of before."""
+        """Pass everything on to an arrival. Raises OSError, also for a write that failed earlier."""
         if self.error is not None:
             raise self.error
         if self._file is None:
@@ -92,7 +92,7 @@ class IncomingDataset(BytesIO):
             arrival.write(piece)
 
     def getvalue(self) -> bytes:
-        """Give everything, from memory again: a report or a list that came among instances. Raises OSError."""
+        """Return everything, as for a report that came among instances. Raises OSError."""
         if self.error is not None:
             raise self.error
         if self._file is not None:
@@ -167,23 +167,23 @@ class Inbox:
         return self.keep(arrival)
 
     def note(self, failure: OSError) -> None:
-        """Take note of what kept an instance from being stored that is ours, not the peer's."""
+        """Log what kept an instance from being stored, where the fault is ours and not the peer's."""
         # Neither the folder nor the instance: a path may name a patient.
         _log.warning("instance_not_kept reason=%r", failure.strerror or type(failure).__name__)
 
 
 class EagerInbox(Inbox):
-    """An inbox that answers before an instance is safe, and gives it out when it is.
+    """An inbox that answers before an instance is safe on disk, and hands it out once it is.
 
-    For a C-GET: its archive keeps what it sends, and nobody hears of an instance before it is safe. So the disk works
-    while the next ones come, and on many at a time: each commit of a journal holds up whoever opens a file. Where it
-    need not be ``durable`` the system may write when it likes.
+    For a C-GET, whose archive keeps what it sends: nobody hears of an instance before it is safe. So the disk works
+    while the next ones come, and on many at a time, since each commit of a filesystem's journal holds up whoever opens
+    a file. Without ``durable`` the system may write whenever it likes.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True, limit: int | None = None) -> None:
         super().__init__(folder, lambda _: None, limit)
         self.failure: OSError | None = None
-        """What the disk said first of an instance that it could not take."""
+        """The disk's first failure to take an instance."""
         self._too_long = 0
         self._is_durable = durable
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
@@ -198,7 +198,7 @@ class EagerInbox(Inbox):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let nothing stay half kept: what nobody takes any more is safe all the same."""
+        """Leave nothing half kept: what nobody takes out any more is made safe all the same."""
         self._settle()
         self._settler.shutdown()
 
@@ -252,19 +252,20 @@ class EagerInbox(Inbox):
         batch, self._batch = self._batch, []
         if batch:
             self._settling.append(self._settler.submit(_settled, self.folder, batch, durable=self._is_durable))
-            # A peer that reports nothing on the way has nobody ask for what is settled: it waits for the disk here.
+            # Where the peer reports nothing on the way, nobody asks for what is settled: then the disk is waited for
+            # here.
             wait(list(self._settling)[:-_MOST_BATCHES])
 
 
 def check_max_instance_bytes(limit: int | None) -> int | None:
-    """Return a limit that is one. Raises ValueError for what is no positive number of bytes, or None for no limit."""
+    """Return a limit, None for no limit. Raises ValueError for anything else than a positive number of bytes."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"max_instance_bytes must be a positive number of bytes, or None for no limit, not {limit!r}")
     return limit
 
 
 def _settled(folder: Path, batch: list[Arrival], *, durable: bool) -> tuple[list[Received], OSError | None]:
-    """Make a batch safe; say what is, and what went wrong with another."""
+    """Make a batch safe; return what is, and a failure if another is not."""
     failure: OSError | None = None
     received = []
     if durable:
@@ -300,7 +301,7 @@ def answer_to(request: C_STORE, status: int) -> C_STORE:
 
 
 class Keeping:
-    """Answer the C-STOREs that a peer makes on an association of ours, by what an inbox says of each."""
+    """Answer the C-STOREs that a peer makes on an association of ours with the status that an inbox gives each."""
 
     def __init__(self, inbox: Inbox, contexts: NegotiatedContexts, dimse: Dimse) -> None:
         self.inbox, self._dimse = inbox, dimse

@@ -68,8 +68,8 @@ class StoreRequest(NamedTuple):
     """One instance to be stored: where its bytes lie and what they are.
 
     ``dataset_offset`` is where the data set begins in the file, behind the file meta information; its bytes are sent as
-    they are. ``key`` is the caller's and comes back with the result. With ``dataset`` that is encoded and sent in place
-    of a file, in ``transfer_syntax_uid``.
+    they are. ``key`` is the caller's and comes back with the result. A ``dataset`` is encoded in
+    ``transfer_syntax_uid`` and sent in place of a file.
     """
 
     path: str

@@ -1,10 +1,10 @@
 """Files of instances on their way into a folder: how they are named and held, and what killed processes left of them.
 
 A process that is killed can't clear up. Whoever next takes instances into the folder does, of those files whose writer
-is surely gone. A writer holds a lock (flock) on its file as long as it lives, whichever container it lives in; the
+is certainly gone. A writer holds a lock (flock) on its file as long as it lives, whichever container it lives in; the
 system gives it up with the process. Whether that lock is seen by another host depends on how a shared folder is
-mounted: so the name says under which boot of which kernel it was given, and the files of another are left alone. Those
-of before a restart of this host are as well: nothing surely tells them from another host's.
+mounted: so the name carries the boot ID of the kernel under which it was given, and files with any other are left
+alone. That includes those from before a restart of this host: nothing reliably tells them from another host's.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _log = logging.getLogger(__name__)
 
 
 def _boot() -> str:
-    """Name the boot of this kernel; one that nobody else has where that is not told."""
+    """Return the ID of this boot of the kernel, or a random one where the kernel does not tell."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").replace("-", "")[:16]
     return secrets.token_hex(8)
 
 
-# Names that nobody else gives, on whichever host; a process that was forked has another ID.
+# With the process ID, which a fork changes, these make names that no other process on any host gives.
 _BOOT, _RUN, _NUMBERS = _boot(), secrets.token_hex(8), itertools.count()
 _OURS = re.compile(rf"{re.escape(INCOMING)}{re.escape(_BOOT)}-[0-9a-f]{{16}}-[0-9]+-[0-9]+")
 
@@ -47,7 +47,7 @@ def incoming_name() -> str:
 
 
 def is_held(fd: int) -> bool:
-    """Hold a new file as long as it is open; False where somebody has cleared it away before it was held."""
+    """Lock a new file for as long as it is open; False where somebody cleared it away before it was locked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -75,7 +75,7 @@ def clear_leftovers(folder: str | os.PathLike[str]) -> int:
 
 
 def clear_leftovers_once(folder: str | os.PathLike[str]) -> None:
-    """Do so the first time that this process takes something into the folder, which may hold very many files."""
+    """Clear a folder the first time that this process takes something into it: it may hold very many files."""
     try:
         status = os.stat(folder)
     except OSError:
@@ -95,7 +95,7 @@ def _remove_if_free(path: str) -> bool:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its writer, where it is only just about to hold it, sees that it is gone, and makes another.
+        # A writer that has made it and is just about to lock it sees that it is gone, and makes another.
         os.unlink(path)
     finally:
         os.close(fd)

@@ -1,7 +1,7 @@
-"""How much of one message we take in on an association of ours where pynetdicom puts it together (PS3.7 6.3.1).
+"""A bound on each message that pynetdicom assembles on an association of ours (PS3.7 6.3.1).
 
-A peer may send fragments of which none is the last. That no message comes of them ends the wait for one, in time; what
-has come until then must not fill the memory.
+A peer may send fragments of which none is the last. The wait for such a message times out; what has come until then
+must not fill the memory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LONGEST_DATASET = 1 << 24
 
 
 def bound_messages(assoc: PacedAssociation) -> None:
-    """Abort the association when more comes of one message than any that we expect has.
+    """Abort the association when one message grows longer than any that we expect.
 
-    An instance that goes to a file has none but the limit that whoever takes it has set.
+    An instance that goes to a file is bound only by the limit of whoever takes it.
     """
     receive = assoc.dimse.receive_primitive
     commanded = taken = 0
@@ -33,11 +33,11 @@ def bound_messages(assoc: PacedAssociation) -> None:
 
     def receive_bounded(primitive: Any) -> None:
         nonlocal commanded, taken, counted
-        # Who chooses where its data set goes has made the message already.
+        # Where somebody chose what its data set goes into, the message is there already, and not counted yet.
         if assoc.dimse.message is None or assoc.dimse.message is not counted:
             commanded = taken = 0
         for _, fragment in primitive.presentation_data_value_list:
-            # With its control header: so those without content count as well.
+            # With its control header, so that fragments without content count as well.
             if fragment[:1] and fragment[0] & 1:
                 commanded += len(fragment)
             else:
@@ -50,11 +50,11 @@ def bound_messages(assoc: PacedAssociation) -> None:
         receive(primitive)
         counted = assoc.dimse.message
 
-    assoc.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]
+    assoc.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]  # on this instance only
 
 
 def _is_endless(message: object, taken: int) -> bool:
-    """Tell whether so much is too much. An instance that somebody wanted goes to a file, and has a bound of its own."""
+    """Tell whether a message is too long. An instance that was asked for goes to a file, and has its own bound."""
     if isinstance(message, C_STORE_RQ) and isinstance(message.data_set, IncomingDataset):
         return message.data_set.is_endless
     return taken > LONGEST_DATASET

@@ -27,11 +27,6 @@ class Outgoing:
         self.fill()
 
     @property
-    def size(self) -> int:
-        """Length of the data set in bytes."""
-        return self._payload.size
-
-    @property
     def is_complete(self) -> bool:
         """Tell whether the last byte has been taken."""
         return self._filled is None and self._left == 0

@@ -1,4 +1,4 @@
-"""How fast a message must come that is to come to its end."""
+"""The slowest rate at which a message may come and still be waited for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SLOWEST_BYTES_PER_SECOND: Final = 1024
 
 
 def is_overdue(seconds: float, received: int, patience: float) -> bool:
-    """Tell whether a message that began so long ago brings too little to come to an end.
+    """Tell whether a message that began ``seconds`` ago has brought too little ever to end.
 
-    ``patience`` is free, then it must have brought 1 KiB for each second: a modem does, fragments without content, or
-    of one byte, never do.
+    The first ``patience`` seconds are free; after them it must have brought 1 KiB for each second. A modem manages
+    that; fragments that are empty, or of one byte, never do.
     """
     return seconds > patience + received / _SLOWEST_BYTES_PER_SECOND
 
 
 class Pace:
-    """Count what comes of one message, from its beginning."""
+    """Count the bytes of one message as they come, from its beginning."""
 
     def __init__(self, patience: float) -> None:
         self._patience, self._begun, self._received = patience, time.monotonic(), 0

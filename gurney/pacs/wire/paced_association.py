@@ -1,4 +1,4 @@
-"""pynetdicom's association as requestor, whose threads stop exactly, end surely, and answer in their turn."""
+"""pynetdicom's association, with threads that stop exactly, end reliably, and answer in their turn."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _PARTING_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
 # pynetdicom looks at its timers this often, and at all else when it is woken.
 _TURN_SECONDS = 0.05
-# What its upper-layer thread sleeps besides in each turn, and how often we look whether it has closed the connection.
+# How long its upper-layer thread sleeps in each turn, and how often we look whether it has closed the connection.
 _GLANCE_SECONDS = 0.0002
 
 
 class PacedAssociation(Association):
-    """pynetdicom's association as requestor, whose reactor thread stops exactly.
+    """pynetdicom's association, as requestor unless a subclass accepts, whose reactor thread stops exactly.
 
     Its ``_reactor_checkpoint`` is a :class:`Turnstile`; its ``_is_paused`` is derived from it and so never stale. Thus
     every ``send_*`` and ``release`` of pynetdicom that clears the one and reads the other is exact as well.
@@ -48,10 +48,10 @@ class PacedAssociation(Association):
         self._reactor_checkpoint = Turnstile(self)  # type: ignore[assignment]  # it has the methods that are called
         self.dul.daemon = True
         self._run_dul = self.dul.run
-        self.dul.run = self._run_upper_layer  # type: ignore[method-assign]  # of this one
+        self.dul.run = self._run_upper_layer  # type: ignore[method-assign]  # on this instance only
         self.dul._run_loop_delay = _GLANCE_SECONDS
         self._queue_pdu = self.dul.send_pdu
-        self.dul.send_pdu = self._send_pdu  # type: ignore[method-assign]  # of this one
+        self.dul.send_pdu = self._send_pdu  # type: ignore[method-assign]  # on this instance only
         self._on_confusion: tuple[Callable[[], None], ...] = ()
         self.on_event_report: Callable[[N_EVENT_REPORT, int], None] = super()._serve_request
         self.wire = WireSocket(self, connection)
@@ -68,7 +68,7 @@ class PacedAssociation(Association):
 
     @property
     def has_begun_to_receive(self) -> bool:
-        """Tell whether a message, or its beginning, has come in that nobody has taken; true of one who has the wire."""
+        """Tell whether a message, or part of one, has come that nobody has taken. Stale unless the wire is borrowed."""
         return not self.dimse.msg_queue.empty() or self.dimse.message is not None or self.wire.has_given_back
 
     def kill(self) -> None:
@@ -110,7 +110,7 @@ class PacedAssociation(Association):
         if self.dul.is_alive():
             self.dul.join(_PARTING_SECONDS)
         if self.dul.is_alive():
-            # It may wait for the rest of a PDU that is none, for as long as the network timeout.
+            # It may be waiting, for as long as the network timeout, for the rest of something that is not a PDU.
             self.wire.interrupt()
             self.dul._kill_thread = True
             self.dul.join(_JOIN_SECONDS)
@@ -124,7 +124,7 @@ class PacedAssociation(Association):
         try:
             yield
         finally:
-            self.dimse.receive_primitive = receive  # type: ignore[method-assign]  # of this one
+            self.dimse.receive_primitive = receive  # type: ignore[method-assign]  # on this instance only
 
     def serve(self, message: DimseServiceType, context_id: int) -> None:
         """Answer a request that the peer made of us: an event report by ``on_event_report``, all else by pynetdicom."""
@@ -158,7 +158,7 @@ class PacedAssociation(Association):
         """Run pynetdicom's upper-layer thread, and end the association when that raises.
 
         Its state machine raises on values that the standard does not define, such as a rejection's unknown reason;
-        left alone, its thread would die and everybody wait for their timeouts.
+        left alone, its thread would die, and everybody would wait for a timeout.
         """
         try:
             self._run_dul()

@@ -1,4 +1,4 @@
-"""How long we wait for a peer's next byte on a lent wire, and what ends the wait before."""
+"""How long we wait for a peer's next byte on a lent wire, and what ends the wait sooner."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def _see_nothing() -> None:
 class Patience:
     """Wait for a response for so many seconds without progress.
 
-    What we sent and the peer's system has yet to confirm is progress while it gets less: a slow line moves. ``glance``
-    is called in each turn of a wait, and may raise to end it; ``idle`` behind each turn in which nothing came.
+    While the bytes that the peer's system has yet to confirm become fewer, there is progress: the line is slow, not
+    dead. ``glance`` is called in each turn of a wait, and may raise to end it; ``idle`` after each turn in which
+    nothing came.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Patience:
         self._unacknowledged = None
 
     def check(self) -> None:
-        """Raise DimseTimeout where something comes all the time and does not get anywhere."""
+        """Raise DimseTimeout where fragments keep coming, and no message comes of them."""
         if time.monotonic() > self._deadline:
             raise DimseTimeout(f"no response for {self._seconds:g} s, but fragments that get nowhere")
 

@@ -17,7 +17,7 @@ __all__ = ["HandBack", "Heard", "Reader"]
 _BUFFER = 1 << 20
 # A command set has a dozen short elements; one that fills this has no end.
 _LONGEST_COMMAND = 1 << 16
-# With less room than this behind what is there, it moves to the front first.
+# With less room than this at the end of the buffer, what is in it moves to the front first.
 _LEAST_ROOM = 1 << 14
 # The system writes 1,024 pieces at a time, and a header may go before them.
 _MOST_PIECES = 512
@@ -119,8 +119,8 @@ class Reader:
     def dataset(self, context_id: int, write: Callable[..., object], patience: Patience) -> None:
         """Read the data set of the command that was taken, and give it to ``write``, several pieces at a time.
 
-        They are what was here, and are gone when the next bytes are read. Raises as :meth:`command` does; a message
-        that was cut off is then lost.
+        The pieces are views of the buffer, valid only until the next bytes are read. Raises as :meth:`command` does; a
+        message that was cut off is then lost.
         """
         pieces: list[memoryview] = []
 
@@ -195,7 +195,7 @@ class Reader:
         return int(length)
 
     def _need(self, count: int, patience: Patience) -> None:
-        """Have so many bytes in the buffer from the first that is not taken."""
+        """Wait until ``count`` bytes that nobody has taken are in the buffer."""
         while self._end - self._at < count:
             if self._at + count > len(self._buffer):
                 self._move_up()

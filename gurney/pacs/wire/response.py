@@ -1,4 +1,4 @@
-"""What a peer answers, judged the same on both ways (PS3.7 9.1.1)."""
+"""What a peer answers, judged alike on the fast path and on the plain way (PS3.7 9.1.1, 9.1.5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Awaited", "EchoResult", "Response"]
 
 
 class Response(NamedTuple):
-    """A C-STORE-RSP that answers our request."""
+    """What the response to a C-STORE or C-ECHO of ours says."""
 
     status: int
     comment: str = ""

@@ -1,4 +1,4 @@
-"""What an association sends and receives through: TCP as it is, or TLS over it, in the same words.
+"""What an association sends and receives through: TCP as it is, or TLS over it, behind one interface.
 
 Everything above knows a :class:`Transport` only. It does not block: what can't be done at once raises BlockingIOError,
 and ``poll`` on its descriptor tells when to try again. TLS adds two things of which ``poll`` knows nothing: bytes that

@@ -60,7 +60,7 @@ class Turnstile:
         """Close, and return when the traveller stands still or is no longer alive.
 
         A traveller that has not started yet will stand still at its first wait. Called by the traveller itself it
-        only closes: nobody can wait for himself.
+        only closes: no thread can wait for itself.
         """
         with self._changed:
             self._open = False

@@ -38,7 +38,7 @@ class Loss(Enum):
     RESET = auto()
     STALLED = auto()  # the peer took no byte, or did not finish a PDU, in time
     OVERLONG = auto()  # the peer announced a PDU longer than any that we expect
-    ENDLESS = auto()  # the peer sent more of one message than any that we expect has
+    ENDLESS = auto()  # the peer sent a message longer than any that we expect
 
 
 class WireSocket(AssociationSocket):
@@ -193,8 +193,8 @@ class WireSocket(AssociationSocket):
     def send(self, bytestream: bytes) -> None:
         """Send all of it, else report the connection as closed (PS3.8 9.2, Evt17).
 
-        The peer may take as long as it likes, as long as it takes something within the DIMSE timeout. An interruption
-        in the middle leaves a PDU half sent, and the wire severed.
+        The peer may take its time, provided that it takes some bytes within each DIMSE timeout. An interruption in the
+        middle leaves a PDU half sent, and the wire severed.
         """
         rest = memoryview(bytestream)
         try:

@@ -61,7 +61,7 @@ def test_a_refusal_is_raised(peer: DcmjsNormalizedScp) -> None:
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"sop_instance_uid": "1.2.a"}, "its SOP Instance UID is none"),
+        ({"sop_instance_uid": "1.2.a"}, "its SOP Instance UID is not a UID"),
         (
             {"series": {"1.2.4": [AvailableInstance(CT, "1.2.5", "PACS", "SOON")]}},  # type: ignore[arg-type]
             "InstanceAvailability is none of ONLINE, NEARLINE, OFFLINE, UNAVAILABLE",

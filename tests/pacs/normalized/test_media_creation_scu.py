@@ -115,9 +115,9 @@ def test_copies_are_named() -> None:
 
 def test_a_request_that_no_peer_could_know_is_refused_before_it_is_asked(scu: MediaCreationManagementScu) -> None:
     with FakePacs() as pacs:
-        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is not a UID"):
             scu.create(pacs.remote(), MediaCreationRequest(INSTANCES, sop_instance_uid="1.2.a"))
-        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is not a UID"):
             scu.resume(pacs.remote(), "")
         assert pacs.associations == 0
 

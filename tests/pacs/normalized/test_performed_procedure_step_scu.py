@@ -98,9 +98,9 @@ def test_a_step_that_the_peer_does_not_know(scu: PerformedProcedureStepScu, remo
 
 def test_a_step_that_no_peer_could_know_is_refused_before_it_is_asked(scu: PerformedProcedureStepScu) -> None:
     with FakePacs() as pacs:
-        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is not a UID"):
             scu.begin(pacs.remote(), replace(step(), sop_instance_uid="1.2.a"))
-        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is none"):
+        with pytest.raises(InvalidAttributes, match="its SOP Instance UID is not a UID"):
             scu.resume(pacs.remote(), "")
         assert pacs.associations == 0
 

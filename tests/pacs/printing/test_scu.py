@@ -212,7 +212,7 @@ def test_what_can_not_be_is_not_sent(scu: PrintManagementScu, colour_printer: Re
             with pytest.raises(IndexError, match=f"image boxes 1 to 1, not {position}"):
                 film.set_image(position, image())
         for width in (0.0, -1.0, float("nan"), float("inf")):
-            with pytest.raises(InvalidAttributes, match="RequestedImageSize is no width"):
+            with pytest.raises(InvalidAttributes, match="RequestedImageSize is not a width"):
                 film.set_image(1, image(), width_mm=width)
         assert film.set_image(1, image(), width_mm=100 / 3).category is Category.SUCCESS
         with pytest.raises(InvalidAttributes, match="Polarity is none of NORMAL, REVERSE"):
