@@ -139,4 +139,4 @@ def test_the_example_of_a_query_runs(tmp_path: Path, capsys: pytest.CaptureFixtu
             exec(example.replace("4242", str(archive.remote.port)).replace("4711", "P1"), {})
         assert {stored.sop_instance_uid for stored in workstation.stored} in archive.instances.values()
     first, *_, last = capsys.readouterr().out.splitlines()
-    assert (first, last) == ("2 studies, 0 answers that were none", "4 of 4")
+    assert (first, last) == ("2 studies, 0 answers that did not match", "4 of 4")
