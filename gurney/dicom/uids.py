@@ -19,6 +19,8 @@ __all__ = [
     "MEDIA_STORAGE_DIRECTORY",
     "RLE_LOSSLESS",
     "STANDARD_TRANSFER_SYNTAXES",
+    "STORAGE_COMMITMENT_SOP_CLASS",
+    "VERIFICATION_SOP_CLASS",
     "is_valid_uid",
     "uid_of",
 ]
@@ -34,6 +36,9 @@ JPEG_2000: Final = "1.2.840.10008.1.2.4.91"
 HIGH_THROUGHPUT_JPEG_2000: Final = tuple("1.2.840.10008.1.2.4." + leaf for leaf in ("201", "202", "203"))
 RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+
+VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT_SOP_CLASS: Final = "1.2.840.10008.1.20.1"
 
 # Every transfer syntax that the standard registers for files starts so (PS3.6 Table A-1).
 STANDARD_TRANSFER_SYNTAXES: Final = "1.2.840.10008."

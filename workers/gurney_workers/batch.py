@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal, plan_contexts
+from gurney.dicom.presentation import MAX_CONTEXTS, plan_contexts
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
 from gurney.ledger.interruptions import interruption
@@ -23,6 +23,7 @@ from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
 from gurney.observability import get_logger
 from gurney.pacs import (
+    VERIFICATION,
     AssociationFailure,
     FileSignature,
     Progress,
@@ -45,7 +46,6 @@ _ENDPOINT = 128
 # Seconds until what lies in a folder that is away is looked for again.
 _AWAY = 120.0
 _AWAY_WORDS = "the folder in which its file lies is away"
-_VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 # Not an attempt: the item was never on the wire and goes back as it was.
 _UNTRIED = frozenset({EventKind.NEIGHBOUR})
 # Where the spool or the folder may be to blame.
@@ -149,12 +149,12 @@ class Batch:
         pairs = dict.fromkeys((work.sop_class_uid, work.transfer_syntax_uid) for work in self._claim.work)
         proposals = plan_contexts(pairs)[0]
         if self._claim.probe and len(proposals) < MAX_CONTEXTS:
-            proposals = [*proposals, _VERIFICATION]
+            proposals = [*proposals, VERIFICATION]
         assoc = self._scu.associate(self._remote, proposals, self._progress)
         with self._aborting:
             self._assoc = assoc
         with assoc:
-            if self._claim.probe and assoc.accepts(_VERIFICATION.sop_class_uid, _VERIFICATION.transfer_syntax_uid):
+            if self._claim.probe and assoc.accepts(VERIFICATION.sop_class_uid, VERIFICATION.transfer_syntax_uid):
                 assoc.verify()
             for result in assoc.store(self._requests()):
                 self._settle(result)

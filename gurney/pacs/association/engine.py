@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
 from gurney.pacs.errors import EngineError
-from gurney.pacs.wire import _seams
+from gurney.pacs.wire import seams
 
 __all__ = ["DicomEngine"]
 
@@ -51,7 +51,7 @@ class DicomEngine:
                 pynetdicom_log = logging.getLogger("pynetdicom")
                 cls._log_level = pynetdicom_log.level
                 pynetdicom_log.setLevel(logging.CRITICAL + 1)
-                cls._log_handlers = _seams.set_log_handlers("none")
+                cls._log_handlers = seams.set_log_handlers("none")
             cls._starts += 1
 
     @classmethod
@@ -65,7 +65,7 @@ class DicomEngine:
                 return
             left_open, cls._open = cls._open, set()
             logging.getLogger("pynetdicom").setLevel(cls._log_level)
-            _seams.set_log_handlers(cls._log_handlers)
+            seams.set_log_handlers(cls._log_handlers)
         for association in left_open:
             association.abort()
 

@@ -10,6 +10,7 @@ from typing import ClassVar, TypedDict, TypeVar, Unpack
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION_SOP_CLASS
 from gurney.pacs.association.association import Association
 from gurney.pacs.association.connection import connect
 from gurney.pacs.association.engine import DicomEngine
@@ -40,7 +41,7 @@ __all__ = ["VERIFICATION", "Scu", "Who"]
 
 A = TypeVar("A", bound=Association)
 
-VERIFICATION = ContextProposal("1.2.840.10008.1.1", "1.2.840.10008.1.2")
+VERIFICATION = ContextProposal(VERIFICATION_SOP_CLASS, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 class Who(TypedDict, total=False):

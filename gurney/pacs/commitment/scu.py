@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Unpack
 
 from gurney.dicom.presentation import ContextProposal
+from gurney.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, STORAGE_COMMITMENT_SOP_CLASS
 from gurney.pacs.association.association import Association
 from gurney.pacs.association.engine import DicomEngine
 from gurney.pacs.association.scu import Scu, Who
@@ -19,7 +20,6 @@ from gurney.pacs.commitment.events import (
 )
 from gurney.pacs.commitment.transactions import Transactions
 from gurney.pacs.errors import AssociationFailure, OperationFailed
-from gurney.pacs.listener.admission import STORAGE_COMMITMENT
 from gurney.pacs.listener.listener import Listener
 from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.remote import RemoteAE
@@ -28,8 +28,8 @@ from gurney.pacs.several import several
 __all__ = ["STORAGE_COMMITMENT_CONTEXTS", "StorageCommitmentScu"]
 
 STORAGE_COMMITMENT_CONTEXTS = (
-    ContextProposal(STORAGE_COMMITMENT, "1.2.840.10008.1.2.1"),
-    ContextProposal(STORAGE_COMMITMENT, "1.2.840.10008.1.2"),
+    ContextProposal(STORAGE_COMMITMENT_SOP_CLASS, EXPLICIT_VR_LITTLE_ENDIAN),
+    ContextProposal(STORAGE_COMMITMENT_SOP_CLASS, IMPLICIT_VR_LITTLE_ENDIAN),
 )
 """What an association proposes on which commitment is to be asked for."""
 
@@ -136,7 +136,7 @@ class StorageCommitmentScu(Scu):
         answer is waited for before the next request, for as long as answers do come in time.
         """
         remote, uids = association.remote, tuple(request.transaction_uid for request in requests)
-        association.context_for(STORAGE_COMMITMENT)
+        association.context_for(STORAGE_COMMITMENT_SOP_CLASS)
         wait = self.events.storage_commitment_wait.ask(
             StorageCommitmentWait(remote, uids, wait),
             lambda event, changed: StorageCommitmentWait(event.remote, event.transaction_uids, changed),
@@ -178,7 +178,7 @@ class StorageCommitmentScu(Scu):
         self._transactions.asked(uid)
         try:
             result = NormalizedServices(association).n_action(
-                STORAGE_COMMITMENT, _WELL_KNOWN_INSTANCE, _REQUEST_STORAGE_COMMITMENT, request.information()
+                STORAGE_COMMITMENT_SOP_CLASS, _WELL_KNOWN_INSTANCE, _REQUEST_STORAGE_COMMITMENT, request.information()
             )
         except OperationFailed as refusal:
             self._transactions.refused(uid, refusal.status)

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from gurney.dicom.uids import STORAGE_COMMITMENT_SOP_CLASS
 from gurney.pacs.association.event_reports import EventReport
 from gurney.pacs.commitment.commitment import Commitment, CommitmentRequest, CommitmentResult, CommitmentState
 from gurney.pacs.commitment.events import StorageCommitmentResult
 from gurney.pacs.commitment.report import CommitmentReport, Discrepancy, apply_report
 from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import AfterHook
-from gurney.pacs.listener.admission import STORAGE_COMMITMENT
 from gurney.pacs.remote import RemoteAE
 
 __all__ = ["Transactions"]
@@ -110,7 +110,7 @@ class Transactions:
 
     def hear(self, event: EventReport) -> EventReport | None:
         """Take the answer to one of our transactions, from whom it was asked; leave all else to other listeners."""
-        if event.sop_class_uid != STORAGE_COMMITMENT or event.information is None:
+        if event.sop_class_uid != STORAGE_COMMITMENT_SOP_CLASS or event.information is None:
             return None
         report = CommitmentReport.of(event.information)
         sender = event.remote.ae_title.strip()

@@ -28,11 +28,11 @@ from gurney.pacs.listener.admission import admitted_contexts, with_spaces_for_nu
 from gurney.pacs.listener.deliveries import Deliveries, IncomingContent
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
-from gurney.pacs.wire._seams import mend_pdus, take_datasets_into
 from gurney.pacs.wire.fast_dimse import FastDimse
 from gurney.pacs.wire.inbound import answer_to
 from gurney.pacs.wire.pace import is_overdue
 from gurney.pacs.wire.paced_association import PacedAssociation
+from gurney.pacs.wire.seams import mend_pdus, take_datasets_into
 from gurney.pacs.wire.transport import Transport
 from gurney.pacs.wire.witness import Witness
 

@@ -8,13 +8,17 @@ from functools import lru_cache
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext
 
-from gurney.dicom.uids import is_valid_uid
+from gurney.dicom.uids import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    STORAGE_COMMITMENT_SOP_CLASS,
+    VERIFICATION_SOP_CLASS,
+    is_valid_uid,
+)
 
-__all__ = ["STORAGE_COMMITMENT", "admitted_contexts", "is_storage_class", "is_transfer_syntax", "with_spaces_for_nuls"]
+__all__ = ["admitted_contexts", "is_storage_class", "is_transfer_syntax", "with_spaces_for_nuls"]
 
-STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
-_VERIFICATION = "1.2.840.10008.1.1"
-_UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_UNCOMPRESSED = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 # Registered as transfer syntaxes, but for mail, text and live video: no data set can be in one (PS3.6 table A-1).
 _NOT_FOR_DATASETS = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.")
 
@@ -79,7 +83,7 @@ def _admitted(
     sop_class_uid: str, transfer_syntax_uids: tuple[str, ...], *, takes_instances: bool
 ) -> PresentationContext | None:
     plain = tuple(uid for uid in transfer_syntax_uids if uid in _UNCOMPRESSED)
-    if sop_class_uid in (_VERIFICATION, STORAGE_COMMITMENT):
+    if sop_class_uid in (VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT_SOP_CLASS):
         fit = plain
     elif takes_instances and is_storage_class(sop_class_uid):
         fit = tuple(uid for uid in transfer_syntax_uids if is_transfer_syntax(uid))
@@ -90,6 +94,6 @@ def _admitted(
     context = PresentationContext()
     context.abstract_syntax = UID(sop_class_uid)
     context.transfer_syntax = [UID(uid) for uid in fit]
-    if sop_class_uid == STORAGE_COMMITMENT:
+    if sop_class_uid == STORAGE_COMMITMENT_SOP_CLASS:
         context.scu_role = context.scp_role = True
     return context

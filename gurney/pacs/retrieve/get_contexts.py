@@ -13,11 +13,12 @@ from typing import Final
 from pydicom.uid import UID
 
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
+from gurney.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from gurney.pacs.several import several
 
-__all__ = ["DEFAULT_CLASSES", "classes_of_modalities", "plan_get_contexts"]
+__all__ = ["DEFAULT_CLASSES", "NATIVE_SYNTAXES", "classes_of_modalities", "plan_get_contexts"]
 
-NATIVE: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+NATIVE_SYNTAXES: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 # The commonest first: what does not fit in is left out.
 _JPEG: Final = "1.2.840.10008.1.2.4."
 _OF_IMAGES: Final = (
@@ -115,7 +116,7 @@ def plan_get_contexts(
     syntaxes, or just ``transfer_syntax_uids`` where some are given; then compressed ones follow, the commonest of each
     class first, as far as there is room. Without any class there is nothing to plan.
     """
-    room, least = MAX_CONTEXTS - taken, tuple(several(transfer_syntax_uids, "transfer_syntax_uids")) or NATIVE
+    room, least = MAX_CONTEXTS - taken, tuple(several(transfer_syntax_uids, "transfer_syntax_uids")) or NATIVE_SYNTAXES
     classes, share = list(dict.fromkeys(several(sop_class_uids, "sop_class_uids"))), max(1, room // len(least))
     return [
         _proposals(classes[first : first + share], room, least, widen=not transfer_syntax_uids)

@@ -21,7 +21,7 @@ from gurney.pacs.query.matches import Match, Search, Tally
 from gurney.pacs.query.models import PATIENT_ROOT, PATIENT_STUDY_ONLY, InformationModel, Level
 from gurney.pacs.query.queries import PatientRootQuery, PatientStudyOnlyQuery, Query
 from gurney.pacs.retrieve.get_contexts import DEFAULT_CLASSES, classes_of_modalities
-from gurney.pacs.retrieve.retrieval import Retrieval
+from gurney.pacs.retrieve.retrieval import Retrieval, uid_list
 
 __all__ = ["Holding", "Inventory", "InventorySource", "take_inventory"]
 
@@ -129,7 +129,7 @@ class _Stocktaker:
         self._left = _MOST
 
     def take(self) -> Inventory:
-        studies = _several(self._what.study_instance_uid) or [
+        studies = uid_list(self._what.study_instance_uid) or [
             str(match.value.study_instance_uid) for match in self._found(Level.STUDY)
         ]
         holdings = tuple(holding for study in studies for holding in self._of_study(study))
@@ -146,7 +146,7 @@ class _Stocktaker:
     def _of_study(self, study: str) -> Iterator[Holding]:
         if not self._is_whole:
             return
-        named = _several(self._what.series_instance_uid)
+        named = uid_list(self._what.series_instance_uid)
         if self._association.is_relational(self._model.find):
             instances = [*self._instances(study, named)]
             if not instances and self._is_there(study):
@@ -171,7 +171,7 @@ class _Stocktaker:
         return [str(match.value.series_instance_uid) for match in matches]
 
     def _instances(self, study: str, series: list[str]) -> Iterator[Holding]:
-        named = _several(self._what.sop_instance_uid)
+        named = uid_list(self._what.sop_instance_uid)
         for match in self._found(
             Level.IMAGE, study_instance_uid=study, series_instance_uid=series, sop_instance_uid=named
         ):
@@ -215,7 +215,3 @@ class _Stocktaker:
                 self._is_whole = self._is_whole and search.is_complete
         except (OperationFailed, ContextRefused):
             self._is_whole = False
-
-
-def _several(uids: str | Iterable[str]) -> list[str]:
-    return ([uids] if uids else []) if isinstance(uids, str) else [*uids]

@@ -30,6 +30,7 @@ __all__ = [
     "check_retrieval",
     "check_what",
     "retrieve_identifier",
+    "uid_list",
 ]
 
 
@@ -56,7 +57,7 @@ class Retrieval:
     @property
     def named_instances(self) -> frozenset[str]:
         """The instances that are named one by one."""
-        return frozenset(_several(self.sop_instance_uid))
+        return frozenset(uid_list(self.sop_instance_uid))
 
     def identifier(self, model: InformationModel) -> Dataset:
         """Make the identifier (PS3.4 C.4.2.1.4). Raises InvalidQuery for what a peer would refuse."""
@@ -70,7 +71,7 @@ class Retrieval:
                 continue
             if not value:
                 raise InvalidQuery(_KEYWORDS[above], f"must be named as well at level {level}", "name it")
-            values = _checked(_several(value), above)
+            values = _checked(uid_list(value), above)
             if above is not level and len(values) > 1:
                 raise InvalidQuery(_KEYWORDS[above], f"is above level {level}", "name only one of them")
             setattr(made, _KEYWORDS[above], values if len(values) > 1 else values[0])
@@ -109,7 +110,8 @@ _KEYWORDS = {
 _OTHER_MODEL = "name a level that it has, or take another model"
 
 
-def _several(value: str | Iterable[str]) -> list[str]:
+def uid_list(value: str | Iterable[str]) -> list[str]:
+    """Return one UID or several as a list, "" as an empty one. Raises InvalidQuery for anything else."""
     if isinstance(value, str):
         return [value] if value else []
     if not isinstance(value, Iterable):

@@ -16,7 +16,16 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-__all__ = ["InboundTls", "PasswordSource", "PeerCertificate", "SecureLink", "Tls", "TlsIdentity", "TlsProfile"]
+__all__ = [
+    "InboundTls",
+    "PasswordSource",
+    "PathName",
+    "PeerCertificate",
+    "SecureLink",
+    "Tls",
+    "TlsIdentity",
+    "TlsProfile",
+]
 
 PathName: TypeAlias = "str | os.PathLike[str]"
 """A path, as the system writes it."""

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_STORE, DIMSEPrimitive, DimseServiceType
 
+from gurney.dicom.uids import VERIFICATION_SOP_CLASS
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.progress import Progress
 from gurney.pacs.wire.paced_association import PacedAssociation
@@ -59,7 +60,7 @@ class Dimse:
         """Send one C-ECHO-RQ (PS3.7 9.1.5)."""
         primitive = C_ECHO()
         primitive.MessageID = awaited.message_id
-        primitive.AffectedSOPClassUID = "1.2.840.10008.1.1"
+        primitive.AffectedSOPClassUID = VERIFICATION_SOP_CLASS
         self.send(primitive, awaited.context_id)
         return self.respond(C_ECHO, awaited, patience)
 

@@ -22,7 +22,15 @@ from gurney.pacs.wire.arrival import OUT_OF_RESOURCES, STORED, Arrival, Ration, 
 from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.leftovers import clear_leftovers_once
 
-__all__ = ["EagerInbox", "Inbox", "IncomingDataset", "Keeping", "Received", "check_max_instance_bytes"]
+__all__ = [
+    "EagerInbox",
+    "Inbox",
+    "IncomingDataset",
+    "Keeping",
+    "Received",
+    "answer_to",
+    "check_max_instance_bytes",
+]
 
 _log = logging.getLogger(__name__)
 

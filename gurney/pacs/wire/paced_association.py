@@ -17,7 +17,7 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT, DimseServiceType
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_P_ABORT
 
-from gurney.pacs.wire._seams import take_datasets_into
+from gurney.pacs.wire.seams import take_datasets_into
 from gurney.pacs.wire.transport import Transport
 from gurney.pacs.wire.turnstile import Turnstile
 from gurney.pacs.wire.wire_socket import WireSocket

@@ -6,6 +6,7 @@ import struct
 
 __all__ = [
     "HEADER",
+    "LONGEST_FRAGMENT",
     "P_DATA_TF",
     "Fragment",
     "fragment_length",

@@ -6,7 +6,7 @@ import pytest
 from pydicom.uid import UID
 
 from gurney.dicom.presentation import MAX_CONTEXTS
-from gurney.pacs.retrieve.get_contexts import DEFAULT_CLASSES, NATIVE, classes_of_modalities, plan_get_contexts
+from gurney.pacs.retrieve.get_contexts import DEFAULT_CLASSES, NATIVE_SYNTAXES, classes_of_modalities, plan_get_contexts
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -17,9 +17,9 @@ OWN = 5
 def test_images_may_come_as_archives_hold_them_and_reports_without() -> None:
     (plan,) = plan_get_contexts([CT, SR], OWN)
     syntaxes = {uid: [one.transfer_syntax_uid for one in plan if one.sop_class_uid == uid] for uid in (CT, SR)}
-    assert syntaxes[CT][:2] == list(NATIVE)
+    assert syntaxes[CT][:2] == list(NATIVE_SYNTAXES)
     assert {"1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"} < {*syntaxes[CT]}
-    assert syntaxes[SR] == [*NATIVE, "1.2.840.10008.1.2.1.99"]
+    assert syntaxes[SR] == [*NATIVE_SYNTAXES, "1.2.840.10008.1.2.1.99"]
 
 
 def test_videos_may_come_as_videos() -> None:
@@ -33,7 +33,7 @@ def test_each_class_has_its_native_contexts_whatever_their_number(count: int) ->
     plan = plan_get_contexts([*classes, *classes], OWN)
     assert all(len(storage) + OWN <= MAX_CONTEXTS for storage in plan)
     proposed = Counter((one.sop_class_uid, one.transfer_syntax_uid) for storage in plan for one in storage)
-    assert {*proposed} >= {(uid, syntax) for uid in classes for syntax in NATIVE}
+    assert {*proposed} >= {(uid, syntax) for uid in classes for syntax in NATIVE_SYNTAXES}
     assert {*proposed.values()} == {1}
     assert len(plan) == -(-count // 61)
 

@@ -10,7 +10,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 
 import gurney.pacs
-from gurney.pacs.wire._seams import PRIVATE_NAMES, WHERE
+from gurney.pacs.wire.seams import PRIVATE_NAMES, WHERE
 
 
 @pytest.mark.parametrize("owner", PRIVATE_NAMES)

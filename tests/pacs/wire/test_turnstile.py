@@ -4,6 +4,7 @@ import threading
 import time
 
 from gurney.pacs.wire.turnstile import Turnstile
+from tests.services import wait_until
 
 
 class Traveller(threading.Thread):
@@ -60,7 +61,7 @@ def test_clear_does_not_wait_for_the_dead_or_the_unborn() -> None:
     unborn.turnstile.clear()
     assert not unborn.turnstile.is_set()
     unborn.start()
-    time.sleep(0.05)
+    wait_until(lambda: unborn.turnstile.is_standing, what="it to stand still")
     assert unborn.steps == 0
     unborn.stopping = True
     unborn.turnstile.set()

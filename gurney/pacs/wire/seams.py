@@ -20,7 +20,7 @@ from pynetdicom.dimse_messages import DIMSEMessage
 
 __all__ = ["PRIVATE_NAMES", "WHERE", "mend_pdus", "set_log_handlers", "take_datasets_into"]
 
-WHERE = ("_seams", "paced_association", "wire_socket")
+WHERE = ("seams", "paced_association", "wire_socket")
 """The modules of this room that touch what is listed below."""
 
 PRIVATE_NAMES = {
