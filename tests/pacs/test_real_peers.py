@@ -48,7 +48,7 @@ def scu(request: pytest.FixtureRequest) -> StoreScu:
 
 
 @pytest.fixture(scope="module")
-def test_set() -> list[StoreRequest]:
+def pydicom_files() -> list[StoreRequest]:
     """Every file of pydicom's test set that is an instance, whatever else may be odd about it."""
     requests = []
     with warnings.catch_warnings():
@@ -101,10 +101,10 @@ def decoded(content: bytes, transfer_syntax_uid: str) -> Dataset:
 
 @pytest.mark.seen("C-STORE", at="storescp")
 def test_every_test_file_arrives_bit_for_bit_at_storescp(
-    scu: StoreScu, storescp: StoreScp, test_set: list[StoreRequest]
+    scu: StoreScu, storescp: StoreScp, pydicom_files: list[StoreRequest]
 ) -> None:
-    results = list(store_all(scu, remote(storescp, storescp.ae_title), test_set))
-    assert len(results) == len(test_set)
+    results = list(store_all(scu, remote(storescp, storescp.ae_title), pydicom_files))
+    assert len(results) == len(pydicom_files)
     stored = [result.request for result in results if result.is_stored]
     refused = [result for result in results if not result.is_stored]
     assert all(result.event.kind is EventKind.NO_CONTEXT for result in refused)
@@ -115,11 +115,11 @@ def test_every_test_file_arrives_bit_for_bit_at_storescp(
 
 @pytest.mark.seen("C-STORE", at="orthanc")
 def test_every_test_file_arrives_at_orthanc(
-    scu: StoreScu, orthanc: Orthanc, test_set: list[StoreRequest], tmp_path: Path
+    scu: StoreScu, orthanc: Orthanc, pydicom_files: list[StoreRequest], tmp_path: Path
 ) -> None:
     """Orthanc keeps most bit for bit; it rewrites some lengths, and inflates, so those are compared decoded."""
-    results = list(store_all(scu, remote(orthanc, orthanc.ae_title), test_set))
-    assert len(results) == len(test_set)
+    results = list(store_all(scu, remote(orthanc, orthanc.ae_title), pydicom_files))
+    assert len(results) == len(pydicom_files)
     refused = [result for result in results if not result.is_stored]
     # Two files whose RLE fragments its decoder does not like.
     assert {result.status for result in refused} <= {0xC000}
@@ -148,22 +148,22 @@ def test_every_test_file_arrives_at_orthanc(
 
 @pytest.mark.seen("C-STORE", at="dcmjs-dimse")
 def test_dcmjs_dimse_takes_what_it_accepts(
-    scu: StoreScu, dcmjs_dimse: DcmjsStoreScp, test_set: list[StoreRequest]
+    scu: StoreScu, dcmjs_dimse: DcmjsStoreScp, pydicom_files: list[StoreRequest]
 ) -> None:
-    ct = [one for one in test_set if one.transfer_syntax_uid.startswith("1.2.840.10008.1.2.1")][:20]
+    ct = [one for one in pydicom_files if one.transfer_syntax_uid.startswith("1.2.840.10008.1.2.1")][:20]
     results = list(store_all(scu, remote(dcmjs_dimse, dcmjs_dimse.ae_title), ct))
     assert len(results) == len(ct)
     assert sum(result.is_stored for result in results) > 10
 
 
 @pytest.mark.seen("C-STORE", at="dcmqrscp")
-def test_dcmqrscp_takes_them_too(scu: StoreScu, dcmqrscp: DcmQrScp, test_set: list[StoreRequest]) -> None:
-    results = list(store_all(scu, remote(dcmqrscp, dcmqrscp.ae_title), test_set))
+def test_dcmqrscp_takes_them_too(scu: StoreScu, dcmqrscp: DcmQrScp, pydicom_files: list[StoreRequest]) -> None:
+    results = list(store_all(scu, remote(dcmqrscp, dcmqrscp.ae_title), pydicom_files))
     assert sum(result.is_stored for result in results) > 50
 
 
 @pytest.mark.seen("C-ECHO", at="storescp")
-def test_echo(scu: StoreScu, storescp: StoreScp) -> None:
+def test_storescp_answers_an_echo(scu: StoreScu, storescp: StoreScp) -> None:
     assert scu.verify(remote(storescp, storescp.ae_title)).is_success
 
 
@@ -178,9 +178,11 @@ def test_orthanc_echo_and_a_wrong_called_ae_title(scu: StoreScu, tmp_path: Path)
     assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
 
 
-def test_a_peer_that_is_killed_and_comes_back(scu: StoreScu, storescp: StoreScp, test_set: list[StoreRequest]) -> None:
+def test_a_peer_that_is_killed_and_comes_back(
+    scu: StoreScu, storescp: StoreScp, pydicom_files: list[StoreRequest]
+) -> None:
     target = remote(storescp, storescp.ae_title, Timeouts(connect=2, acse=2, store=2, network=5))
-    requests = [one for one in test_set if one.sop_class_uid == test_set[0].sop_class_uid]
+    requests = [one for one in pydicom_files if one.sop_class_uid == pydicom_files[0].sop_class_uid]
     proposals = plan_contexts((one.sop_class_uid, one.transfer_syntax_uid) for one in requests)[0]
     with scu.associate(target, proposals) as association:
         running = association.store(requests * 50)
@@ -194,10 +196,10 @@ def test_a_peer_that_is_killed_and_comes_back(scu: StoreScu, storescp: StoreScp,
     assert scu.verify(target).is_success
 
 
-def test_storescp_aborts_behind_an_instance(scu: StoreScu, tmp_path: Path, test_set: list[StoreRequest]) -> None:
+def test_storescp_aborts_behind_an_instance(scu: StoreScu, tmp_path: Path, pydicom_files: list[StoreRequest]) -> None:
     folder = tmp_path / "aborting"
     folder.mkdir()
-    request = next(one for one in test_set if one.transfer_syntax_uid == "1.2.840.10008.1.2.1")
+    request = next(one for one in pydicom_files if one.transfer_syntax_uid == "1.2.840.10008.1.2.1")
     with StoreScp(folder, options=["--abort-after"]) as peer:
         target = remote(peer, peer.ae_title)
         proposals = [ContextProposal(request.sop_class_uid, request.transfer_syntax_uid)]
@@ -211,9 +213,9 @@ def test_storescp_aborts_behind_an_instance(scu: StoreScu, tmp_path: Path, test_
 
 
 @pytest.mark.slow
-def test_no_response_is_lost_to_the_reactor(storescp: StoreScp, test_set: list[StoreRequest]) -> None:
+def test_no_response_is_lost_to_the_reactor(storescp: StoreScp, pydicom_files: list[StoreRequest]) -> None:
     """pynetdicom's own pause loses one in thousands: its reactor takes the response, the caller times out."""
-    small = min((one for one in test_set if one.transfer_syntax_uid == "1.2.840.10008.1.2.1"), key=_size)
+    small = min((one for one in pydicom_files if one.transfer_syntax_uid == "1.2.840.10008.1.2.1"), key=_size)
     proposals = [ContextProposal(small.sop_class_uid, small.transfer_syntax_uid)]
     target = remote(storescp, storescp.ae_title, Timeouts(store=3))
     interval = sys.getswitchinterval()

@@ -8,7 +8,7 @@ from gurney.pacs import RemoteAE, Timeouts
 
 
 @pytest.mark.parametrize("ae_title", ["A", "ARCHIVE", "A B", "X" * 16, "a-b_c.1", " PAD "])
-def test_good_ae_titles(ae_title: str) -> None:
+def test_an_ae_title_of_1_to_16_characters_is_taken(ae_title: str) -> None:
     assert RemoteAE(ae_title, "localhost", 104).ae_title == ae_title
 
 
@@ -24,13 +24,13 @@ def test_good_ae_titles(ae_title: str) -> None:
         ("A\x7f", "printable"),
     ],
 )
-def test_bad_ae_titles(ae_title: str, said: str) -> None:
+def test_an_ae_title_that_the_standard_does_not_allow_is_refused(ae_title: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         RemoteAE(ae_title, "localhost", 104)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, True, 104.0, "104", None])
-def test_bad_ports(port: int) -> None:
+def test_what_is_no_port_is_refused(port: int) -> None:
     with pytest.raises(ValueError, match="port"):
         RemoteAE("A", "localhost", port)
 
@@ -42,18 +42,18 @@ def test_an_ae_title_is_text(ae_title: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", " host", "host\n", "a b", "a\0b", "a\tb", None, 127, b"localhost"])
-def test_bad_hosts(host: str) -> None:
+def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="host"):
         RemoteAE("A", host, 104)
 
 
 @pytest.mark.parametrize("max_pdu", [0, 1024, 16384, 0xFFFFFFFF])
-def test_good_max_pdu(max_pdu: int) -> None:
+def test_a_max_pdu_of_0_or_from_1024_is_taken(max_pdu: int) -> None:
     assert RemoteAE("A", "localhost", 104, max_pdu=max_pdu).max_pdu == max_pdu
 
 
 @pytest.mark.parametrize("max_pdu", [-1, 1, 1023, 1 << 32, True, False, 16384.0, None, "16384"])
-def test_bad_max_pdu(max_pdu: int) -> None:
+def test_any_other_max_pdu_is_refused(max_pdu: int) -> None:
     with pytest.raises(ValueError, match="max_pdu"):
         RemoteAE("A", "localhost", 104, max_pdu=max_pdu)
 
@@ -63,14 +63,14 @@ EACH = [field.name for field in fields(Timeouts)]
 
 @pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), True, "10", None])
-def test_bad_timeouts(name: str, seconds: float) -> None:
+def test_a_timeout_that_is_not_positive_and_finite_is_refused(name: str, seconds: float) -> None:
     with pytest.raises(ValueError, match=f"timeout '{name}' must be a positive number of seconds"):
         Timeouts(**{name: seconds})
 
 
 @pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("seconds", [1, 0.001, 86400.0])
-def test_good_timeouts(name: str, seconds: float) -> None:
+def test_a_positive_timeout_is_taken(name: str, seconds: float) -> None:
     assert getattr(Timeouts(**{name: seconds}), name) == seconds
 
 

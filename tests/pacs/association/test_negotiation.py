@@ -90,7 +90,7 @@ def test_no_whole_answer_in_time(act: InPlaceOfAccept) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_nobody_listens() -> None:
+def test_a_port_where_nobody_listens_refuses() -> None:
     port = free_port()
     with pytest.raises(ConnectFailed, match="refused"):
         StoreScu().associate(RemoteAE("NOBODY", "127.0.0.1", port, SHORT), CT_ONLY)
@@ -120,7 +120,7 @@ def test_names_and_addresses(host: str) -> None:
         assert association.is_usable
 
 
-def test_ipv6() -> None:
+def test_an_ipv6_address_is_connected_to() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         remote = RemoteAE("SIX", "::1", server.getsockname()[1], SHORT)
         with pytest.raises(AcseTimeout):

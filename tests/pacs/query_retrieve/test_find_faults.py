@@ -105,7 +105,7 @@ def test_an_answer_to_nothing_we_asked_is_never_the_end_of_the_matches(
     ],
 )
 @pytest.mark.parametrize("when", [When.BEFORE, When.MIDDLE, When.AFTER, "between", "within"])
-def test_the_peer_ends_it(
+def test_a_peer_that_ends_the_association_fails_the_search(
     scu: QueryRetrieveScu, pacs: FakePacs, how: How, error: type[AssociationFailure], when: When | str
 ) -> None:
     acts: dict[str, RequestAct] = {

@@ -176,7 +176,7 @@ def test_an_answer_to_nothing_we_asked_is_never_success(
     ],
 )
 @pytest.mark.parametrize("size", [1000, 1_500_000])
-def test_the_peer_ends_it(
+def test_a_peer_that_ends_the_association_fails_the_instance_in_flight(
     scu: StoreScu,
     make_requests: MakeRequests,
     how: How,

@@ -61,7 +61,7 @@ def dataset_bytes(path: str) -> bytes:
 # --- Convenience ------------------------------------------------------------------------------------------------------
 
 
-def test_store_a_file(scu: StoreScu) -> None:
+def test_a_file_is_stored(scu: StoreScu) -> None:
     with FakePacs() as pacs:
         result = scu.store(pacs.remote(), CT_FILE)
         assert result.is_stored
@@ -71,7 +71,7 @@ def test_store_a_file(scu: StoreScu) -> None:
     assert pacs.endings == ["released", "released"]
 
 
-def test_store_a_data_set(scu: StoreScu) -> None:
+def test_a_data_set_is_stored(scu: StoreScu) -> None:
     dataset = decode_dataset(dataset_bytes(CT_FILE), EXPLICIT)
     dataset.SOPInstanceUID = UID("1.2.3.4")
     with FakePacs() as pacs:
@@ -109,7 +109,7 @@ def test_store_many_needs_several_associations_past_128_contexts(
     assert pacs.associations == 2
 
 
-def test_verify(scu: StoreScu) -> None:
+def test_verify_echoes_and_releases(scu: StoreScu) -> None:
     with FakePacs() as pacs:
         echo = scu.verify(pacs.remote())
         assert (echo.is_success, echo.status) == (True, 0)

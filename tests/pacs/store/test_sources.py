@@ -360,7 +360,7 @@ def test_one_that_is_skipped(scu: StoreScu) -> None:
     assert (storing.tally.skipped, storing.tally.failed) == (2, 0)
 
 
-def test_the_tally(scu: StoreScu) -> None:
+def test_the_tally_counts_each_result_once(scu: StoreScu) -> None:
     with FakePacs() as pacs:
         pacs.on_instance(2, Respond(0xA700))
         pacs.on_instance(3, Respond(0xB007))

@@ -178,7 +178,9 @@ def test_a_peer_that_has_tls_1_2_alone(
 
 
 @pytest.mark.parametrize("profile", TlsProfile)
-def test_both_profiles(connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, profile: TlsProfile) -> None:
+def test_a_peer_is_reached_with_both_profiles(
+    connect_to: Callable[[Tls | None], RemoteAE], tls: Tls, profile: TlsProfile
+) -> None:
     chosen = Tls(ca=tls.ca, identity=tls.identity, profile=profile)
     assert StoreScu().verify(connect_to(chosen)).status == 0
 
@@ -214,7 +216,7 @@ def test_store_in_an_archive(orthanc: Orthanc, tls: Tls, fast_path: bool, tmp_pa
     assert {f"1.2.4.{int(fast_path)}.{number}" for number in range(20)} <= orthanc.sop_instance_uids()
 
 
-def test_find_and_get(filled: Archive, fast_path: bool, tmp_path: Path) -> None:
+def test_find_and_get_go_over_tls(filled: Archive, fast_path: bool, tmp_path: Path) -> None:
     scu = QueryRetrieveScu(fast_path=fast_path)
     study = filled.studies[1]
     with scu.find(filled.remote, Query(study_instance_uid=study)) as search:

@@ -118,7 +118,7 @@ def test_a_full_line_blocks_nobody_and_loses_nothing(pair: Pair) -> None:
 
 @pytest.mark.parametrize("is_polite", [True, False], ids=["close_notify", "FIN"])
 @pytest.mark.parametrize("looks_first", [True, False])
-def test_the_end(pair: Pair, is_polite: bool, looks_first: bool) -> None:
+def test_the_end_is_told_after_the_last_bytes(pair: Pair, is_polite: bool, looks_first: bool) -> None:
     """PDUs tell their lengths, so that an end without close_notify cuts nothing off unseen."""
     pair.theirs.send(b"last")
     if is_polite:

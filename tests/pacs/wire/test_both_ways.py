@@ -88,7 +88,7 @@ def plain(value: Any) -> Any:
     ids=["studies", "some", "none", "patients", "series"],
 )
 @pytest.mark.parametrize("limit", [None, 1], ids=["all", "limited"])
-def test_a_search(archive: Archive, query: Query, limit: int | None) -> None:
+def test_a_search_is_the_same_both_ways(archive: Archive, query: Query, limit: int | None) -> None:
     if query.level is Level.SERIES:
         query = Query(level=Level.SERIES, study_instance_uid=archive.studies[0])
     seen = []
@@ -104,7 +104,7 @@ def test_a_search(archive: Archive, query: Query, limit: int | None) -> None:
 
 
 @pytest.mark.parametrize("classes", [[CT], [MR]], ids=["taken", "refused"])
-def test_a_get(archive: Archive, tmp_path: Path, classes: list[str]) -> None:
+def test_a_get_is_the_same_both_ways(archive: Archive, tmp_path: Path, classes: list[str]) -> None:
     seen = []
     for fast_path in BOTH:
         scu = QueryRetrieveScu(fast_path=fast_path)
@@ -124,7 +124,7 @@ def test_a_get(archive: Archive, tmp_path: Path, classes: list[str]) -> None:
     assert len(fast[3]) == (4 if classes == [CT] else 0)
 
 
-def test_stores(archive: Archive) -> None:
+def test_stores_are_the_same_both_ways(archive: Archive) -> None:
     names = ["CT_small.dcm", "MR_small.dcm", "SC_rgb_jpeg_dcmtk.dcm", "rtplan.dcm", "MR_small_bigendian.dcm"]
     paths = [str(get_testdata_file(name, download=False)) for name in names]
     seen = []
