@@ -180,6 +180,7 @@ def test_another_thread_ends_one_that_goes(scu: QueryRetrieveScu, desk: Desk, ki
         assert taken.result() >= 1
     desk.pacs.wait_until_quiet()
     assert (stream.is_cancelled, status_of(stream)) == (True, CANCELLED)
+    desk.pacs.wait_until_quiet()
     assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
     if isinstance(stream, Search):
         assert not stream.is_complete
@@ -198,6 +199,7 @@ def test_the_peer_hears_of_it_while_nobody_takes_the_next_piece(scu: QueryRetrie
     wait_until(lambda: desk.pacs.cancels == 1, what="the C-CANCEL")
     list(stream)
     assert (stream.is_cancelled, status_of(stream)) == (True, CANCELLED)
+    desk.pacs.wait_until_quiet()
     desk.pacs.wait_until_quiet()
     assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
 
@@ -331,6 +333,7 @@ def test_leaving_the_association_cancels_it(scu: QueryRetrieveScu, desk: Desk, k
     script(desk, kind)
     with associate(scu, desk.pacs.remote(LONG), kind) as association:
         stream = begin(association, desk, kind)
+    desk.pacs.wait_until_quiet()
     assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
     assert stream.is_cancelled
     assert list(stream) == []
@@ -381,6 +384,7 @@ def test_what_was_asked_by_hand_is_ended_as_well(scu: QueryRetrieveScu, desk: De
     with scu.associate_for(desk.pacs.remote(LONG)) as association:
         responses = association.converse(request, STUDY_ROOT.find, 5)
         next(responses)
+    desk.pacs.wait_until_quiet()
     assert (desk.pacs.cancels, desk.pacs.endings) == (1, ["released"])
     assert list(responses) == []
 

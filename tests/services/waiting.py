@@ -11,7 +11,7 @@ __all__ = ["wait_until"]
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "", *, interval: float = 0.02) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "", *, interval: float = 0.02) -> T:
     """Poll until the predicate gives something true, and return that.
 
     `timeout` and `interval` are seconds. Raises AssertionError that names `what` was awaited and what was last seen.

@@ -159,7 +159,7 @@ class FakePacs:
         with self._lock:
             return len(self._visits)
 
-    def wait_until_quiet(self, seconds: float = 5.0) -> None:
+    def wait_until_quiet(self, seconds: float = 30.0) -> None:
         """Wait until every connection has ended, so that :attr:`endings` is complete. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while self.open_connections:

@@ -64,6 +64,7 @@ def test_the_bytes_arrive_as_they_lie_in_the_file(
     assert [result.bytes_sent for result in results] == [size] * 3
     assert [stored.digest for stored in pacs.stored] == [digest(request) for request in requests]
     assert [result.request.key for result in results] == [1, 2, 3]
+    pacs.wait_until_quiet()
     assert pacs.endings == ["released"]
 
 
@@ -418,6 +419,7 @@ def test_stopping_between_two_instances_leaves_it_clean(scu: StoreScu, make_requ
             assert [one.status for one in association.store(make_requests(2))] == [0, 0]
         pacs.wait_until_quiet()
     assert len(pacs.stored) == 5
+    pacs.wait_until_quiet()
     assert pacs.endings == ["released"]
 
 
@@ -438,6 +440,7 @@ def test_requests_that_raise_do_so_behind_the_results_of_those_before(
                 next(running)
             assert [result.status for result in association.store(make_requests(1))] == [0]
         pacs.wait_until_quiet()
+    pacs.wait_until_quiet()
     assert pacs.endings == ["released"]
 
 
