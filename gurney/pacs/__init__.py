@@ -41,6 +41,7 @@ from gurney.pacs.contexts import ContextResult, NegotiatedContext
 from gurney.pacs.errors import (
     AcseTimeout,
     AssociationAborted,
+    AssociationBusy,
     AssociationEnded,
     AssociationFailure,
     AssociationLost,
@@ -153,6 +154,7 @@ __all__ = [
     "AcseTimeout",
     "Association",
     "AssociationAborted",
+    "AssociationBusy",
     "AssociationEnded",
     "AssociationFailure",
     "AssociationLost",

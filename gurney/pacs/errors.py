@@ -6,6 +6,7 @@ GurneyError
 ├── InvalidAttributes           attributes that a SOP class does not allow, or lacks; nothing was sent
 ├── StepIsFinal                 a performed procedure step that has ended and can't be changed
 ├── EngineError                 an SCU was used without an engine, or across a fork
+├── AssociationBusy             an association was asked for another thing before it was through with the first
 ├── ListenerError               the port to listen on can't be had
 ├── FolderFailed                our folder, mostly its disk, can't keep what a peer sends
 ├── InstanceTooLong             a peer sent instances longer than we let it
@@ -39,6 +40,7 @@ from gurney.transfer.outcomes import Event, EventKind
 __all__ = [
     "AcseTimeout",
     "AssociationAborted",
+    "AssociationBusy",
     "AssociationEnded",
     "AssociationFailure",
     "AssociationLost",
@@ -64,6 +66,12 @@ __all__ = [
 
 class EngineError(GurneyError):
     """Report an SCU that was used outside its engine."""
+
+    permanent = True
+
+
+class AssociationBusy(GurneyError, RuntimeError):
+    """Report an association that is asked for another thing while somebody still iterates over the first."""
 
     permanent = True
 
@@ -247,11 +255,8 @@ class ClosedAtRequest(AssociationFailure):
 
     kind = EventKind.CLOSED_AT_REQUEST
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what} in place of an answer to the association request: "
-            "usually an unknown calling AE title or address, or a TLS port"
-        )
+    def __init__(self, peer: str, what: str, usually: str) -> None:
+        super().__init__(f"{peer}: {what} in place of an answer to the association request: usually {usually}")
 
 
 class AssociationRejected(AssociationFailure):
@@ -259,9 +264,10 @@ class AssociationRejected(AssociationFailure):
 
     kind = EventKind.REJECTED
 
-    def __init__(self, result: int, source: int, reason: int) -> None:
+    def __init__(self, result: int, source: int, reason: int, *, peer: str = "") -> None:
+        words = _rejection_words(result, source, reason)
         super().__init__(
-            f"association rejected ({result}/{source}/{reason}): {_rejection_words(result, source, reason)}",
+            f"{peer}{': ' if peer else ''}association rejected ({result}/{source}/{reason}): {words}",
             result=result,
             source=source,
             reason=reason,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.pacs.tls.options import Tls
 
 __all__ = ["RemoteAE", "Timeouts"]
+
+_OF_URLS = frozenset("/\\@?#[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class RemoteAE:
     The host may be a name, an IPv4 or an IPv6 address; names are resolved at each connection, so that an archive that
     moves is found again. ``max_pdu`` is the longest PDU that we take from it (PS3.8 D.1), 0 for no limit.
 
+    ``relational`` proposes to it that queries may have keys of any level at any level (PS3.4 C.5.1.1.1).
+
     With ``tls`` every connection is secured, or refused (PS3.15 B.12); without it, none is.
     """
 
@@ -61,12 +66,16 @@ class RemoteAE:
     port: int
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_pdu: int = 131072
+    relational: bool = False
     tls: Tls | None = None
 
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title)
-        if not isinstance(self.host, str) or not self.host or not _is_printable(self.host):
-            raise ValueError(f"host must be a name or an address without spaces, not {self.host!r}")
+        if not isinstance(self.host, str) or not _is_host(self.host):
+            raise ValueError(
+                "host must be a name such as pacs.example.org, or an address such as 10.0.0.5 or ::1, "
+                f"not {self.host!r}"
+            )
         if not _is_number(self.port) or not 1 <= self.port <= 65535:
             raise ValueError(f"port must be 1-65535, not {self.port!r}")
         if not isinstance(self.timeouts, Timeouts):
@@ -78,8 +87,15 @@ class RemoteAE:
         return f"{self.ae_title} at {self.host}:{self.port}"
 
 
-def _is_printable(host: str) -> bool:
-    return host.isprintable() and not any(character.isspace() for character in host)
+def _is_host(text: str) -> bool:
+    """Tell a name or an address from a URL, a host with its port, or an address in brackets."""
+    if ":" not in text:
+        return bool(text) and text.isprintable() and not any(one.isspace() or one in _OF_URLS for one in text)
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_number(value: object) -> bool:

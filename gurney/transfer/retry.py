@@ -119,9 +119,10 @@ def _connect_failed(case: _Case) -> Decision:
     return _destination_fault(_with_detail("no connection", case.event))
 
 
-def _closed_at_request(_: _Case) -> Decision:
+def _closed_at_request(case: _Case) -> Decision:
     return _destination_fault(
-        "closed in place of an answer to the association request: "
+        case.event.detail
+        or "closed in place of an answer to the association request: "
         "usually an unknown calling AE title or address, or a TLS port"
     )
 

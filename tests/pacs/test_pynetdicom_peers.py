@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ from gurney.pacs import (
     PerformedSeries,
     PrintManagementScu,
     Query,
+    QueryOptions,
     QueryRetrieveScu,
     RemoteAE,
     Retrieval,
@@ -193,6 +195,11 @@ def test_who_asks_and_how_is_agreed_upon(peer: PynetdicomScp) -> None:
         assert association.identity_response == b"welcome"
     with QueryRetrieveScu(relational=True).associate_for(at(peer)) as association:
         assert association.is_relational(STUDY_ROOT.find)
+    relational = replace(at(peer), relational=True)
+    with QueryRetrieveScu(options=QueryOptions(combined=True)).associate_for(relational) as association:
+        assert association.is_relational(STUDY_ROOT.find)
+    with QueryRetrieveScu().associate_for(at(peer)) as association:
+        assert not association.is_relational(STUDY_ROOT.find)
 
 
 @seen("Storage commitment, same association", "Storage commitment, new association")

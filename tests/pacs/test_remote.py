@@ -47,6 +47,21 @@ def test_what_is_no_host_is_refused(host: str) -> None:
         RemoteAE("A", host, 104)
 
 
+@pytest.mark.parametrize(
+    "host", ["http://pacs", "pacs/orthanc", "[::1]", "pacs:104", "10.0.0.5:104", "::1::2", "me@pacs"]
+)
+def test_a_url_or_a_port_is_no_host(host: str) -> None:
+    with pytest.raises(ValueError, match=r"such as pacs\.example\.org"):
+        RemoteAE("A", host, 104)
+
+
+@pytest.mark.parametrize(
+    "host", ["pacs", "pacs.example.org.", "10.0.0.5", "::1", "fe80::1%eth0", "röntgen.example", "ct_1"]
+)
+def test_good_hosts(host: str) -> None:
+    assert RemoteAE("A", host, 104).host == host
+
+
 @pytest.mark.parametrize("max_pdu", [0, 1024, 16384, 0xFFFFFFFF])
 def test_a_max_pdu_of_0_or_from_1024_is_taken(max_pdu: int) -> None:
     assert RemoteAE("A", "localhost", 104, max_pdu=max_pdu).max_pdu == max_pdu

@@ -30,7 +30,7 @@ from gurney.pacs.association.negotiation import Negotiated
 from gurney.pacs.association.unfinished import Unfinished
 from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.contexts import ContextResult, NegotiatedContext
-from gurney.pacs.errors import AssociationEnded, AssociationFailure, ContextRefused
+from gurney.pacs.errors import AssociationBusy, AssociationEnded, AssociationFailure, ContextRefused
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
@@ -396,7 +396,9 @@ class Association:
     def _busy(self) -> Iterator[None]:
         """Let nobody ask for another thing inside the block."""
         if self._is_busy:
-            raise RuntimeError("this association is busy: end the iteration that uses it first")
+            raise AssociationBusy(
+                f"the association with {self.remote} is busy: end the iteration that uses it first, or associate again"
+            )
         self._is_busy = True
         self._asked_by = threading.get_ident()
         try:

@@ -71,13 +71,15 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
         try:
             address = AddressInformation.from_tuple(connection.getpeername())
         except OSError as error:
-            raise connection.failure or ClosedAtRequest("connection reset by the peer") from error
+            raise connection.failure or ClosedAtRequest(
+                str(remote), "connection reset by the peer", "a peer that is restarting, or a firewall"
+            ) from error
         # pynetdicom looks at their values now: there is nothing to be undone yet.
         items = list(_items(terms))
         requested = [_requested(context_id(place), proposal) for place, proposal in enumerate(terms.proposals)]
         assoc = PacedAssociation(_entity(remote, identity), connection)
         undo.pop_all()
-    witness = Witness(assoc)
+    witness = Witness(assoc, str(remote), is_secured=remote.tls is not None)
     assoc.name = f"association with {remote.ae_title}"
     assoc.acceptor.ae_title = remote.ae_title
     assoc.acceptor.address_info = address
@@ -93,7 +95,7 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
     if not assoc.is_established:
         assoc.dispose()
         if not contexts.all or contexts.any_accepted:
-            raise witness.refusal(str(remote))
+            raise witness.refusal()
         return Negotiated(assoc, witness, contexts, 0)
     max_pdu = assoc.acceptor.maximum_length
     if max_pdu is None:

@@ -79,7 +79,7 @@ class AcceptedAssociation(PacedAssociation):
         self.requestor.address_info = AddressInformation.from_tuple(theirs)
         self.bind(evt.EVT_REQUESTED, self._consider)
         self.watch(lambda _: None, self._on_transition, self.wake)
-        self._witness = Witness(self)
+        self._witness = Witness(self, str(theirs[0]))
         self._fast: FastDimse | None = None
         self._taking = threading.Lock()
         if fast_path and deliveries is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
@@ -51,11 +52,11 @@ _SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 class QueryRetrieveScu(Scu):
     """Query remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
-    ``relational`` proposes relational queries (keys of any level at any level) to each peer, ``options`` that and more;
-    what it agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond ASCII is asked for in ``character_set``,
-    the term of (0008,0005), where that has all of its letters. ``fast_path=False`` lets pynetdicom receive the
-    messages: slower, with the same results. A C-GET refuses instances of more than ``max_instance_bytes``, and tells of
-    them at its end.
+    ``relational`` proposes relational queries (keys of any level at any level) to each peer, as a RemoteAE does to its
+    own, and ``options`` that and more; what a peer agreed to is told by :meth:`QueryAssociation.agreed`. Text beyond
+    ASCII is asked for in ``character_set``, the term of (0008,0005), where that has all of its letters.
+    ``fast_path=False`` lets pynetdicom receive the messages: slower, with the same results. A C-GET refuses instances
+    of more than ``max_instance_bytes``, and tells of them at its end.
     """
 
     events: QueryEvents
@@ -86,7 +87,7 @@ class QueryRetrieveScu(Scu):
         asked = models or (STUDY_ROOT,)
         classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
         proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
-        proposed = self._options.encode()
+        proposed = replace(self._options, relational=self._options.relational or remote.relational).encode()
         extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
         return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))
 

@@ -43,8 +43,12 @@ class Ending(StrEnum):
 class Witness:
     """Watch one association from its request to its end."""
 
-    def __init__(self, assoc: PacedAssociation) -> None:
+    def __init__(self, assoc: PacedAssociation, peer: str, *, is_secured: bool = False) -> None:
+        self._assoc = assoc
         self._wire = assoc.wire
+        self._peer = peer
+        self._is_secured = is_secured
+        self._was_idle = False
         self._rejection: tuple[int, int, int] | None = None
         self._abort: tuple[int, int] | None = None
         self._ending: Ending | None = None
@@ -59,6 +63,8 @@ class Witness:
 
     def _on_transition(self, event: Event) -> None:
         if event.action in _ACTIONS:
+            # Nobody but pynetdicom itself aborts for that.
+            self._was_idle = self._assoc.dul.idle_timer_expired()
             self._end(Ending(event.action))
 
     def _end(self, ending: Ending) -> None:
@@ -74,21 +80,24 @@ class Witness:
         """Tell whether the association has met its end."""
         return self._ended.is_set()
 
-    def refusal(self, peer: str) -> AssociationFailure:  # noqa: PLR0911 - one return for each cause is the clearest form
+    def refusal(self) -> AssociationFailure:  # noqa: PLR0911 - one return for each cause is the clearest form
         """Say why no association came about."""
         if self._wire.connection.failure is not None:
             return self._wire.connection.failure
         if self._rejection is not None:
-            return AssociationRejected(*self._rejection)
+            return AssociationRejected(*self._rejection, peer=self._peer)
         if self._abort is not None:
-            return ClosedAtRequest("aborted")
+            return self._closed("association aborted")
         if self._ending in (None, Ending.ABORTED_BY_US):
-            return AcseTimeout(f"{peer} did not answer the association request in time")
+            return AcseTimeout(f"{self._peer} did not answer the association request in time")
         if self._ending is Ending.INVALID:
-            return ClosedAtRequest("something that is not DICOM")
+            return ClosedAtRequest(self._peer, "something that is not DICOM", "another service's port")
         if self._wire.loss is Loss.STALLED:
-            return AcseTimeout(f"{peer} began to answer the association request and did not go on")
-        return ClosedAtRequest(_LOSSES[self._wire.loss])
+            return AcseTimeout(f"{self._peer} began to answer the association request and did not go on")
+        return self._closed(_LOSSES[self._wire.loss])
+
+    def _closed(self, how: str) -> ClosedAtRequest:
+        return ClosedAtRequest(self._peer, how, _USUALLY_SECURED if self._is_secured else _USUALLY)
 
     def failure(self) -> AssociationFailure:
         """Say why an established association is over."""
@@ -100,10 +109,18 @@ class Witness:
                 return BadResponse(_LOSSES[Loss.ENDLESS] if endless else "a PDU that is invalid or out of place")
             case Ending.RELEASED:
                 return AssociationLost("released by the peer without being asked")
+            case Ending.ABORTED_BY_US if self._was_idle:
+                return AssociationEnded(
+                    f"{self._peer}: aborted by us, after nothing happened for {self._assoc.network_timeout:g} s "
+                    "(timeouts.network): associate again, or allow more"
+                )
             case Ending.ABORTED_BY_US:
                 return AssociationEnded("aborted by us")
         return _LOST_BY.get(self._wire.loss, AssociationLost)(_LOSSES[self._wire.loss])
 
+
+_USUALLY = "an unknown calling AE title or address, or a TLS port"
+_USUALLY_SECURED = "an unknown calling AE title or address, or a certificate of ours that it does not take"
 
 _LOSSES = {
     None: "connection lost",

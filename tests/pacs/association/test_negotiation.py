@@ -64,6 +64,7 @@ def test_a_rejection_is_told_in_numbers_and_words(reject: Reject, words: str) ->
         reject.reason,
     )
     assert words in str(error)
+    assert str(error).startswith(f"{pacs.ae_title} at 127.0.0.1:")
 
 
 @pytest.mark.parametrize("act", [InPlaceOfAccept.CLOSE, InPlaceOfAccept.RESET, InPlaceOfAccept.ABORT])
@@ -72,6 +73,7 @@ def test_closing_in_place_of_an_answer_gives_the_hint(act: InPlaceOfAccept) -> N
         error = failure(pacs)
     assert isinstance(error, ClosedAtRequest)
     assert "usually an unknown calling AE title or address, or a TLS port" in str(error)
+    assert str(error).startswith(f"{pacs.ae_title} at 127.0.0.1:")
 
 
 def test_an_answer_that_is_not_dicom() -> None:
@@ -79,6 +81,7 @@ def test_an_answer_that_is_not_dicom() -> None:
         error = failure(pacs)
     assert isinstance(error, ClosedAtRequest)
     assert "not DICOM" in str(error)
+    assert "usually another service's port" in str(error)
 
 
 @pytest.mark.parametrize("act", [InPlaceOfAccept.SILENCE, InPlaceOfAccept.HALF_AN_ANSWER])

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import (
     AcseTimeout,
-    AssociationFailure,
+    AssociationEnded,
     ConnectFailed,
     DimseTimeout,
     Query,
@@ -173,8 +173,7 @@ def test_what_moves_is_waited_for(scu: QueryRetrieveScu, pacs: FakePacs) -> None
 def test_network_is_for_an_association_on_which_nothing_happens(pacs: FakePacs) -> None:
     with Scu().associate(only(pacs, "network"), [VERIFICATION]) as association:
         wait_until(lambda: not association.is_usable, what="the idle association to end")
-        assert isinstance(association.failure, AssociationFailure)
-        with pytest.raises(AssociationFailure):
+        with pytest.raises(AssociationEnded, match=r"nothing happened for 0\.3 s \(timeouts\.network\)"):
             association.verify()
     pacs.wait_until_quiet()
     assert pacs.endings == ["aborted"]

@@ -244,6 +244,7 @@ def test_a_certificate_that_the_peer_does_not_know(
         StoreScu().verify(remote)
     if remote.ae_title == DcmjsArchive.ae_title:  # node closes without an alert
         assert isinstance(caught.value, ClosedAtRequest)
+        assert "a certificate of ours that it does not take" in str(caught.value)
     else:
         assert isinstance(caught.value, TlsFailed)
         assert caught.value.problem is TlsProblem.CERTIFICATE_REFUSED

@@ -14,7 +14,16 @@ from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_FIND, DimseServiceType
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from gurney.pacs import STUDY_ROOT, AssociationEnded, OperationFailed, Query, QueryRetrieveScu, RemoteAE, Timeouts
+from gurney.pacs import (
+    STUDY_ROOT,
+    AssociationBusy,
+    AssociationEnded,
+    OperationFailed,
+    Query,
+    QueryRetrieveScu,
+    RemoteAE,
+    Timeouts,
+)
 from gurney.pacs.testing import Answer, Ask, FakePacs, Operation, Respond
 from gurney.pacs.wire.dataset import encode_dataset
 
@@ -143,7 +152,7 @@ def test_nobody_else_may_ask_while_a_search_goes_on(scu: QueryRetrieveScu) -> No
     with answering(two) as remote, scu.associate_for(remote) as association:
         search = association.find(Query())
         next(search)
-        with pytest.raises(RuntimeError, match="busy"):
+        with pytest.raises(AssociationBusy, match="busy"):
             association.verify()
         assert len(list(search)) == 1
         assert association.verify().is_success
