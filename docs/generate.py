@@ -81,8 +81,19 @@ HANDED_OUT = frozenset(
         "Stream",
     }
 )
+# Halves of a class that applications know as one.
+HALVES = frozenset({"AssociatingScu", "RetrieveAssociation"})
 # What one room of the framework calls of another, though a class that applications know has it.
-INSIDE = frozenset({"DicomEngine.adopt", "DicomEngine.forget", "Request.of", "WireLog.overhear", "WireLog.write"})
+INSIDE = frozenset(
+    {
+        "DicomEngine.adopt",
+        "DicomEngine.forget",
+        "QueryAssociation.get_as",
+        "Request.of",
+        "WireLog.overhear",
+        "WireLog.write",
+    }
+)
 
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _HEAD = "<!-- Written by docs/generate.py from the docstrings: change those, and run `make docs`. -->\n"
@@ -250,23 +261,41 @@ def _annotations(one: griffe.Object) -> Iterator[griffe.Expr | str | None]:
         yield one.annotation
         yield one.value if str(one.annotation).endswith("TypeAlias") or one.name.istitle() else None
     elif isinstance(one, griffe.Class):
-        yield from one.bases
+        yield from _bases(one)
         for member in told(one):
             yield from _annotations(member)
-        made = one.members.get("__init__")
+        made = _members(one).get("__init__")
         if made is not None and one.name not in HANDED_OUT:
             yield from _annotations(made)
 
 
 def told(one: griffe.Class) -> Iterator[griffe.Object]:
-    """Give what is public of a class: its own members, and what it has of a private base."""
-    own = dict(one.members)
-    for base in one.resolved_bases:
-        if base.name.startswith("_"):
-            own = {**base.members, **own}
-    for member in own.values():
+    """Give what is public of a class."""
+    for member in _members(one).values():
         if not member.name.startswith("_") and not member.is_alias and f"{one.name}.{member.name}" not in INSIDE:
             yield member
+
+
+def _members(one: griffe.Class) -> dict[str, griffe.Object | griffe.Alias]:
+    """Give a class's own members, and what it has of a base that nobody knows."""
+    own = dict(one.members)
+    for base in one.resolved_bases:
+        if isinstance(base, griffe.Class) and base.name in HALVES:
+            own = _members(base) | own
+        elif isinstance(base, griffe.Class) and base.name.startswith("_"):
+            own = {name: member for name, member in base.members.items() if not name.startswith("__")} | own
+    return own
+
+
+def _bases(one: griffe.Class) -> Iterator[griffe.Expr | str]:
+    """Give a class's bases; for one that nobody knows, those that it has."""
+    halves = {base.name: base for base in one.resolved_bases if base.name in HALVES}
+    for named in one.bases:
+        half = halves.get(str(named))
+        if isinstance(half, griffe.Class):
+            yield from _bases(half)
+        else:
+            yield named
 
 
 def index_page(package: griffe.Module) -> str:
@@ -303,8 +332,8 @@ def room_page(title: str, names: list[griffe.Object]) -> str:
 
 
 def _class(one: griffe.Class) -> list[str]:
-    bases = ", ".join(str(base) for base in one.bases)
-    made = one.members.get("__init__") if one.name not in HANDED_OUT else None
+    bases = ", ".join(str(base) for base in _bases(one))
+    made = _members(one).get("__init__") if one.name not in HANDED_OUT else None
     head = f"class {one.name}({bases})" if bases else f"class {one.name}"
     lines = ["```python", head]
     if isinstance(made, griffe.Function):

@@ -80,6 +80,8 @@ class RemoteAE:
             raise ValueError(f"port must be 1-65535, not {self.port!r}")
         if not isinstance(self.timeouts, Timeouts):
             raise TypeError(f"timeouts must be Timeouts(...), not {self.timeouts!r}")
+        if self.tls is not None and not isinstance(self.tls, Tls):
+            raise TypeError(f"tls must be Tls(...) or None, not {type(self.tls).__name__}")
         if not _is_number(self.max_pdu) or (self.max_pdu and not 1024 <= self.max_pdu <= 0xFFFFFFFF):
             raise ValueError(f"max_pdu must be 0, or 1024 to 4294967295, not {self.max_pdu!r}")
 

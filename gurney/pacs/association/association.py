@@ -384,7 +384,7 @@ class Association:
         """Return the accepted context of a SOP class. Raises ContextRefused."""
         context = self.contexts.of_class(sop_class_uid)
         if context is None:
-            raise ContextRefused(f"{UID(sop_class_uid).name} is not accepted on this association")
+            raise ContextRefused(f"{self.remote}: {UID(sop_class_uid).name} is not accepted on this association")
         return context
 
     def next_message_id(self) -> int:

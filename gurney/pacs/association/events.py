@@ -137,7 +137,7 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class BeforeClose:
-    """The connection of an association is about to be closed, for a release or for ``error``. Nobody can prevent it."""
+    """A connection is about to be closed, for a release or for ``error``. Nobody can prevent it."""
 
     remote: RemoteAE
     error: AssociationFailure | None = None
@@ -145,7 +145,7 @@ class BeforeClose:
 
 @dataclass(frozen=True, slots=True)
 class AfterClose:
-    """The connection of an association, or of one that was refused, is closed. Nothing more is told of it.
+    """A connection is closed, of an association or of one that never came about. Nothing more is told of it.
 
     Only the after-event of what was being asked on it may still follow. ``error`` is None after a release.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, TypedDict, TypeVar, Unpack
 
@@ -21,13 +22,14 @@ from gurney.pacs.association.events import (
     AfterResolve,
     AfterSecureLinkReady,
     BeforeAssociateRequest,
+    BeforeClose,
     BeforeConnect,
     Events,
     PrivateKeyPassword,
 )
 from gurney.pacs.association.handshake import secure
 from gurney.pacs.association.negotiation import Identity, Negotiated, negotiate
-from gurney.pacs.errors import AssociationFailure, EngineError, TlsFailed, TlsProblem, TlsSetupError
+from gurney.pacs.errors import AssociationEnded, AssociationFailure, EngineError, TlsFailed, TlsProblem, TlsSetupError
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
@@ -102,22 +104,25 @@ class Scu:
     ) -> A:
         """Associate on these terms, or what listeners make of them."""
         DicomEngine.require()
+        if not isinstance(remote, RemoteAE):
+            raise TypeError(f"whom to associate with is told by a RemoteAE(...), not by {type(remote).__name__}")
         progress = progress or Progress()
-        self.events.before_connect.ask(BeforeConnect(remote), lambda event, _: event)
         if terms.user_identity is None:
             terms = terms.with_identity(self._user_identity)
-        terms = self.events.before_associate_request.ask(
-            BeforeAssociateRequest(remote, terms), lambda event, changed: BeforeAssociateRequest(event.remote, changed)
-        ).terms
-        if not 1 <= len(terms.proposals) <= MAX_CONTEXTS:
-            raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(terms.proposals)}")
+        _check_number(terms)
+        self.events.before_connect.ask(BeforeConnect(remote), lambda event, _: event)
         connection = self._connect(remote)
-        try:
-            negotiated = negotiate(connection, remote, self._identity, terms)
-        except AssociationFailure as error:
-            self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
-            self.events.after_close.tell(AfterClose(remote, error))
-            raise
+        with self._closing_if_in_vain(connection, remote):
+            terms = self.events.before_associate_request.ask(
+                BeforeAssociateRequest(remote, terms),
+                lambda event, changed: BeforeAssociateRequest(event.remote, changed),
+            ).terms
+            _check_number(terms)
+            try:
+                negotiated = negotiate(connection, remote, self._identity, terms)
+            except AssociationFailure as error:
+                self.events.after_associate_request.tell(AfterAssociateRequest(remote, error=error))
+                raise
         try:
             association = make(remote, negotiated, self.events, progress)
         except EngineError:
@@ -126,6 +131,18 @@ class Scu:
             raise
         self.events.after_associate_request.tell(AfterAssociateRequest(remote, negotiated.contexts.all))
         return association
+
+    @contextmanager
+    def _closing_if_in_vain(self, connection: Transport, remote: RemoteAE) -> Iterator[None]:
+        """Close a connection when the block raises: the peer's refusal, or a listener's objection."""
+        try:
+            yield
+        except BaseException as error:
+            failure = error if isinstance(error, AssociationFailure) else AssociationEnded(f"{remote}: not requested")
+            self.events.before_close.tell(BeforeClose(remote, failure))
+            connection.close()
+            self.events.after_close.tell(AfterClose(remote, failure))
+            raise
 
     def _connect(self, remote: RemoteAE) -> Transport:
         """Connect, and secure the connection where the remote AE asks for it, all within one timeout."""
@@ -166,3 +183,8 @@ class Scu:
     def _ask_password(self, key_file: str) -> str | bytes | None:
         asked = PrivateKeyPassword(key_file)
         return self.events.private_key_password.ask(asked, lambda event, found: replace(event, password=found)).password
+
+
+def _check_number(terms: AssociationTerms) -> None:
+    if not 1 <= len(terms.proposals) <= MAX_CONTEXTS:
+        raise ValueError(f"an association proposes 1 to {MAX_CONTEXTS} contexts, not {len(terms.proposals)}")

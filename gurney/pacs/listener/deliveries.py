@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,8 +23,9 @@ from gurney.pacs.retrieve.retrieval import Retrieval
 from gurney.pacs.wire.arrival import Arrival
 from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Keeping, Received
+from gurney.pacs.wire.shortfall import Shortfall
 
-__all__ = ["Deliveries", "IncomingContent"]
+__all__ = ["Deliveries", "Expectation", "IncomingContent"]
 
 _PATIENT_ID = 0x00100020
 _SOP_CLASS_NOT_SUPPORTED, _CANNOT_UNDERSTAND = 0x0122, 0xC000
@@ -58,6 +60,15 @@ class IncomingContent(IncomingDataset):
         return BytesIO.write(self, data)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Expectation:
+    """What somebody waits for: what has arrived of it, and what of ours kept instances from being stored meanwhile."""
+
+    what: Retrieval
+    shortfall: Shortfall
+    arrivals: SimpleQueue[Received] = field(default_factory=SimpleQueue)
+
+
 class Deliveries:
     """Take instances into a folder. What arrives is told apart by its own UIDs.
 
@@ -67,8 +78,8 @@ class Deliveries:
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self.folder, self.limit = folder, limit
         self._guard = threading.Lock()
-        self._waiting: tuple[tuple[Retrieval, SimpleQueue[Received]], ...] = ()
-        self._inbox = Inbox(folder, self._pass_on, limit)
+        self._waiting: tuple[Expectation, ...] = ()
+        self._inbox = Inbox(folder, self._pass_on, limit, self._tell_of)
 
     def keep(self, request: C_STORE, sop_class_uid: str, transfer_syntax_uid: str) -> int:
         """Keep what came in the context of this SOP class and syntax, and return the status to answer (PS3.4 B.2.3)."""
@@ -81,25 +92,30 @@ class Deliveries:
         return self._inbox.take(sop_class_uid, str(request.AffectedSOPInstanceUID), transfer_syntax_uid, dataset)
 
     @contextmanager
-    def expecting(self, what: Retrieval) -> Iterator[SimpleQueue[Received]]:
-        """Give a queue that gets what arrives of a retrieve inside the block."""
-        entry = (what, SimpleQueue[Received]())
+    def expecting(self, what: Retrieval) -> Iterator[Expectation]:
+        """Tell what arrives of a retrieve, and what does not for want of room here, inside the block."""
+        one = Expectation(what, Shortfall(self.folder, self.limit))
         with self._guard:
-            self._waiting = (*self._waiting, entry)
+            self._waiting = (*self._waiting, one)
         try:
-            yield entry[1]
+            yield one
         finally:
             with self._guard:
-                self._waiting = tuple(other for other in self._waiting if other is not entry)
+                self._waiting = tuple(other for other in self._waiting if other is not one)
 
     def keeping(self, contexts: NegotiatedContexts, dimse: Dimse) -> Keeping:
         """Give what keeps the instances that come from the wire itself on one association."""
         return _Keeping(self._inbox, contexts, dimse)
 
     def _pass_on(self, received: Received) -> None:
-        for what, arrivals in self._waiting:
-            if _is_of(received, what):
-                arrivals.put(received)
+        for one in self._waiting:
+            if _is_of(received, one.what):
+                one.arrivals.put(received)
+
+    def _tell_of(self, failure: OSError) -> None:
+        # Of what could not be kept nobody knows whose it was; what is too long may be of another's study.
+        for one in self._waiting:
+            one.shortfall.note(failure)
 
 
 class _Keeping(Keeping):

@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -33,14 +32,14 @@ from gurney.pacs.association.handshake import Caller
 from gurney.pacs.errors import ListenerError, TlsFailed, TlsSetupError
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.listener.accepted import AcceptedAssociation
-from gurney.pacs.listener.deliveries import Deliveries
+from gurney.pacs.listener.deliveries import Deliveries, Expectation
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.retrieval import Retrieval
 from gurney.pacs.several import several
 from gurney.pacs.tls.contexts import server_context
 from gurney.pacs.tls.options import InboundTls
-from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
+from gurney.pacs.wire.inbound import check_max_instance_bytes
 from gurney.pacs.wire.leftovers import clear_leftovers
 from gurney.pacs.wire.transport import PlainSocket, Transport
 
@@ -181,10 +180,15 @@ class Listener:
 
     # --- For the services ---------------------------------------------------------------------------------------------
 
-    def expecting(self, what: Retrieval) -> AbstractContextManager[SimpleQueue[Received]]:
-        """Give a queue that gets what arrives of a retrieve inside the block. Raises ValueError without a folder."""
+    def expecting(self, what: Retrieval) -> AbstractContextManager[Expectation]:
+        """Tell what arrives of a retrieve, and what does not for want of room here, inside the block.
+
+        Raises ValueError without a folder, and ListenerError for a listener that nobody has started.
+        """
         if self._deliveries is None:
             raise ValueError("this listener has no folder: it takes no instances")
+        if self._socket is None:
+            raise ListenerError(f"listener {self.ae_title} does not listen: start it, or enter it with `with`")
         return self._deliveries.expecting(what)
 
     # --- Connections --------------------------------------------------------------------------------------------------

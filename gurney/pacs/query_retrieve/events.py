@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.status import Service
 from gurney.pacs.association.events import Events
 from gurney.pacs.errors import AssociationFailure
@@ -108,10 +110,11 @@ class BeforeCMove:
 
 @dataclass(frozen=True, slots=True)
 class RetrieveChange:
-    """What a listener of ``before_c_move`` or ``before_c_get`` wants otherwise."""
+    """What a listener of ``before_c_move`` or ``before_c_get`` wants otherwise; ``contexts`` are of a C-GET only."""
 
     identifier: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None
+    contexts: Sequence[ContextProposal] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,14 @@ class AfterCMove:
 class BeforeCGet:
     """A C-GET-RQ is about to be sent. A listener may return another identifier or priority; raising prevents it.
 
-    Its contexts are those of the association: ``before_associate_request`` may change them.
+    Instances may come in ``contexts``. Where the association is made for this C-GET, by :meth:`QueryRetrieveScu.get`
+    or :meth:`QueryRetrieveScu.retrieve`, the listener is asked first and may return others.
     """
 
     remote: RemoteAE
     identifier: Dataset = field(repr=False)
     priority: DimsePriority = DimsePriority.MEDIUM
+    contexts: tuple[ContextProposal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

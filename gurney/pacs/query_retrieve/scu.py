@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, overload
 
 from pydicom.dataset import Dataset
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal
 from gurney.errors import GurneyError
-from gurney.pacs.association.scu import VERIFICATION, Scu, Who
 from gurney.pacs.cancellation import Cancellation
 from gurney.pacs.errors import AssociationFailure, FolderFailed, InstanceTooLong, InvalidQuery, OperationFailed
 from gurney.pacs.listener.listener import Listener
 from gurney.pacs.query.matches import Match, Search, Tally, check_limit
 from gurney.pacs.query.models import STUDY_ROOT, InformationModel
-from gurney.pacs.query.options import QueryOptions
 from gurney.pacs.query.queries import Queryable
 from gurney.pacs.query.raw_identifiers import RawIdentifier, queryable
+from gurney.pacs.query_retrieve.associating import AssociatingScu
 from gurney.pacs.query_retrieve.association import QueryAssociation
-from gurney.pacs.query_retrieve.events import QueryEvents
+from gurney.pacs.query_retrieve.events import AfterCGet, BeforeCGet
+from gurney.pacs.query_retrieve.retrieve_association import change_of_get
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.get_contexts import plan_get_contexts
@@ -39,17 +38,14 @@ from gurney.pacs.retrieve.retrieval import (
     retrieve_identifier,
 )
 from gurney.pacs.several import several
-from gurney.pacs.terms import AssociationTerms, Role
-from gurney.pacs.wire.inbound import Received, check_max_instance_bytes
+from gurney.pacs.wire.inbound import Received
 
 __all__ = ["QueryRetrieveScu"]
 
 Q = TypeVar("Q", bound=Queryable)
 
-_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
-
-class QueryRetrieveScu(Scu):
+class QueryRetrieveScu(AssociatingScu):
     """Query remote AEs. Use it inside a :class:`~gurney.pacs.DicomEngine`.
 
     ``relational`` proposes relational queries (keys of any level at any level) to each peer, as a RemoteAE does to its
@@ -58,77 +54,6 @@ class QueryRetrieveScu(Scu):
     ``fast_path=False`` lets pynetdicom receive the messages: slower, with the same results. A C-GET refuses instances
     of more than ``max_instance_bytes``, and tells of them at its end.
     """
-
-    events: QueryEvents
-    _hooks = QueryEvents
-
-    def __init__(
-        self,
-        calling_ae_title: str = "GURNEY",
-        *,
-        relational: bool = False,
-        options: QueryOptions | None = None,
-        character_set: str = "ISO_IR 192",
-        fast_path: bool = True,
-        max_instance_bytes: int | None = None,
-        **who: Unpack[Who],
-    ) -> None:
-        super().__init__(calling_ae_title, **who)
-        self._max_instance_bytes = check_max_instance_bytes(max_instance_bytes)
-        self._options = options or QueryOptions(relational=relational)
-        self._character_set = character_set
-        self._fast_path = fast_path
-
-    def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
-        """Associate to query and move in these models, Study Root by default, as often as one likes.
-
-        Raises as :meth:`gurney.pacs.Scu.associate` does.
-        """
-        asked = models or (STUDY_ROOT,)
-        classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
-        proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
-        proposed = replace(self._options, relational=self._options.relational or remote.relational).encode()
-        extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
-        return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))
-
-    def associate(
-        self, remote: RemoteAE, proposals: Sequence[ContextProposal], *, roles: Sequence[Role] = ()
-    ) -> QueryAssociation:
-        """Associate with contexts of one's own choice. Raises as :meth:`gurney.pacs.Scu.associate` does."""
-        return self._query_association(remote, AssociationTerms(tuple(proposals), tuple(roles)))
-
-    def associate_to_get(
-        self,
-        remote: RemoteAE,
-        sop_class_uids: Iterable[str],
-        *,
-        model: InformationModel = STUDY_ROOT,
-        transfer_syntax_uids: Sequence[str] = (),
-    ) -> QueryAssociation:
-        """Associate to get instances of these storage SOP classes, with queries in the same model (PS3.4 C.5.3).
-
-        Each class takes a context for each transfer syntax: the native ones and, as far as the 128 contexts reach,
-        those that archives hold images in; or just ``transfer_syntax_uids``. Raises InvalidQuery when there are more
-        classes than one association has room for: what is not proposed can't be sent to us.
-        """
-        own = self._own_proposals(model)
-        plan = plan_get_contexts(sop_class_uids, len(own), transfer_syntax_uids=transfer_syntax_uids)
-        if len(plan) > 1:
-            raise InvalidQuery("sop_class_uids", "are too many for one association", "take several, or leave them out")
-        return self._associate_to_get(remote, own, plan[0] if plan else [])
-
-    def _own_proposals(self, model: InformationModel) -> tuple[ContextProposal, ...]:
-        if not model.get:
-            raise InvalidQuery("model", f"has no C-GET: {model.name}", "take one that has, or move")
-        classes = (model.get, model.find)
-        return (*(ContextProposal(uid, syntax) for uid in classes for syntax in _SYNTAXES), VERIFICATION)
-
-    def _associate_to_get(
-        self, remote: RemoteAE, own: Sequence[ContextProposal], storage: Sequence[ContextProposal]
-    ) -> QueryAssociation:
-        classes = dict.fromkeys(proposal.sop_class_uid for proposal in storage)
-        roles = tuple(Role(uid, scu=False, scp=True) for uid in classes)
-        return self._query_association(remote, AssociationTerms((*own, *storage), roles))
 
     def take_inventory(self, remote: RemoteAE, what: Retrieval, *, model: InformationModel = STUDY_ROOT) -> Inventory:
         """Ask which instances a remote AE holds of what is to be retrieved, and of which SOP classes.
@@ -294,10 +219,16 @@ class QueryRetrieveScu(Scu):
                 return
             classes = {proposal.sop_class_uid for proposal in storage}
             parts = inventory.retrievals(inventory.of_classes(classes)) if len(plan) > 1 else ()
-            with self._associate_to_get(remote, own, storage) as association:
-                for part in parts or (what,):
+            first, *others = parts or (what,)
+            asked = self._ask_to_get(remote, first, model, storage)
+            with self._associate_as_asked(asked, own, progression) as association:
+                for part in (None, *others):
                     try:
-                        with association.get(part, folder, model=model, progression=progression) as arrivals:
+                        with (
+                            association.get_as(asked, folder, model, progression)
+                            if part is None
+                            else association.get(part, folder, model=model, progression=progression)
+                        ) as arrivals:
                             yield from arrivals
                     except InstanceTooLong as error:
                         # The other parts have none, perhaps.
@@ -314,11 +245,35 @@ class QueryRetrieveScu(Scu):
         model: InformationModel,
         progression: Progression,
     ) -> Generator[Received]:
+        own = self._own_proposals(model)
+        asked = self._ask_to_get(remote, what, model, self._contexts_of(sop_class_uids, len(own)))
         with (
-            self.associate_to_get(remote, sop_class_uids, model=model) as association,
-            association.get(what, folder, model=model, progression=progression) as arrivals,
+            self._associate_as_asked(asked, own, progression) as association,
+            association.get_as(asked, folder, model, progression) as arrivals,
         ):
             yield from arrivals
+
+    def _ask_to_get(
+        self,
+        remote: RemoteAE,
+        what: Retrieval | Dataset,
+        model: InformationModel,
+        storage: Sequence[ContextProposal],
+    ) -> BeforeCGet:
+        """Show a C-GET to listeners while its association can still be made otherwise."""
+        return self.events.before_c_get.ask(
+            BeforeCGet(remote, retrieve_identifier(what, model), contexts=tuple(storage)), change_of_get
+        )
+
+    def _associate_as_asked(
+        self, asked: BeforeCGet, own: Sequence[ContextProposal], progression: Progression
+    ) -> QueryAssociation:
+        try:
+            return self._associate_to_get(asked.remote, own, asked.contexts)
+        except AssociationFailure as error:
+            # Whoever heard of the beginning hears of the end.
+            self.events.after_c_get.tell(AfterCGet(asked.remote, progression.last, error))
+            raise
 
     @overload
     def find(
@@ -394,18 +349,3 @@ class QueryRetrieveScu(Scu):
             )
             with search:
                 yield from search
-
-    def _query_association(self, remote: RemoteAE, terms: AssociationTerms) -> QueryAssociation:
-        return self._associate(
-            remote,
-            terms,
-            lambda remote, negotiated, _, progress: QueryAssociation(
-                remote,
-                negotiated,
-                self.events,
-                progress,
-                character_set=self._character_set,
-                fast_path=self._fast_path,
-                max_instance_bytes=self._max_instance_bytes,
-            ),
-        )

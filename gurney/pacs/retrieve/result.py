@@ -16,8 +16,8 @@ __all__ = ["RetrieveResult"]
 class RetrieveResult:
     """A retrieve that is over: what should have come, what came, what the peer said last, what ended it early.
 
-    ``error`` is the failure that the peer answered, the association's, or that of our own folder, ``is_cancelled``
-    whether somebody stopped it; instances that came before are here.
+    ``error`` is the failure that the peer answered, the association's, or that of our own folder or length limit,
+    ``is_cancelled`` whether somebody stopped it; instances that came before are here.
     """
 
     inventory: Inventory

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO, Self
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
 from gurney.pacs.contexts import NegotiatedContexts
-from gurney.pacs.errors import BadResponse, FolderFailed, InstanceTooLong
+from gurney.pacs.errors import BadResponse, FolderFailed
 from gurney.pacs.wire.arrival import OUT_OF_RESOURCES, STORED, Arrival, Ration, TooLong, secure_names
 from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.leftovers import clear_leftovers_once
+from gurney.pacs.wire.shortfall import Shortfall
 
 __all__ = [
     "EagerInbox",
@@ -133,13 +134,20 @@ class IncomingDataset(BytesIO):
 class Inbox:
     """A folder that takes what a peer stores. ``on_received`` hears of each instance once it is safe.
 
-    An instance of more than ``limit`` bytes is refused.
+    An instance of more than ``limit`` bytes is refused. ``on_failed`` hears of what of ours kept one from being stored.
     """
 
-    def __init__(self, folder: Path, on_received: Callable[[Received], object], limit: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_received: Callable[[Received], object],
+        limit: int | None = None,
+        on_failed: Callable[[OSError], object] = lambda _: None,
+    ) -> None:
         self.folder = folder
         self.limit = limit
         self._on_received = on_received
+        self._on_failed = on_failed
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Arrival:
         """Begin to take an instance, to be kept as ``<SOP Instance UID>.dcm``."""
@@ -178,6 +186,7 @@ class Inbox:
         """Log what kept an instance from being stored, where the fault is ours and not the peer's."""
         # Neither the folder nor the instance: a path may name a patient.
         _log.warning("instance_not_kept reason=%r", failure.strerror or type(failure).__name__)
+        self._on_failed(failure)
 
 
 class EagerInbox(Inbox):
@@ -189,10 +198,8 @@ class EagerInbox(Inbox):
     """
 
     def __init__(self, folder: Path, *, durable: bool = True, limit: int | None = None) -> None:
-        super().__init__(folder, lambda _: None, limit)
-        self.failure: OSError | None = None
-        """The disk's first failure to take an instance."""
-        self._too_long = 0
+        self.shortfall = Shortfall(folder, limit)
+        super().__init__(folder, lambda _: None, limit, self.shortfall.note)
         self._is_durable = durable
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
         self._batch: list[Arrival] = []
@@ -240,21 +247,6 @@ class EagerInbox(Inbox):
             yield from received
             if failure is not None:
                 raise FolderFailed(self.folder, failure) from failure
-
-    def note(self, failure: OSError) -> None:
-        """Take note, for :meth:`check`."""
-        super().note(failure)
-        if isinstance(failure, TooLong):
-            self._too_long += 1
-        else:
-            self.failure = self.failure or failure
-
-    def check(self, *, at_the_end: bool = False) -> None:
-        """Raise FolderFailed if the disk could not take an instance; at the end InstanceTooLong if one was too long."""
-        if self.failure is not None:
-            raise FolderFailed(self.folder, self.failure) from self.failure
-        if at_the_end and self._too_long and self.limit is not None:
-            raise InstanceTooLong(self._too_long, self.limit)
 
     def _settle(self) -> None:
         batch, self._batch = self._batch, []

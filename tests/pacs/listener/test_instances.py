@@ -82,12 +82,12 @@ def test_an_instance_that_was_moved_meanwhile_is_answered_all_the_same(
 
     monkeypatch.setattr(Arrival, "settle", moved)
     with (
-        listener.expecting(Retrieval(study_instance_uid="1.2.3")) as arrivals,
+        listener.expecting(Retrieval(study_instance_uid="1.2.3")) as expected,
         StoreScu("FRIEND").associate(at(listener), CT_ONLY) as association,
     ):
         (result,) = association.store(make_requests(1))
     assert result.is_stored
-    assert arrivals.empty()
+    assert expected.arrivals.empty()
 
 
 def test_an_instance_under_another_uid_is_refused(listener: Listener, folder: Path) -> None:

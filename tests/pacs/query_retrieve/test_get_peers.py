@@ -12,20 +12,23 @@ from pydicom import dcmread
 from gurney.pacs import (
     MODALITY_WORKLIST,
     PATIENT_ROOT,
+    ContextProposal,
     DicomEngine,
     InvalidQuery,
     OperationFailed,
     Query,
     QueryRetrieveScu,
     Retrieval,
+    RetrieveChange,
 )
-from gurney.pacs.events import InstanceReceived
+from gurney.pacs.events import BeforeCGet, InstanceReceived
 from tests.pacs.archives import Archive, filled
 
 pytestmark = pytest.mark.peer
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 
 
 @pytest.fixture(scope="module", params=["orthanc", "dcmqrscp"])
@@ -87,6 +90,41 @@ def test_a_class_without_a_context_does_not_arrive_and_the_peer_says_so(
     assert arrivals.progress.status != 0
     assert arrivals.progress.failed
     assert list(folder.iterdir()) == []
+
+
+def test_a_listener_has_instances_come_in_other_contexts(scu: QueryRetrieveScu, archive: Archive, folder: Path) -> None:
+    proposed: list[set[tuple[str, str]]] = []
+
+    @scu.events.before_c_get
+    def in_implicit_vr(event: BeforeCGet) -> RetrieveChange:
+        proposed.append({(one.sop_class_uid, one.transfer_syntax_uid) for one in event.contexts})
+        return RetrieveChange(contexts=[ContextProposal(CT, IMPLICIT)])
+
+    what = Retrieval(study_instance_uid=archive.studies[2])
+    for arrivals in (scu.get(archive.remote, what, folder, [MR]), scu.get(archive.remote, what, folder)):
+        received = list(arrivals)
+        assert {one.sop_instance_uid for one in received} == archive.instances[archive.studies[2]]
+        assert {one.transfer_syntax_uid for one in received} == {IMPLICIT}
+    assert (MR, EXPLICIT) in proposed[0]
+    # What the archive was asked for first: Orthanc tells of the SOP classes, dcmqrscp of the modality.
+    assert (CT, EXPLICIT) in proposed[1]
+
+
+def test_the_contexts_of_an_association_that_stands_are_shown_and_not_changed(
+    scu: QueryRetrieveScu, archive: Archive, folder: Path
+) -> None:
+    shown: list[set[str]] = []
+
+    @scu.events.before_c_get
+    def change(event: BeforeCGet) -> RetrieveChange:
+        shown.append({one.sop_class_uid for one in event.contexts})
+        return RetrieveChange(contexts=[ContextProposal(MR, IMPLICIT)])
+
+    with scu.associate_to_get(archive.remote, [CT]) as association:
+        with pytest.raises(InvalidQuery, match="'contexts' are those of an association that stands"):
+            list(association.get(Retrieval(study_instance_uid=archive.studies[2]), folder))
+        assert association.verify().is_success
+    assert shown == [{CT}]
 
 
 def test_what_no_association_can_get_is_refused_before_one_is_made(scu: QueryRetrieveScu, archive: Archive) -> None:

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gurney.pacs import AssociationFailure, AssociationLost, AssociationRejected, Query, QueryRetrieveScu, Retrieval
-from gurney.pacs.testing import Break, FakePacs, How, Operation, Reject, When
+from gurney.pacs import (
+    STUDY_ROOT,
+    AssociationFailure,
+    AssociationLost,
+    AssociationRejected,
+    ContextRefused,
+    Query,
+    QueryRetrieveScu,
+    Retrieval,
+)
+from gurney.pacs.testing import Accept, Break, FakePacs, How, Operation, Reject, When
 from tests.pacs.conftest import CT, WAYS, query_scu
 
 STUDY = Retrieval(study_instance_uid="1.2.3")
@@ -67,6 +76,34 @@ def test_an_operation_that_breaks_off_has_its_after_event(
     assert [what for what in names if what != f"after_{name}"][-1] == "after_close"
 
 
+def test_a_get_whose_association_never_comes_has_its_after_event(
+    scu: QueryRetrieveScu, pacs: FakePacs, told: list[tuple[str, object]], tmp_path: Path
+) -> None:
+    pacs.on_association(1, Reject(1, 1, 3))
+    with pytest.raises(AssociationRejected) as raised:
+        list(scu.get(pacs.remote(), STUDY, tmp_path, [CT]))
+    assert [one for one in told if one[0].endswith("c_get")] == [("before_c_get", None), ("after_c_get", raised.value)]
+
+
+def test_a_get_that_is_vetoed_bothers_nobody(scu: QueryRetrieveScu, pacs: FakePacs, tmp_path: Path) -> None:
+    @scu.events.before_c_get
+    def veto(_: object) -> None:
+        raise PermissionError("not at night")
+
+    with pytest.raises(PermissionError):
+        list(scu.get(pacs.remote(), STUDY, tmp_path, [CT]))
+    assert pacs.associations == 0
+
+
+def test_a_get_in_whose_model_nothing_is_accepted_has_its_after_event(
+    scu: QueryRetrieveScu, pacs: FakePacs, told: list[tuple[str, object]], tmp_path: Path
+) -> None:
+    pacs.on_association(1, Accept(refuse={STUDY_ROOT.get: 3}))
+    with pytest.raises(ContextRefused) as raised:
+        list(scu.get(pacs.remote(), STUDY, tmp_path, [CT]))
+    assert [one for one in told if one[0].endswith("c_get")] == [("before_c_get", None), ("after_c_get", raised.value)]
+
+
 def test_a_connection_that_was_made_in_vain_is_closed_for_all_to_hear(
     scu: QueryRetrieveScu, pacs: FakePacs, told: list[tuple[str, object]]
 ) -> None:
@@ -74,4 +111,32 @@ def test_a_connection_that_was_made_in_vain_is_closed_for_all_to_hear(
     with pytest.raises(AssociationFailure) as raised:
         scu.verify(pacs.remote())
     assert isinstance(raised.value, AssociationRejected)
-    assert told[-2:] == [("after_associate_request", raised.value), ("after_close", raised.value)]
+    assert told == [
+        ("before_connect", None),
+        ("after_resolve", None),
+        ("after_connect", None),
+        ("before_associate_request", None),
+        ("after_associate_request", raised.value),
+        ("before_close", raised.value),
+        ("after_close", raised.value),
+    ]
+
+
+def test_a_connection_on_which_a_listener_objects_is_closed_for_all_to_hear(
+    scu: QueryRetrieveScu, pacs: FakePacs, told: list[tuple[str, object]]
+) -> None:
+    @scu.events.before_associate_request
+    def veto(_: object) -> None:
+        raise PermissionError("not at night")
+
+    with pytest.raises(PermissionError):
+        scu.verify(pacs.remote())
+    assert [name for name, _ in told[-3:]] == ["before_associate_request", "before_close", "after_close"]
+    pacs.wait_until_quiet()
+    assert pacs.requests == []
+
+
+def test_what_can_t_be_proposed_bothers_nobody(scu: QueryRetrieveScu, pacs: FakePacs) -> None:
+    with pytest.raises(ValueError, match="1 to 128 contexts"):
+        scu.associate(pacs.remote(), [])
+    assert pacs.associations == 0

@@ -77,7 +77,7 @@ def ended(arrivals: Retrieving) -> tuple[list[str], Exception | None]:
         for received in arrivals:
             assert received.path.is_file()
             uids.append(received.sop_instance_uid)
-    except (FolderFailed, InstanceTooLong, BadResponse) as error:
+    except (FolderFailed, InstanceTooLong, OperationFailed, BadResponse) as error:
         return uids, error
     return uids, None
 
@@ -209,7 +209,9 @@ def test_a_listener_refuses_what_is_too_long(tmp_path: Path) -> None:
     with Listener("SELF", tmp_path, max_instance_bytes=200_000) as listener, FakePacs(holdings=INSTANCES) as pacs:
         pacs.know("SELF", listener.port)
         moving = QueryRetrieveScu().move_to_self(pacs.remote(TIMEOUTS), WHAT, listener)
-        uids = [received.sop_instance_uid for received in moving]
+        uids, error = ended(moving)
+        assert isinstance(error, InstanceTooLong)
+        assert (error.count, error.limit) == (3, 200_000)
         assert moving.progress is not None
         assert (moving.progress.completed, moving.progress.failed) == (2, 3)
         here = FakePacs(ae_title="SELF", port=listener.port).remote(TIMEOUTS)
@@ -217,6 +219,32 @@ def test_a_listener_refuses_what_is_too_long(tmp_path: Path) -> None:
     assert result.status == NO_ROOM
     assert uids == UIDS[:2]
     assert names(tmp_path) == files(*uids)
+
+
+def test_a_listener_whose_disk_is_full_says_so_to_whoever_moves(
+    fast_path: bool, pacs: FakePacs, small_disk: Path
+) -> None:
+    with Listener("SELF", small_disk, fast_path=fast_path) as listener:
+        pacs.know("SELF", listener.port)
+        result = QueryRetrieveScu().retrieve(pacs.remote(TIMEOUTS), WHAT, listener)
+    assert isinstance(result.error, FolderFailed)
+    assert "No space left on device" in str(result.error)
+    assert (result.verdict, result.reconciliation.arrived) == (Verdict.INCOMPLETE, frozenset(UIDS[:2]))
+    assert names(small_disk) == files(*UIDS[:2])
+
+
+def test_what_had_arrived_is_given_out_before_the_failure_that_the_peer_answers(tmp_path: Path) -> None:
+    def two_of_five(_: Request) -> Iterator[Step]:
+        yield Send(INSTANCES[0])
+        yield Send(INSTANCES[1])
+        yield Respond(0xC000)
+
+    with Listener("SELF", tmp_path) as listener, FakePacs(holdings=INSTANCES) as pacs:
+        pacs.know("SELF", listener.port)
+        pacs.on_request(Operation.C_MOVE, Answer(two_of_five))
+        uids, error = ended(QueryRetrieveScu().move_to_self(pacs.remote(TIMEOUTS), WHAT, listener))
+    assert isinstance(error, OperationFailed)
+    assert uids == UIDS[:2]
 
 
 def test_a_listener_cuts_an_instance_without_an_end(tmp_path: Path) -> None:

@@ -137,9 +137,9 @@ def test_the_events_of_a_good_association(scu: StoreScu, make_requests: MakeRequ
             list(assoc.store(make_requests(1)))
     assert [type(event) for event in seen] == [
         BeforeConnect,
-        BeforeAssociateRequest,
         AfterResolve,
         AfterConnect,
+        BeforeAssociateRequest,
         AfterAssociateRequest,
         BeforeCEcho,
         AfterCEcho,
