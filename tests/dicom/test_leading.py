@@ -15,7 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from gurney.dicom.leading import HEAD, leading_uids
+from gurney.dicom.leading import HEAD, Leading, read_leading
 from gurney.pacs import request_for_file
 
 NAMES = [
@@ -33,7 +33,8 @@ SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
 def test_what_files_say(name: str) -> None:
     request = request_for_file(str(get_testdata_file(name, download=False)))
     head = Path(request.path).read_bytes()[request.dataset_offset :][:HEAD]
-    assert leading_uids(head, request.transfer_syntax_uid) == (request.sop_class_uid, request.sop_instance_uid)
+    leading = read_leading(head, request.transfer_syntax_uid)
+    assert leading == Leading(request.sop_class_uid, request.sop_instance_uid, is_instance=True)
 
 
 def test_they_are_there_in_every_layout() -> None:
@@ -45,19 +46,29 @@ def test_they_are_there_in_every_layout() -> None:
     assert set(SYNTAXES) <= seen
 
 
+# Its UIDs, and before them an element that takes more room than we look at.
+LANGUAGE = b"\x08\x00\x06\x00SQ\0\0"
+
+
 @pytest.mark.parametrize(
-    "head",
+    ("head", "is_instance"),
     [
-        b"",
-        b"\x08\x00\x16\x00UI\x04\x001.2",
-        b"\x08\x00\x16\x00UI\x04\x00../x" + bytes(8),
-        b"\x08\x00\x06\x00SQ\0\0\xff\xff\xff\xff" + bytes(40),
-        b"\x10\x00\x10\x00PN\x02\x00A^" + bytes(20),
+        (b"", False),
+        (b"\x08\x00\x16\x00UI\x04\x001.2", False),
+        (b"\x08\x00\x16\x00UI\x04\x00../x" + bytes(8), False),
+        (b"\xff" * 100, False),
+        (b"\xff" * HEAD, False),
+        (b"Hello, this is no DICOM at all", False),
+        (b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100" + b"\x10\x00\x10\x00PN\x02\x00A^" + bytes(20), False),
+        (b"\x08\x00\x01\x00UL\x04\x00\0\0\0\0" * (HEAD // 12 + 1), True),
+        (LANGUAGE + b"\xff\xff\xff\xff" + bytes(40), True),
+        (LANGUAGE + b"\x00\x10\x00\x00" + bytes(HEAD), True),
+        (LANGUAGE + b"\x00\x10\x00\x00" + bytes(40), False),
     ],
-    ids=["empty", "torn", "no-uid", "undefined", "behind"],
+    ids=["empty", "torn", "no-uid", "ones", "many-ones", "text", "without", "long", "undefined", "behind", "cut-short"],
 )
-def test_what_is_not_told_is_not_guessed(head: bytes) -> None:
-    assert leading_uids(head, ExplicitVRLittleEndian) == (None, None)
+def test_what_is_not_told_is_not_guessed(head: bytes, is_instance: bool) -> None:
+    assert read_leading(head[:HEAD], ExplicitVRLittleEndian) == Leading(None, None, is_instance=is_instance)
 
 
 @given(
@@ -67,9 +78,9 @@ def test_what_is_not_told_is_not_guessed(head: bytes) -> None:
     ),
 )
 def test_no_bytes_do_harm(head: bytes, syntax: str) -> None:
-    leading_uids(head, syntax)
+    read_leading(head, syntax)
 
 
 def test_a_bomb_is_not_inflated() -> None:
     bomb = zlib.compress(bytes(1 << 24), wbits=-zlib.MAX_WBITS)
-    assert leading_uids(bomb[:HEAD], DeflatedExplicitVRLittleEndian) == (None, None)
+    assert read_leading(bomb[:HEAD], DeflatedExplicitVRLittleEndian).sop_instance_uid is None

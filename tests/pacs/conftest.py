@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs import AssociationFailure, DicomEngine, FileSignature, QueryRetrieveScu, StoreRequest, StoreResult
+from tests.pacs.datasets import noise
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -29,14 +29,15 @@ def engine() -> Iterator[None]:
 
 @pytest.fixture
 def make_requests(tmp_path: Path) -> MakeRequests:
-    """Make files of random bytes: ``make_requests(count, size=1000, head=0)``, ``head`` bytes before the data set."""
+    """Make files of noise: ``make_requests(count, size=1000, head=0)``, ``head`` bytes before the data set."""
 
     def make(count: int, *, size: int = 1000, head: int = 0, sop_class_uid: str = CT) -> list[StoreRequest]:
         requests = []
         for number in range(1, count + 1):
             path = tmp_path / f"{sop_class_uid}-{size}-{number}"
-            path.write_bytes(b"h" * head + os.urandom(size))
-            uid, signature = f"1.2.3.{number}", FileSignature.of(path.stat())
+            uid = f"1.2.3.{number}"
+            path.write_bytes(b"h" * head + noise(sop_class_uid, uid, size)[:size])
+            signature = FileSignature.of(path.stat())
             requests.append(StoreRequest(str(path), sop_class_uid, uid, EXPLICIT, head, signature, key=number))
         return requests
 

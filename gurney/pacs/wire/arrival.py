@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 
-from gurney.dicom.leading import HEAD, leading_uids
+from gurney.dicom.leading import HEAD, read_leading
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.errors import BadResponse
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -135,10 +135,8 @@ class Arrival:
 
     def close(self) -> int:
         """Return the status to answer (PS3.4 B.2.3); an instance that is not stored is deleted now."""
-        if self._status == STORED and not self._is_what_it_says():
-            self._status = DOES_NOT_MATCH
-        if self._status == STORED and self._fd < 0:
-            self._status = CANNOT_UNDERSTAND  # a data set without a byte
+        if self._status == STORED:
+            self._status = self._judge()
         if self._status != STORED:
             self.discard()
         return self._status
@@ -186,9 +184,14 @@ class Arrival:
         fd, self._fd = self._fd, -1
         os.close(fd)
 
-    def _is_what_it_says(self) -> bool:
-        sop_class_uid, sop_instance_uid = leading_uids(self._head, self.transfer_syntax_uid)
-        return sop_class_uid in (None, self.sop_class_uid) and sop_instance_uid in (None, self.sop_instance_uid)
+    def _judge(self) -> int:
+        """Compare its head with what the command set says of it (PS3.4 B.2.3)."""
+        leading = read_leading(self._head, self.transfer_syntax_uid)
+        if not leading.is_instance:
+            return CANNOT_UNDERSTAND  # of a data set without a byte as well
+        is_of_class = leading.sop_class_uid in (None, self.sop_class_uid)
+        is_named_so = leading.sop_instance_uid in (None, self.sop_instance_uid)
+        return STORED if is_of_class and is_named_so else DOES_NOT_MATCH
 
 
 def secure_names(folder: str | os.PathLike[str]) -> None:

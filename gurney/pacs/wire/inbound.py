@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Self
 
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
+from gurney.dicom.status import Service, describe
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.errors import BadResponse, FolderFailed
 from gurney.pacs.wire.arrival import OUT_OF_RESOURCES, STORED, Arrival, Ration, TooLong, secure_names
@@ -155,9 +156,7 @@ class Inbox:
 
     def keep(self, arrival: Arrival) -> int:
         """Make an instance that has come whole safe, and return the status to answer (PS3.4 B.2.3)."""
-        status = arrival.close()
-        if arrival.failure is not None:
-            self.note(arrival.failure)
+        status = self._closed(arrival)
         if status != STORED:
             return status
         try:
@@ -181,6 +180,15 @@ class Inbox:
         finally:
             dataset.discard()
         return self.keep(arrival)
+
+    def _closed(self, arrival: Arrival) -> int:
+        """Say what to answer, and in the log why it is no success: the peer tells nobody what we have told it."""
+        status = arrival.close()
+        if arrival.failure is not None:
+            self.note(arrival.failure)
+        elif status != STORED:
+            _log.warning("instance_refused status=%r", describe(status, Service.C_STORE))
+        return status
 
     def note(self, failure: OSError) -> None:
         """Log what kept an instance from being stored, where the fault is ours and not the peer's."""
@@ -219,9 +227,7 @@ class EagerInbox(Inbox):
 
     def keep(self, arrival: Arrival) -> int:
         """Return the status to answer; what came whole is made safe before long."""
-        status = arrival.close()
-        if arrival.failure is not None:
-            self.note(arrival.failure)
+        status = self._closed(arrival)
         if status == STORED:
             if not self._batch:
                 self._begun = time.monotonic()

@@ -27,6 +27,7 @@ from gurney.pacs.testing import Answer, Break, FakePacs, How, Operation, Request
 from gurney.pacs.testing.answers import Step
 from tests.pacs.archives import filled
 from tests.pacs.conftest import CT, study_of
+from tests.pacs.datasets import noise
 
 TIMEOUTS = Timeouts(connect=5, acse=20, store=20, find=20, move=20, network=20)
 NO_ROOM = 0xA700
@@ -187,7 +188,9 @@ def test_the_limit_is_the_last_length_that_comes(fast_path: bool, pacs: FakePacs
         scu = QueryRetrieveScu(fast_path=fast_path, max_instance_bytes=limit)
         return ended(scu.get(pacs.remote(TIMEOUTS), WHAT, tmp_path, [CT]))
 
-    pacs.on_request(Operation.C_GET, *(Answer((Send(INSTANCES[0], dataset=bytes(1000)), Respond())) for _ in range(2)))
+    pacs.on_request(
+        Operation.C_GET, *(Answer((Send(INSTANCES[0], dataset=noise(CT, UIDS[0], 1000)), Respond())) for _ in range(2))
+    )
     uids, error = longest(999)
     assert (uids, type(error)) == ([], InstanceTooLong)
     assert longest(1000) == (UIDS[:1], None)

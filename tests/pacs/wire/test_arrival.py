@@ -11,6 +11,7 @@ from pydicom.data import get_testdata_file
 
 from gurney.pacs import request_for_file
 from gurney.pacs.wire.arrival import Arrival
+from tests.pacs.datasets import noise
 
 SYNTAX = "1.2.840.10008.1.2.1"
 
@@ -69,7 +70,7 @@ def test_a_disk_that_takes_little_at_a_time_gets_everything(
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
     monkeypatch.setattr(os, "writev", lambda fd, parts: write(fd, b"".join(parts)[:taken]))
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
-    content = os.urandom(1000)
+    content = noise("1.2.3", "1.2.3.4", 1000)
     arrival.write(content[:10], content[10:20], memoryview(content)[20:500])
     arrival.write(content[500:600], content[600:])
     assert arrival.close() == 0
@@ -106,7 +107,7 @@ def test_a_disk_that_fills_has_its_room_back_before_the_message_ends(
 
 def test_a_disk_that_fails_at_the_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
-    arrival.write(b"ab")
+    arrival.write(noise("1.2.3", "1.2.3.4"))
     assert arrival.close() == 0
 
     def fail(_fd: int) -> None:
@@ -120,11 +121,12 @@ def test_a_disk_that_fails_at_the_end_leaves_nothing(tmp_path: Path, monkeypatch
 
 def test_two_of_one_name_do_not_meet_on_their_way(tmp_path: Path) -> None:
     first, second = (Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX) for _ in range(2))
-    for part in (b"ab", b"cd"):
+    content = noise("1.2.3", "1.2.3.4")
+    for part in (content[:30], content[30:]):
         first.write(part)
         second.write(part)
     for arrival in (first, second):
         assert arrival.close() == 0
         arrival.settle()
     assert os.listdir(tmp_path) == ["1.2.3.4.dcm"]
-    assert first.path.read_bytes().endswith(b"abcd")
+    assert first.path.read_bytes().endswith(content)

@@ -13,6 +13,7 @@ from pydicom.data import get_testdata_file
 from gurney.pacs import request_for_file
 from gurney.pacs.wire.arrival import Arrival
 from gurney.pacs.wire.inbound import EagerInbox, Inbox, IncomingDataset, Received
+from tests.pacs.datasets import IMPLICIT, noise
 from tests.services.waiting import wait_until
 
 FRAGMENT = 16_372
@@ -48,17 +49,17 @@ def test_an_instance_becomes_a_file_with_the_bytes_that_came(folder: Path, name:
     assert os.listdir(folder) == [one.path.name]
 
 
-@pytest.mark.parametrize("size", [1, 1 << 16, (1 << 16) + 1, 1 << 20])
+@pytest.mark.parametrize("size", [100, 1 << 16, (1 << 16) + 1, 1 << 20])
 def test_long_or_short_nothing_is_lost_at_the_seam(folder: Path, size: int) -> None:
-    content = os.urandom(size)
+    content = noise("1.2.3", "1.2.3.4", size, IMPLICIT)
     inbox = Inbox(folder, lambda _: None)
-    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, content)) == 0
+    assert inbox.take("1.2.3", "1.2.3.4", IMPLICIT, incoming(folder, content)) == 0
     assert (folder / "1.2.3.4.dcm").read_bytes().endswith(content)
 
 
 def test_a_data_set_without_a_byte_is_no_instance(folder: Path) -> None:
     inbox = Inbox(folder, lambda _: None)
-    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, b"")) == 0xC000
+    assert inbox.take("1.2.3", "1.2.3.4", IMPLICIT, incoming(folder, b"")) == 0xC000
     assert os.listdir(folder) == []
 
 
@@ -66,7 +67,7 @@ def test_a_uid_that_is_none_never_names_a_file(folder: Path) -> None:
     inside = folder / "inside"
     inside.mkdir()
     inbox = Inbox(inside, lambda _: None)
-    assert inbox.take("1.2.3", "../1.2", "1.2.840.10008.1.2", incoming(inside, b"ab")) == 0xA900
+    assert inbox.take("1.2.3", "../1.2", IMPLICIT, incoming(inside, b"ab")) == 0xA900
     assert os.listdir(folder) == ["inside"]
     assert os.listdir(inside) == []
 
@@ -79,7 +80,10 @@ def test_a_full_disk_is_our_refusal_and_leaves_nothing(folder: Path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     inbox = Inbox(folder, received.append)
-    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, bytes(1 << 18))) == 0xA700
+    assert (
+        inbox.take("1.2.3", "1.2.3.4", IMPLICIT, incoming(folder, noise("1.2.3", "1.2.3.4", 1 << 18, IMPLICIT)))
+        == 0xA700
+    )
     assert (received, os.listdir(folder)) == ([], [])
 
 
@@ -89,7 +93,7 @@ def test_a_disk_that_fills_on_the_way_is_told_when_it_is_answered(
     dataset = IncomingDataset(folder / "nowhere")
     assert dataset.write(bytes(1 << 17)) == 1 << 17
     assert dataset.write(b"ab") == 2
-    assert Inbox(folder, lambda _: None).take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", dataset) == 0xA700
+    assert Inbox(folder, lambda _: None).take("1.2.3", "1.2.3.4", IMPLICIT, dataset) == 0xA700
     assert os.listdir(folder) == []
 
 
@@ -112,7 +116,8 @@ def test_an_instance_is_safe_under_its_name(folder: Path, monkeypatch: pytest.Mo
     """A crash must not take the name of what was answered with success: the folder is written through as well."""
     synced = synced_paths(monkeypatch)
     inbox = Inbox(folder, lambda _: synced.append("told"))
-    assert inbox.take("1.2.3", "1.2.3.4", "1.2.840.10008.1.2", incoming(folder, b"ab")) == 0
+    content = noise("1.2.3", "1.2.3.4", 0, IMPLICIT)
+    assert inbox.take("1.2.3", "1.2.3.4", IMPLICIT, incoming(folder, content)) == 0
     assert synced[1:] == [str(folder), "told"]
 
 
@@ -132,9 +137,9 @@ def synced_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # --- Answered before it is safe ---------------------------------------------------------------------------------------
 
 
-def kept(inbox: EagerInbox, uid: str, content: bytes = b"ab") -> int:
-    arrival = inbox.begin("1.2.3", uid, "1.2.840.10008.1.2")
-    arrival.write(content)
+def kept(inbox: EagerInbox, uid: str) -> int:
+    arrival = inbox.begin("1.2.3", uid, IMPLICIT)
+    arrival.write(noise("1.2.3", uid, 0, IMPLICIT))
     return inbox.keep(arrival)
 
 

@@ -22,6 +22,7 @@ from gurney.pacs.testing import Answer, FakePacs, Operation, Send, Stall
 from gurney.pacs.wire.arrival import Arrival
 from gurney.pacs.wire.leftovers import clear_leftovers, incoming_name
 from tests.pacs.conftest import CT, study_of
+from tests.pacs.datasets import noise
 from tests.services.waiting import wait_until
 
 SYNTAX = "1.2.840.10008.1.2.1"
@@ -106,7 +107,7 @@ def test_a_listener_that_was_killed_leaves_nothing_for_long(tmp_path: Path) -> N
 def test_only_what_nobody_holds_goes(tmp_path: Path) -> None:
     (tmp_path / incoming_name()).write_bytes(b"left")
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
-    arrival.write(b"ab")
+    arrival.write(noise("1.2.3", "1.2.3.4"))
     assert clear_leftovers(tmp_path) == 1
     assert arrival.close() == 0
     arrival.settle()
@@ -153,7 +154,7 @@ def test_who_is_cleared_away_before_it_holds_its_file_makes_another(
 
     monkeypatch.setattr(fcntl, "flock", late)
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
-    arrival.write(b"ab")
+    arrival.write(noise("1.2.3", "1.2.3.4"))
     assert cleared == [1]
     assert arrival.close() == 0
     arrival.settle()
@@ -168,7 +169,7 @@ def test_where_there_are_no_locks_instances_come_and_nothing_is_cleared(
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     arrival = Arrival(tmp_path, "1.2.3", "1.2.3.4", SYNTAX)
-    arrival.write(b"ab")
+    arrival.write(noise("1.2.3", "1.2.3.4"))
     assert clear_leftovers(tmp_path) == 0
     assert arrival.close() == 0
     arrival.settle()
