@@ -36,6 +36,7 @@ lint: $(INSTALLED) ## Check style, types and import rules only
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy docs/examples/*.py
 	$(BIN)/lint-imports
 
 .PHONY: format

@@ -88,6 +88,7 @@ INSIDE = frozenset(
     {
         "DicomEngine.adopt",
         "DicomEngine.forget",
+        "Listener.expecting",
         "QueryAssociation.get_as",
         "Request.of",
         "WireLog.overhear",
@@ -399,12 +400,18 @@ def _signature(function: griffe.Function, *, name: str = "") -> str:
         seen_star = seen_star or stars == "*"
         text = stars + parameter.name + (f": {parameter.annotation}" if parameter.annotation is not None else "")
         if parameter.default is not None and not stars:
-            text += f" = {parameter.default}"
+            text += f" = {_value_of(parameter.default, function)}"
         parts.append(text)
     returns = f" -> {function.returns}" if function.returns is not None and not name else ""
     head = name or function.name
     line = f"{head}({', '.join(parts)}){returns}"
     return line if len(line) <= 100 else f"{head}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
+
+
+def _value_of(default: griffe.Expr | str, function: griffe.Function) -> griffe.Expr | str:
+    """Show a default's value, where its name is nobody's business."""
+    held = function.module.members.get(str(default)) if str(default).startswith("_") else None
+    return held.value if isinstance(held, griffe.Attribute) and held.value is not None else default
 
 
 # --- Docstrings -------------------------------------------------------------------------------------------------------

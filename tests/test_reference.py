@@ -287,9 +287,11 @@ def test_what_the_page_for_newcomers_names_is_there(name: str) -> None:
     assert first in {*PACKAGE.exports}, name
     found = PACKAGE[first].final_target
     for part in rest:
-        assert part in found.all_members or part in _parameters(found), name
+        assert part in _names_in(found), name
 
 
-def _parameters(found: griffe.Object) -> set[str]:
+def _names_in(found: griffe.Object) -> set[str]:
+    """What a class has, and what it is made of."""
     made = found.all_members.get("__init__")
-    return {each.name for each in made.parameters} if isinstance(made, griffe.Function) else set()
+    made = made.final_target if isinstance(made, griffe.Alias) else made
+    return {*found.all_members, *([each.name for each in made.parameters] if isinstance(made, griffe.Function) else [])}

@@ -20,10 +20,10 @@ arguments = parser.parse_args()
 scu, store = QueryRetrieveScu("GURNEY"), StoreScu("GURNEY")
 
 with DicomEngine(), scu.find(arguments.archive, Query(patient_id=arguments.patient_id)) as search:
-    for study in [match.value.study_instance_uid for match in search]:
+    for study in [Retrieval.of(match) for match in search]:
         with TemporaryDirectory() as folder:
-            got = scu.retrieve(arguments.archive, Retrieval(study_instance_uid=study), Path(folder))
-            print(study, got.verdict, len(got.reconciliation.arrived), "instances")
+            got = scu.retrieve(arguments.archive, study, Path(folder))
+            print(study.study_instance_uid, got.verdict, len(got.reconciliation.arrived), "instances")
             if got.is_complete:
                 sent = [result.is_stored for result in store.store_folder(arguments.to, folder)]
                 print("forwarded", sum(sent), "of", len(sent))

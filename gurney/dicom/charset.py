@@ -12,7 +12,7 @@ from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
 
-__all__ = ["decode", "encodings_of"]
+__all__ = ["check_character_set", "decode", "encodings_of"]
 
 _ESCAPE: Final = b"\x1b"
 # PS3.5 6.1.2.5.3: behind these the character set is the first one again.
@@ -30,6 +30,14 @@ def encodings_of(character_set: bytes) -> tuple[str, ...]:
     terms = character_set.decode("latin-1").split("\\")
     names = [python_encoding.get(term.strip(" \0")) for term in terms]
     return tuple(name for name in names if name) or (_FALLBACK,)
+
+
+def check_character_set(term: str) -> str:
+    """Return a defined term of Specific Character Set (PS3.3 C.12.1.1.2). Raises ValueError for what is none."""
+    if not isinstance(term, str) or python_encoding.get(term) is None or not term:
+        known = ", ".join(sorted(one for one in python_encoding if one.startswith(("ISO_IR", "GB"))))
+        raise ValueError(f"{term!r} is no defined term of a character set: take one of {known} (PS3.3 C.12.1.1.2)")
+    return term
 
 
 def decode(value: bytes, character_set: bytes) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from gurney.dicom.ae_titles import check_ae_title
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.tls.options import Tls
 
 __all__ = ["RemoteAE", "Timeouts"]
@@ -78,10 +79,9 @@ class RemoteAE:
             )
         if not _is_number(self.port) or not 1 <= self.port <= 65535:
             raise ValueError(f"port must be 1-65535, not {self.port!r}")
-        if not isinstance(self.timeouts, Timeouts):
-            raise TypeError(f"timeouts must be Timeouts(...), not {self.timeouts!r}")
-        if self.tls is not None and not isinstance(self.tls, Tls):
-            raise TypeError(f"tls must be Tls(...) or None, not {type(self.tls).__name__}")
+        of_kind(self.timeouts, Timeouts, "timeouts")
+        if self.tls is not None:
+            of_kind(self.tls, Tls, "tls")
         if not _is_number(self.max_pdu) or (self.max_pdu and not 1024 <= self.max_pdu <= 0xFFFFFFFF):
             raise ValueError(f"max_pdu must be 0, or 1024 to 4294967295, not {self.max_pdu!r}")
 

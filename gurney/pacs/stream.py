@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 from gurney.pacs.cancellation import Cancellation
-from gurney.pacs.errors import AssociationFailure
+from gurney.pacs.errors import AssociationBusy, AssociationFailure
 
 __all__ = ["CancellableStream", "Course", "Stream"]
 
@@ -38,7 +39,12 @@ class Stream(Generic[T]):
         self.close()
 
     def close(self) -> None:
-        """End it: what the peer has yet to send is cancelled."""
+        """End it: what the peer has yet to send is cancelled.
+
+        Raises AssociationBusy while another thread takes a piece: one that can be cancelled is ended by that.
+        """
+        if inspect.getgeneratorstate(self._pieces) == inspect.GEN_RUNNING:
+            raise AssociationBusy("another thread iterates over this: cancel it, or let that thread close it")
         self._pieces.close()
 
 

@@ -15,6 +15,7 @@ from pynetdicom.dimse_primitives import C_FIND
 
 from gurney.pacs import (
     STUDY_ROOT,
+    AssociationBusy,
     AssociationEnded,
     Cancellation,
     ClosedAtRequest,
@@ -298,6 +299,20 @@ def test_the_association_s_own_cancel_is_told_of_as_well(scu: QueryRetrieveScu, 
         association.cancel()
         list(search)
     assert (search.is_cancelled, search.status) == (True, CANCELLED)
+
+
+def test_closing_what_another_thread_iterates_over_is_refused(scu: QueryRetrieveScu, desk: Desk) -> None:
+    gate = Gate()
+    desk.pacs.on_request(Operation.C_FIND, Respond(gate=gate))
+    search = scu.find(desk.pacs.remote(LONG), Query())
+    with ThreadPoolExecutor(1) as other:
+        taken = other.submit(list[object], search)
+        gate.wait_until_reached()
+        with pytest.raises(AssociationBusy, match="cancel it"):
+            search.close()
+        gate.open()
+        assert taken.result() == []
+    assert not search.is_cancelled
 
 
 # --- Left half iterated on an association of one's own ----------------------------------------------------------------

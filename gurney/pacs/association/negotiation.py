@@ -16,7 +16,9 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
+from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import ContextProposal, context_id
+from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.contexts import ContextResult, NegotiatedContext, NegotiatedContexts
 from gurney.pacs.errors import BadResponse, ClosedAtRequest
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -34,11 +36,21 @@ SHORTEST_USABLE_PDU = 8
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How we introduce ourselves (PS3.7 D.3.3.2)."""
+    """How we introduce ourselves (PS3.7 D.3.3.2). Raises ValueError for what can't be written into a request."""
 
     calling_ae_title: str
     implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
     implementation_version_name: str = IMPLEMENTATION_VERSION_NAME
+
+    def __post_init__(self) -> None:
+        check_ae_title(self.calling_ae_title)
+        uid, name = self.implementation_class_uid, self.implementation_version_name
+        if not isinstance(uid, str) or not is_valid_uid(uid):
+            raise ValueError(f"implementation_class_uid {uid!r} is no UID: give digits and dots (PS3.5 9.1)")
+        if not isinstance(name, str) or not 1 <= len(name) <= 16 or not (name.isascii() and name.isprintable()):
+            raise ValueError(
+                f"implementation_version_name {name!r} must have 1 to 16 printable ASCII characters (PS3.7 D.3.3.2.3)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

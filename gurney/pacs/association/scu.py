@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, TypedDict, TypeVar, Unpack
 
-from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.presentation import MAX_CONTEXTS, ContextProposal
 from gurney.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION_SOP_CLASS
 from gurney.pacs.association.association import Association
@@ -31,6 +30,7 @@ from gurney.pacs.association.handshake import secure
 from gurney.pacs.association.negotiation import Identity, Negotiated, negotiate
 from gurney.pacs.errors import AssociationEnded, AssociationFailure, EngineError, TlsFailed, TlsProblem, TlsSetupError
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity
@@ -69,7 +69,7 @@ class Scu:
             # As Python does for any function: with a misspelt ``wire_log`` the log would otherwise just stay empty.
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown!r}")
         self._identity = Identity(
-            check_ae_title(calling_ae_title),
+            calling_ae_title,
             who.get("implementation_class_uid", IMPLEMENTATION_CLASS_UID),
             who.get("implementation_version_name", IMPLEMENTATION_VERSION_NAME),
         )
@@ -104,8 +104,7 @@ class Scu:
     ) -> A:
         """Associate on these terms, or what listeners make of them."""
         DicomEngine.require()
-        if not isinstance(remote, RemoteAE):
-            raise TypeError(f"whom to associate with is told by a RemoteAE(...), not by {type(remote).__name__}")
+        of_kind(remote, RemoteAE, "the remote AE")
         progress = progress or Progress()
         if terms.user_identity is None:
             terms = terms.with_identity(self._user_identity)

@@ -20,6 +20,7 @@ from gurney.pacs.commitment.events import (
 )
 from gurney.pacs.commitment.transactions import Transactions
 from gurney.pacs.errors import AssociationFailure, OperationFailed
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.listener.listener import Listener
 from gurney.pacs.normalized.operations import NormalizedServices
 from gurney.pacs.remote import RemoteAE
@@ -79,6 +80,7 @@ class StorageCommitmentScu(Scu):
         then :meth:`commitment` tells of the transactions that were asked before.
         """
         several(answered_by, "answered_by")
+        of_kind(wait, CommitmentWait, "wait")
         requests = _requests(several(references, "references"), limit, transaction_uids)
         DicomEngine.require()
         if listener is not None:

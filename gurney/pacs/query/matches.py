@@ -55,8 +55,8 @@ class Match(Generic[Q]):
 
 def check_limit(limit: int | None) -> None:
     """Refuse a limit of less than one match: nothing would be asked, or everything. Raises InvalidQuery."""
-    if limit is not None and limit < 1:
-        raise InvalidQuery("limit", "is less than 1", "leave it out for all matches")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise InvalidQuery("limit", "is no whole number from 1", "leave it out for all matches")
 
 
 @dataclass(slots=True)

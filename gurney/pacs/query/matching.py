@@ -15,16 +15,34 @@ from datetime import date, time
 
 from pydicom.dataset import Dataset
 
-from gurney.pacs.display import texts_at
+from gurney.pacs.display import text_at, texts_at
 from gurney.pacs.query.key_rules import WILDCARD_VRS, is_date, is_time
 from gurney.pacs.query.keys import Range, Wanted, is_moment, side_of, vr_of_key
 from gurney.pacs.query.options import QueryOptions
 
-__all__ = ["answers", "judgeable"]
+__all__ = ["answers", "judgeable", "keys_of_template"]
 
 # Free text, and moments with an offset from UTC: what is a match there only the archive knows.
 _UNJUDGED = frozenset({"LT", "ST", "UT", "UC", "DT", "SQ"})
 _UNREADABLE = "\ufffd"
+
+
+# How a query is asked, not what for.
+_OF_THE_QUERY = frozenset({"SpecificCharacterSet", "QueryRetrieveLevel", "TimezoneOffsetFromUTC"})
+
+
+def keys_of_template(template: Dataset) -> dict[str, Wanted]:
+    """Return what a template asks for by a value, as keys; one of several is any of them."""
+    keys: dict[str, Wanted] = {}
+    for element in template:
+        if not element.keyword or element.keyword in _OF_THE_QUERY:
+            continue
+        if element.VR == "SQ":
+            for item in element.value[:1]:
+                keys |= {f"{element.keyword}.{path}": wanted for path, wanted in keys_of_template(item).items()}
+        elif values := [text for text in text_at(template, element.keyword).split("\\") if text]:
+            keys[element.keyword] = values
+    return keys
 
 
 def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: QueryOptions) -> dict[str, Wanted]:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
+from gurney.dicom.charset import check_character_set
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.association.scu import VERIFICATION, Scu, Who
 from gurney.pacs.errors import InvalidQuery
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.query.models import STUDY_ROOT, InformationModel
 from gurney.pacs.query.options import QueryOptions
 from gurney.pacs.query_retrieve.association import QueryAssociation
@@ -43,7 +45,7 @@ class AssociatingScu(Scu):
         super().__init__(calling_ae_title, **who)
         self._max_instance_bytes = check_max_instance_bytes(max_instance_bytes)
         self._options = options or QueryOptions(relational=relational)
-        self._character_set = character_set
+        self._character_set = check_character_set(character_set)
         self._fast_path = fast_path
 
     def associate_for(self, remote: RemoteAE, *models: InformationModel) -> QueryAssociation:
@@ -54,6 +56,7 @@ class AssociatingScu(Scu):
         asked = models or (STUDY_ROOT,)
         classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
         proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
+        of_kind(remote, RemoteAE, "the remote AE")
         proposed = replace(self._options, relational=self._options.relational or remote.relational).encode()
         extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
         return self._query_association(remote, AssociationTerms((*proposals, VERIFICATION), extended=extended))

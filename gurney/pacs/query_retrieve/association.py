@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
@@ -16,8 +16,9 @@ from gurney.pacs.association.negotiation import Negotiated
 from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.progress import Progress
+from gurney.pacs.query.keys import Wanted
 from gurney.pacs.query.matches import Match, Search, Tally, check_limit
-from gurney.pacs.query.matching import answers, judgeable
+from gurney.pacs.query.matching import answers, judgeable, keys_of_template
 from gurney.pacs.query.models import InformationModel, Level
 from gurney.pacs.query.options import QueryOptions
 from gurney.pacs.query.queries import Queryable
@@ -98,9 +99,12 @@ class QueryAssociation(RetrieveAssociation):
     ) -> Search[Any]:
         """Ask for what matches a query; nothing is sent before the first match is asked for (C-FIND, PS3.4 C.4.1).
 
-        The keys of ``template`` are asked for as well. A Dataset is a raw identifier: it is sent as it is, in
-        ``model``, Study Root by default, and no match is left out. After ``limit`` matches the rest is cancelled.
-        ``tally`` is for a caller who counts along, or has the cancellation already.
+        The keys of ``template`` are asked for as well, where the query has no value for them. A Dataset is a raw
+        identifier: it is sent as it is, in ``model``, Study Root by default, and no match is left out. After ``limit``
+        matches the rest is cancelled. ``tally`` is for a caller who counts along, or has the cancellation already.
+
+        A query that leaves out a unique key above its level is relational, and sent even so (PS3.4 C.4.1.2.1): a peer
+        that has not agreed to such queries may answer it or refuse.
 
         The iteration raises OperationFailed for an answer of failure and a refinement of AssociationFailure for an
         association that ends, ContextRefused among them. Raises ValueError for a query that can't be asked.
@@ -109,10 +113,18 @@ class QueryAssociation(RetrieveAssociation):
         asked, model = queryable(query, model)
         combined, tally = self.agreed(model.find).combined, tally or Tally()
         identifier = asked.identifier(template, character_set=self._character_set, combined=combined)
-        return Search(self._unfinished.note(self._find(asked, model, identifier, tally, limit)), tally)
+        keys = keys_of_template(template) if template is not None else {}
+        keys |= {path: wanted for path, wanted in asked.keys().items() if wanted}
+        return Search(self._unfinished.note(self._find(asked, model, identifier, keys, tally, limit)), tally)
 
     def _find(
-        self, query: Q, model: InformationModel, identifier: Dataset, tally: Tally, limit: int | None
+        self,
+        query: Q,
+        model: InformationModel,
+        identifier: Dataset,
+        keys: Mapping[str, Wanted],
+        tally: Tally,
+        limit: int | None,
     ) -> Generator[Match[Q]]:
         # Of before the listeners: they may change the data set itself.
         made = deepcopy(identifier) if self._events.before_c_find else identifier
@@ -126,7 +138,7 @@ class QueryAssociation(RetrieveAssociation):
         responses = self.converse(
             request, asked.sop_class_uid, self.remote.timeouts.find, cancellation=tally.cancellation
         )
-        keys = judgeable(query.keys(), made, asked.identifier, self.agreed(asked.sop_class_uid))
+        judged = judgeable(keys, made, asked.identifier, self.agreed(asked.sop_class_uid))
         tally.is_cut_short = True
         failure: AssociationFailure | None = None
         try:
@@ -143,7 +155,7 @@ class QueryAssociation(RetrieveAssociation):
                 if tally.cancellation.is_wanted:
                     continue  # it is on its way to the end
                 found = decode_identifier(response.Identifier.getvalue(), context.transfer_syntax_uid)
-                if not answers(found, keys):
+                if not answers(found, judged):
                     tally.filtered += 1
                     continue
                 tally.matches += 1

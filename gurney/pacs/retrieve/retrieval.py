@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from pydicom.dataset import Dataset
 
@@ -15,6 +16,7 @@ from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.display import text_at
 from gurney.pacs.errors import InvalidQuery
 from gurney.pacs.query.key_rules import check_key
+from gurney.pacs.query.matches import Match
 from gurney.pacs.query.models import InformationModel, Level
 from gurney.pacs.query.raw_identifiers import check_identifier
 from gurney.pacs.retrieve.reconciliation import Reconciliation, reconcile
@@ -45,6 +47,23 @@ class Retrieval:
     study_instance_uid: str | Sequence[str] = ""
     series_instance_uid: str | Sequence[str] = ""
     sop_instance_uid: str | Sequence[str] = ""
+
+    @classmethod
+    def of(cls, match: Match[Any]) -> Self:
+        """Name what a match is about: a patient, a study, a series or an instance.
+
+        Raises InvalidQuery for a match of a worklist, and for one that lacks the unique key of its level or of one
+        above.
+        """
+        levels = match.kind.model.levels
+        if match.level is None:
+            raise InvalidQuery("match", "is of a worklist: it is nothing to retrieve", "name what belongs to it")
+        named: dict[str, str] = {}
+        for level in levels[: levels.index(match.level) + 1]:
+            named[_FIELDS[level]] = text_at(match.dataset, _KEYWORDS[level])
+            if not named[_FIELDS[level]]:
+                raise InvalidQuery(_KEYWORDS[level], "is missing in the match", "ask for it, or name what to retrieve")
+        return cls(**named)
 
     @property
     def level(self) -> Level:
@@ -106,6 +125,13 @@ _KEYWORDS = {
     Level.IMAGE: "SOPInstanceUID",
 }
 
+
+_FIELDS = {
+    Level.PATIENT: "patient_id",
+    Level.STUDY: "study_instance_uid",
+    Level.SERIES: "series_instance_uid",
+    Level.IMAGE: "sop_instance_uid",
+}
 
 _OTHER_MODEL = "name a level that it has, or take another model"
 

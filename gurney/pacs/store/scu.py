@@ -11,6 +11,7 @@ from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.association.scu import Who
 from gurney.pacs.commitment.scu import StorageCommitmentScu
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.several import several
@@ -47,7 +48,7 @@ class StoreScu(StorageCommitmentScu):
     ) -> None:
         super().__init__(calling_ae_title, **who)
         self._fast_path = fast_path
-        self._compression = compression
+        self._compression = of_kind(compression, Compression, "compression")
 
     def associate(
         self,

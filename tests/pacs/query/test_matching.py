@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs import QueryOptions, Range
 from gurney.pacs.query.keys import Wanted, identifier
-from gurney.pacs.query.matching import answers, judgeable
+from gurney.pacs.query.matching import answers, judgeable, keys_of_template
 from tests.pacs.query.test_keys import MOMENT, NIGHT, STATION, of
 
 JANUARY = Range("20240101", "20240131")
@@ -111,3 +111,13 @@ def test_what_a_listener_changed_is_not_judged() -> None:
     assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID"}
     sent.StudyDate = sent.PatientID = ""
     assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
+
+
+def test_what_a_template_asks_for_by_a_value_is_a_key() -> None:
+    step = of(Modality=["MR", "CT"], ScheduledStationAETitle="")
+    template = of(
+        SpecificCharacterSet="ISO_IR 100", QueryRetrieveLevel="STUDY", StudyID="2", InstitutionName="",
+        ScheduledProcedureStepSequence=[step],
+    )  # fmt: skip
+    template.add_new(0x00091010, "LO", "private")
+    assert keys_of_template(template) == {"StudyID": ["2"], "ScheduledProcedureStepSequence.Modality": ["MR", "CT"]}

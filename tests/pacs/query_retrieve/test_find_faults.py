@@ -249,6 +249,11 @@ def test_the_matches_of_others_are_left_out_and_counted(scu: QueryRetrieveScu, p
         search = association.find(query)
         assert list(search) == []
         assert search.filtered == 3
+    template = Dataset()
+    template.StudyID = "2"
+    pacs.on_request(Operation.C_FIND, Find(heedless=True, say={"StudyID": "1"}))
+    with scu.find(pacs.remote(), Query(), template=template) as search:
+        assert (list(search), search.filtered) == ([], 3)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +333,7 @@ def test_a_limit_that_nothing_fits_into_is_refused(scu: QueryRetrieveScu, max_pd
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_of_no_match_is_refused(scu: QueryRetrieveScu, pacs: FakePacs, limit: int) -> None:
-    with pytest.raises(InvalidQuery, match="'limit' is less than 1"):
+    with pytest.raises(InvalidQuery, match="'limit' is no whole number from 1"):
         scu.find(pacs.remote(LONG), Query(), limit=limit)
     assert pacs.associations == 0
     with scu.associate_for(pacs.remote(LONG)) as association, pytest.raises(InvalidQuery, match="'limit'"):

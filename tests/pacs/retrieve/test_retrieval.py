@@ -1,8 +1,19 @@
 from __future__ import annotations
 
 import pytest
+from pydicom.dataset import Dataset
 
-from gurney.pacs import PATIENT_ROOT, STUDY_ROOT, InvalidQuery, Level, Retrieval
+from gurney.pacs import (
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    InvalidQuery,
+    Level,
+    Match,
+    ModalityWorklistQuery,
+    PatientRootQuery,
+    Query,
+    Retrieval,
+)
 
 INSTANCE = {
     "patient_id": "P1",
@@ -86,3 +97,40 @@ def test_what_study_root_can_not_ask_is_refused(what: Retrieval) -> None:
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidQuery, match="no text but of type int"):
         Retrieval(study_instance_uid=12).identifier(STUDY_ROOT)  # type: ignore[arg-type]
+
+
+def match_of(query: type[Query], level: Level | None, **values: str) -> Match[Query]:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return Match(query, dataset, level)
+
+
+KEYS = {"PatientID": "P1", "StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.3", "SOPInstanceUID": "1.2.3.4"}
+
+
+@pytest.mark.parametrize(
+    ("query", "level", "named"),
+    [
+        (Query, Level.STUDY, {"study_instance_uid"}),
+        (Query, Level.SERIES, {"study_instance_uid", "series_instance_uid"}),
+        (Query, Level.IMAGE, {"study_instance_uid", "series_instance_uid", "sop_instance_uid"}),
+        (PatientRootQuery, Level.PATIENT, {"patient_id"}),
+        (PatientRootQuery, Level.STUDY, {"patient_id", "study_instance_uid"}),
+        (PatientRootQuery, Level.IMAGE, set(INSTANCE)),
+    ],
+)
+def test_a_match_names_what_to_retrieve_in_its_model(query: type[Query], level: Level, named: set[str]) -> None:
+    what = Retrieval.of(match_of(query, level, **KEYS))
+    assert what == Retrieval(**{name: value for name, value in INSTANCE.items() if name in named})
+    assert what.identifier(query.model).QueryRetrieveLevel == level
+
+
+def test_a_match_that_lacks_a_key_names_nothing() -> None:
+    with pytest.raises(InvalidQuery, match="'StudyInstanceUID' is missing in the match"):
+        Retrieval.of(match_of(Query, Level.SERIES, SeriesInstanceUID="1.2.3"))
+
+
+def test_a_match_of_a_worklist_is_nothing_to_retrieve() -> None:
+    with pytest.raises(InvalidQuery, match="'match' is of a worklist"):
+        Retrieval.of(Match(ModalityWorklistQuery, Dataset(), None))
