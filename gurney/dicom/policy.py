@@ -7,7 +7,7 @@ from typing import Final
 
 from gurney.dicom.errors import FORGIVABLE, Part10Error, Reason
 
-__all__ = ["STRICT", "ReadPolicy"]
+__all__ = ["FINISHED", "STRICT", "ReadPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +44,6 @@ class ReadPolicy:
 
 STRICT: Final = ReadPolicy()
 """Forgives nothing."""
+
+FINISHED: Final = ReadPolicy(frozenset({Reason.BLANK_PIXELS}))
+"""For files that nobody writes any more: a black image is one, and not room that was reserved for an image."""

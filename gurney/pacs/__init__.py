@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from gurney.dicom.errors import Reason
-from gurney.dicom.policy import STRICT, ReadPolicy
+from gurney.dicom.policy import FINISHED, STRICT, ReadPolicy
 from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.status import Category, Service
 from gurney.dicom.transcoding import Loss
@@ -139,6 +139,7 @@ from gurney.pacs.wire_log.log import WireLevel, WireLog
 from gurney.transfer.outcomes import Event, EventKind
 
 __all__ = [
+    "FINISHED",
     "GENERAL_PURPOSE_WORKLIST",
     "LOSSLESS",
     "LOSSY",

@@ -162,7 +162,7 @@ class InvalidAttributes(GurneyError, ValueError):
     permanent = True
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
-        super().__init__(f"{what} can't be told so: {'; '.join(problems)}")
+        super().__init__(f"{what} can't be sent like this: {'; '.join(problems)}")
         self.problems = tuple(problems)
 
 
@@ -293,7 +293,7 @@ class AssociationAborted(AssociationFailure):
 
 
 class AssociationLost(AssociationFailure):
-    """Report a connection that the peer reset, closed or released in mid-association."""
+    """Report a connection that the peer reset, closed or released during an association."""
 
     kind = EventKind.RESET
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-__all__ = ["of_kind"]
+__all__ = ["WrongKind", "of_kind"]
 
 T = TypeVar("T")
 
 
+class WrongKind(TypeError):
+    """Report an argument of the wrong kind. The words carry its type only: a value may name a patient."""
+
+
 def of_kind(given: object, kind: type[T], name: str) -> T:
-    """Return what was given for ``name``. Raises TypeError for what is not of the kind; its value is not repeated."""
+    """Return what was given for ``name``. Raises WrongKind."""
     if not isinstance(given, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, not {type(given).__name__}")
+        raise WrongKind(f"{name} must be a {kind.__name__}, not {type(given).__name__}")
     return given

@@ -37,7 +37,7 @@ class Timeouts:
 
     @property
     def longest_wait(self) -> float:
-        """The longest that everything may stand still while each of these is kept.
+        """The longest silence that keeps within all of these.
 
         The name, the connection and the answer to the request follow each other without a sign in between.
         """

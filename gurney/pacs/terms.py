@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from gurney.dicom.presentation import ContextProposal
 from gurney.dicom.uids import is_valid_uid
+from gurney.pacs.kinds import of_kind
 
 __all__ = ["AssociationTerms", "Role", "UserIdentity", "UserIdentityKind"]
 
@@ -48,6 +49,7 @@ class UserIdentity:
     wants_response: bool = False
 
     def __post_init__(self) -> None:
+        of_kind(self.kind, UserIdentityKind, "kind")
         if not self.primary:
             raise ValueError("a user identity needs its primary field")
         if bool(self.secondary) != (self.kind is UserIdentityKind.PASSCODE):
@@ -83,9 +85,11 @@ class AssociationTerms:
 
     def __post_init__(self) -> None:
         for proposal in self.proposals:
+            of_kind(proposal, ContextProposal, "each proposal")
             _check_uid(proposal.sop_class_uid, "the SOP class of a proposed context")
             _check_uid(proposal.transfer_syntax_uid, "the transfer syntax of a proposed context")
         for role in self.roles:
+            of_kind(role, Role, "each role")
             _check_uid(role.sop_class_uid, "the SOP class of a role")
         for sop_class_uid in self.extended:
             _check_uid(sop_class_uid, "the SOP class of an extended negotiation")

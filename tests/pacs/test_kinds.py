@@ -10,6 +10,7 @@ import pytest
 
 from gurney.pacs import (
     DicomEngine,
+    FindChange,
     InvalidQuery,
     Listener,
     ListenerError,
@@ -17,10 +18,12 @@ from gurney.pacs import (
     QueryRetrieveScu,
     RemoteAE,
     Retrieval,
+    RetrieveChange,
     Scu,
     SopReference,
     StorageCommitmentScu,
     StoreScu,
+    UserIdentity,
 )
 from gurney.pacs.testing import FakePacs
 
@@ -42,6 +45,14 @@ def engine() -> Iterator[None]:
         (lambda: RemoteAE("PACS", "pacs", 104, SECRET), "timeouts must be a Timeouts, not str"),
         (lambda: RemoteAE("PACS", "pacs", 104, tls=True), "tls must be a Tls, not bool"),
         (lambda: StoreScu(compression=SECRET), "compression must be a Compression, not str"),
+        (lambda: Scu(user_identity=SECRET), "user_identity must be a UserIdentity, not str"),
+        (lambda: Scu(wire_log=SECRET), "wire_log must be a WireLog, not str"),
+        (lambda: Scu().associate(REMOTE, [SECRET]), "each proposal must be a ContextProposal, not str"),
+        (lambda: UserIdentity(7, b"joe"), "kind must be a UserIdentityKind, not int"),
+        (lambda: Listener("SELF", tls=True), "tls must be a InboundTls, not bool"),
+        (lambda: Listener("SELF", port="11112"), "port must be a int, not str"),
+        (lambda: FindChange(identifier=SECRET), "identifier must be a Dataset, not str"),
+        (lambda: RetrieveChange(priority=99), "priority must be a DimsePriority, not int"),
         (
             lambda: StorageCommitmentScu().commit(REMOTE, [SopReference("1.2.3", "1.2.4")], wait=5),
             "wait must be a CommitmentWait, not int",
@@ -52,6 +63,12 @@ def test_it_is_a_type_error_that_names_the_argument(give: Callable[[], object], 
     with pytest.raises(TypeError, match=re.escape(said)) as raised:
         give()
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_a_listener_has_a_port_that_there_is(port: int) -> None:
+    with pytest.raises(ValueError, match="port must be 0-65535"):
+        Listener("SELF", port=port)
 
 
 @pytest.mark.parametrize("limit", ["5", 0, 2.5, -1])

@@ -74,7 +74,11 @@ class Scu:
             who.get("implementation_version_name", IMPLEMENTATION_VERSION_NAME),
         )
         self._user_identity = who.get("user_identity")
+        if self._user_identity is not None:
+            of_kind(self._user_identity, UserIdentity, "user_identity")
         self._wire_log = who.get("wire_log")
+        if self._wire_log is not None:
+            of_kind(self._wire_log, WireLog, "wire_log")
         self.events = self._hooks()
 
     def verify(self, remote: RemoteAE) -> EchoResult:

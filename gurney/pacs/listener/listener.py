@@ -31,6 +31,7 @@ from gurney.pacs.association.events import PrivateKeyPassword
 from gurney.pacs.association.handshake import Caller
 from gurney.pacs.errors import ListenerError, TlsFailed, TlsSetupError
 from gurney.pacs.hooks import BeforeHook
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.listener.accepted import AcceptedAssociation
 from gurney.pacs.listener.deliveries import Deliveries, Expectation
 from gurney.pacs.remote import Timeouts
@@ -88,7 +89,7 @@ class Listener:
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
-        Raises ValueError for an invalid AE title or number of bytes.
+        Raises ValueError for an invalid AE title, port or number of bytes.
         """
         self.ae_title = check_ae_title(ae_title)
         self.event_report: BeforeHook[EventReport, EventReport] = BeforeHook("event_report", EventReport)
@@ -97,6 +98,10 @@ class Listener:
             "private_key_password", str, bytes
         )
         """Supplies the password of the key in ``tls``, at the start and for each connection."""
+        if tls is not None:
+            of_kind(tls, InboundTls, "tls")
+        if not 0 <= of_kind(port, int, "port") <= 65535:
+            raise ValueError(f"port must be 0-65535, not {port}")
         self._tls = tls
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pydicom.datadict import tag_for_keyword
 
 from gurney.pacs.association.normalized_events import NormalizedResult
+from gurney.pacs.errors import BadResponse
 from gurney.pacs.normalized.attributes import at_least_one, attribute_list, check_instance, one_of
 from gurney.pacs.normalized.media_creation import MediaCreationRequest, MediaCreationState, RequestPriority
 from gurney.pacs.normalized.scu import NormalizedScu
@@ -96,13 +97,15 @@ class MediaCreation:
     def watch(self, every: float = _POLL_SECONDS) -> Iterator[MediaCreationState]:
         """Ask every so many seconds, and yield each answer, until it is over. Leave the iteration to stop asking.
 
-        Raises ValueError for a negative number of seconds.
+        Raises ValueError for a negative number of seconds, and BadResponse for a peer that does not say how far it is.
         """
         if every < 0:
             raise ValueError(f"{every:g} s can't be waited between two questions: give seconds, 0 or more")
         while True:
             state = self.state()
             yield state
+            if not state.status:
+                raise BadResponse("a request for media without an Execution Status: nobody can tell when it is over")
             if state.is_over:
                 return
             time.sleep(every)

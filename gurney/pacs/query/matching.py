@@ -46,7 +46,7 @@ def keys_of_template(template: Dataset) -> dict[str, Wanted]:
 
 
 def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: QueryOptions) -> dict[str, Wanted]:
-    """Return the keys that a match can be judged by: not those that a listener changed, which the caller did not ask.
+    """Return the keys that a match can be judged by: the caller's, and what a listener asks in place of some.
 
     A key that a listener emptied, as for an archive that stumbles over it, still counts as the caller asked it.
 
@@ -54,16 +54,18 @@ def judgeable(keys: Mapping[str, Wanted], made: Dataset, sent: Dataset, agreed: 
     more loosely, by the sound of names or across time zones (PS3.4 C.5.1.1), only the peer knows what is a match.
     """
     loose = ({"PN"} if agreed.fuzzy_names else set()) | ({"DA", "TM"} if agreed.timezones else set())
-    return {
-        path: wanted
-        for path, wanted in keys.items()
-        if wanted
-        and all(
-            vr_of_key(one.rpartition(".")[2], path) not in loose
-            and (not any(texts_at(sent, one)) or texts_at(made, one) == texts_at(sent, one))
-            for one in _attributes(path)
-        )
+
+    def is_judged(path: str) -> bool:
+        return all(vr_of_key(one.rpartition(".")[2], path) not in loose for one in _attributes(path))
+
+    def is_changed(path: str) -> bool:
+        return any(any(texts_at(sent, one)) and texts_at(made, one) != texts_at(sent, one) for one in _attributes(path))
+
+    of_caller = {path: wanted for path, wanted in keys.items() if wanted and is_judged(path) and not is_changed(path)}
+    of_listeners = {
+        path: wanted for path, wanted in keys_of_template(sent).items() if is_judged(path) and is_changed(path)
     }
+    return of_caller | of_listeners
 
 
 def answers(dataset: Dataset, keys: Mapping[str, Wanted]) -> bool:

@@ -13,6 +13,7 @@ from pynetdicom.dimse_primitives import C_FIND
 
 from gurney.dicom.status import Category, Service, categorise
 from gurney.pacs.association.negotiation import Negotiated
+from gurney.pacs.display import text_at
 from gurney.pacs.errors import AssociationFailure, BadResponse, OperationFailed
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.progress import Progress
@@ -138,7 +139,9 @@ class QueryAssociation(RetrieveAssociation):
         responses = self.converse(
             request, asked.sop_class_uid, self.remote.timeouts.find, cancellation=tally.cancellation
         )
-        judged = judgeable(keys, made, asked.identifier, self.agreed(asked.sop_class_uid))
+        agreed, is_raw = self.agreed(asked.sop_class_uid), isinstance(query, RawIdentifier)
+        judged = {} if is_raw else judgeable(keys, made, asked.identifier, agreed)
+        level = query.level if asked.sop_class_uid == model.find else _level_of(asked.identifier)
         tally.is_cut_short = True
         failure: AssociationFailure | None = None
         try:
@@ -159,7 +162,7 @@ class QueryAssociation(RetrieveAssociation):
                     tally.filtered += 1
                     continue
                 tally.matches += 1
-                match = Match(type(query), found, query.level)
+                match = Match(type(query), found, level)
                 is_last = self._is_enough(match) or tally.matches == limit
                 yield match
                 if is_last:
@@ -186,6 +189,12 @@ class QueryAssociation(RetrieveAssociation):
             if hook is not None:
                 event = hook.ask(event, lambda _, changed: changed)
         return event.stop
+
+
+def _level_of(identifier: Dataset) -> Level | None:
+    """Return the level that a listener asks at; in a worklist there is none."""
+    text = text_at(identifier, "QueryRetrieveLevel")
+    return Level(text) if text in {*Level} else None
 
 
 def _changed(event: BeforeCFind, change: FindChange) -> BeforeCFind:

@@ -13,6 +13,7 @@ from gurney.dicom.status import Service
 from gurney.pacs.association.events import Events
 from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.query.matches import Match
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.retrieval import SubOperations
@@ -50,11 +51,14 @@ class BeforeCFind:
 
 @dataclass(frozen=True, slots=True)
 class FindChange:
-    """What a listener of ``before_c_find`` wants otherwise. Another SOP class must have an accepted context."""
+    """The change that a listener of ``before_c_find`` returns. Another SOP class must have an accepted context."""
 
     sop_class_uid: str | None = None
     identifier: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.identifier, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,14 @@ class BeforeCMove:
 
 @dataclass(frozen=True, slots=True)
 class RetrieveChange:
-    """What a listener of ``before_c_move`` or ``before_c_get`` wants otherwise; ``contexts`` are of a C-GET only."""
+    """The change that a listener of ``before_c_move`` or ``before_c_get`` returns; ``contexts`` are for a C-GET only."""
 
     identifier: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None
     contexts: Sequence[ContextProposal] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.identifier, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +196,10 @@ class QueryEvents(Events):
         """An instance has arrived by C-GET, whole, and is safe on disk where that was asked for."""
         self.moved: AfterHook[InstanceReceived] = AfterHook("moved")
         """An instance of a C-MOVE to ourselves has arrived, whole and safe on disk."""
+
+
+def _check(identifier: Dataset | None, priority: DimsePriority | None) -> None:
+    if identifier is not None:
+        of_kind(identifier, Dataset, "identifier")
+    if priority is not None:
+        of_kind(priority, DimsePriority, "priority")

@@ -53,9 +53,9 @@ from gurney.pacs.stream import Course
 from gurney.pacs.wire.dataset import decode_identifier, encode_dataset
 from gurney.pacs.wire.inbound import EagerInbox, IncomingDataset, Keeping, Received
 
-__all__ = ["RetrieveAssociation", "change_of_get"]
+__all__ = ["GRACE_SECONDS", "RetrieveAssociation", "change_of_get"]
 
-_GRACE_SECONDS = 60.0
+GRACE_SECONDS = 60.0
 _GLANCE_SECONDS = 0.1
 _KEYS_IGNORED = 0xFF01
 
@@ -132,7 +132,7 @@ class RetrieveAssociation(Association):
         listener: Listener,
         *,
         model: InformationModel = STUDY_ROOT,
-        grace: float = _GRACE_SECONDS,
+        grace: float = GRACE_SECONDS,
         progression: Progression | None = None,
     ) -> Retrieving:
         """Have the peer send instances to a listener of this process, and yield them as they arrive.

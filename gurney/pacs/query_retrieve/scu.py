@@ -22,7 +22,7 @@ from gurney.pacs.query.raw_identifiers import RawIdentifier, queryable
 from gurney.pacs.query_retrieve.associating import AssociatingScu
 from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.pacs.query_retrieve.events import AfterCGet, BeforeCGet
-from gurney.pacs.query_retrieve.retrieve_association import change_of_get
+from gurney.pacs.query_retrieve.retrieve_association import GRACE_SECONDS, change_of_get
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.get_contexts import plan_get_contexts
@@ -84,15 +84,16 @@ class QueryRetrieveScu(AssociatingScu):
         *,
         model: InformationModel = STUDY_ROOT,
         inventory: Inventory | None = None,
+        grace: float = GRACE_SECONDS,
     ) -> Retrieving:
         """Have a remote AE send instances to a listener of this process, on an association of its own.
 
         With an ``inventory``, which :meth:`take_inventory` gives, its reconciliation tells whether all came. See
-        :meth:`QueryAssociation.move_to_self`, which tells what is raised; so may the association's failures be.
+        :meth:`QueryAssociation.move_to_self`, which tells what is raised; the association's failures are raised as well.
         """
         check_retrieval(what, model)
         progression = Progression(expected=inventory.sop_instance_uids if inventory is not None else None)
-        return Retrieving(self._move_to_self(remote, what, listener, model, progression), progression)
+        return Retrieving(self._move_to_self(remote, what, listener, model, progression, grace), progression)
 
     def _move_to_self(
         self,
@@ -101,10 +102,11 @@ class QueryRetrieveScu(AssociatingScu):
         listener: Listener,
         model: InformationModel,
         progression: Progression,
+        grace: float,
     ) -> Generator[Received]:
         with (
             self.associate_for(remote, model) as association,
-            association.move_to_self(what, listener, model=model, progression=progression) as arrivals,
+            association.move_to_self(what, listener, model=model, grace=grace, progression=progression) as arrivals,
         ):
             yield from arrivals
 
@@ -146,7 +148,7 @@ class QueryRetrieveScu(AssociatingScu):
         Without ``sop_class_uids`` the contexts are planned from an ``inventory``, which is taken first where none is
         given; then its reconciliation tells whether all came. A Dataset is a raw identifier, which is sent as it is,
         and of which only the caller knows what classes it brings. See :meth:`QueryAssociation.get`, which tells what
-        is raised; so may the association's failures be.
+        is raised; the association's failures are raised as well.
         """
         retrieve_identifier(what, model)  # what can't be asked shall not wait for the first instance to say so
         self._own_proposals(model)
@@ -171,6 +173,7 @@ class QueryRetrieveScu(AssociatingScu):
         model: InformationModel = STUDY_ROOT,
         inventory: Inventory | None = None,
         cancellation: Cancellation | None = None,
+        grace: float = GRACE_SECONDS,
     ) -> RetrieveResult:
         """Retrieve into a folder by C-GET, or to a listener by C-MOVE, to the end, and say what is proved to be here.
 
@@ -185,7 +188,7 @@ class QueryRetrieveScu(AssociatingScu):
         arrivals = (
             self._get_all(remote, what, place, inventory, model, progression)
             if isinstance(place, Path)
-            else self._move_to_self(remote, what, place, model, progression)
+            else self._move_to_self(remote, what, place, model, progression, grace)
         )
         retrieving = Retrieving(arrivals, progression)
         error: GurneyError | None = None
@@ -297,7 +300,7 @@ class QueryRetrieveScu(AssociatingScu):
         """Ask a remote AE for what matches a query, on an association of its own that lasts as long as the search.
 
         A Dataset is a raw identifier: it is sent as it is, in ``model``, Study Root by default, and no match is left
-        out. See :meth:`QueryAssociation.find`, which tells what is raised; so may the association's failures be.
+        out. See :meth:`QueryAssociation.find`, which tells what is raised; the association's failures are raised as well.
         """
         tally = Tally()
         asked, known = queryable(query, model)
@@ -312,7 +315,7 @@ class QueryRetrieveScu(AssociatingScu):
         """Have a remote AE send instances to an AE title that it knows, on an association of its own.
 
         A Dataset is a raw identifier, which is sent as it is. See :meth:`QueryAssociation.move`, which tells what is
-        raised; so may the association's failures be.
+        raised; the association's failures are raised as well.
         """
         retrieve_identifier(what, model)  # what can't be asked shall not wait for the first report to say so
         progression = Progression()

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from gurney.pacs.commitment.events import CommitmentEvents
 from gurney.pacs.hooks import AfterHook, BeforeHook
+from gurney.pacs.kinds import of_kind
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.wire.command import DimsePriority
 from gurney.pacs.wire.instance import StoreRequest, StoreResult
@@ -60,6 +61,13 @@ class StoreChange:
     dataset: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None
     skip: Skip = Skip.NOTHING
+
+    def __post_init__(self) -> None:
+        if self.dataset is not None:
+            of_kind(self.dataset, Dataset, "dataset")
+        if self.priority is not None:
+            of_kind(self.priority, DimsePriority, "priority")
+        of_kind(self.skip, Skip, "skip")
 
 
 @dataclass(frozen=True, slots=True)

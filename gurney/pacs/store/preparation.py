@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
+from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.contexts import NegotiatedContexts
 from gurney.pacs.hooks import WrongAnswer
+from gurney.pacs.kinds import WrongKind
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.conversion import Outbound, Ways
@@ -90,9 +92,10 @@ class Preparation:
         )
         try:
             event = self._events.before_c_store.ask(event, _changed)
-            changed = _encode(event.dataset, request.sop_class_uid, syntax) if event.dataset is not None else None
         except WrongAnswer as error:
             raise RefusedRequestError.of(EventKind.VETOED, str(error)) from error
+        except WrongKind as error:
+            raise RefusedRequestError.of(EventKind.VETOED, f"a listener of before_c_store: {error}") from error
         except Exception as error:  # a listener's failure, of whatever kind, is this item's
             # Only its type: a message may quote the data set.
             raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store raised {type(error).__name__}") from error
@@ -100,8 +103,12 @@ class Preparation:
             self.is_stopped = event.skip is Skip.ALL
             raise RefusedRequestError(HELD_BACK)
         command = command._replace(priority=event.priority)
-        if changed is None or event.dataset is None:
+        if event.dataset is None:
             return PreparedRequest(command, payload, syntax)
+        try:
+            changed = _encode(event.dataset, request.sop_class_uid, syntax)
+        except ValueError as error:
+            raise RefusedRequestError.of(EventKind.VETOED, f"before_c_store returned what can't go: {error}") from error
         payload.close()
         return PreparedRequest(command._replace(sop_instance_uid=str(event.dataset.SOPInstanceUID)), changed, syntax)
 
@@ -119,6 +126,9 @@ def _open(request: StoreRequest) -> Payload:
 
 
 def _encode(dataset: Dataset, sop_class_uid: str, transfer_syntax_uid: str) -> EncodedDataset:
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if not is_valid_uid(str(dataset.get(keyword, ""))):
+            raise ValueError(f"the data set has no {keyword}")
     if str(dataset.SOPClassUID) != sop_class_uid:
         raise ValueError("the data set is of another SOP class than its request")
     return EncodedDataset(encode_dataset(dataset, transfer_syntax_uid))

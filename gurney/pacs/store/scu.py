@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Unpack
 
-from gurney.dicom.policy import STRICT, ReadPolicy
+from gurney.dicom.policy import FINISHED, ReadPolicy
 from gurney.dicom.presentation import ContextProposal
 from gurney.pacs.association.scu import Who
 from gurney.pacs.commitment.scu import StorageCommitmentScu
@@ -86,7 +86,7 @@ class StoreScu(StorageCommitmentScu):
         remote: RemoteAE,
         instance: Source,
         *,
-        policy: ReadPolicy = STRICT,
+        policy: ReadPolicy = FINISHED,
         compression: Compression | None = None,
     ) -> StoreResult:
         """Store one file, or one data set whose ``file_meta`` names its transfer syntax, on an association of its own.
@@ -102,7 +102,7 @@ class StoreScu(StorageCommitmentScu):
         remote: RemoteAE,
         items: Iterable[Source],
         *,
-        policy: ReadPolicy = STRICT,
+        policy: ReadPolicy = FINISHED,
         compression: Compression | None = None,
         look_ahead: int = LOOK_AHEAD,
     ) -> Storing:
@@ -129,7 +129,7 @@ class StoreScu(StorageCommitmentScu):
         folder: str | os.PathLike[str],
         *,
         recursive: bool = True,
-        policy: ReadPolicy = STRICT,
+        policy: ReadPolicy = FINISHED,
         compression: Compression | None = None,
     ) -> Storing:
         """Store every instance in a folder, in the order of the names, as :meth:`store_many` does.

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from gurney.dicom.errors import Part10Error, Reason, UnfitInstance, UnreadableError
 from gurney.dicom.part10 import read_part10
-from gurney.dicom.policy import STRICT, ReadPolicy
+from gurney.dicom.policy import FINISHED, ReadPolicy
 from gurney.dicom.uids import is_valid_uid
 from gurney.pacs.store.refusals import HELD_BACK, held_back
 from gurney.pacs.wire.instance import FileSignature, StoreRequest, StoreResult, UnusableFileError
@@ -37,7 +37,7 @@ BESIDE_INSTANCES: Final = frozenset({Reason.EMPTY, Reason.NOT_DICOM, Reason.MEDI
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = STRICT) -> StoreRequest:
+def request_for_file(path: str | os.PathLike[str], *, policy: ReadPolicy = FINISHED) -> StoreRequest:
     """Read a Part 10 file's header into a request.
 
     A symbolic link is not followed, and a FIFO or device not opened. Raises Part10Error for a file that should not be
@@ -89,7 +89,7 @@ def request_for_dataset(dataset: Dataset) -> StoreRequest:
     )
 
 
-def request_for(source: Source, *, policy: ReadPolicy = STRICT) -> StoreRequest:
+def request_for(source: Source, *, policy: ReadPolicy = FINISHED) -> StoreRequest:
     """Make a request of a file or a data set, as the two functions above do. Raises TypeError for anything else."""
     checked = _checked(source)
     if isinstance(checked, Dataset):
@@ -108,7 +108,7 @@ class Requests:
         self,
         sources: Iterable[Source | StoreRequest | StoreResult],
         *,
-        policy: ReadPolicy = STRICT,
+        policy: ReadPolicy = FINISHED,
         skip: frozenset[Reason] = frozenset(),
         has_end: bool = False,
     ) -> None:

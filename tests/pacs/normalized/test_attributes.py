@@ -27,7 +27,7 @@ def test_a_uid_with_leading_zeros_is_in_service() -> None:
     [("StudyDate", "yesterday"), ("NumberOfCopies", "Doe"), ("StudyInstanceUID", "1..2"), ("RetrieveAETitle", "a\\b")],
 )
 def test_a_value_that_is_none_of_its_vr_is_refused_by_name(keyword: str, value: str) -> None:
-    with pytest.raises(InvalidAttributes, match=f"a thing can't be told so: {keyword} is no valid") as refused:
+    with pytest.raises(InvalidAttributes, match=f"a thing can't be sent like this: {keyword} is no valid") as refused:
         attribute_list("a thing", **{keyword: value})
     assert value not in str(refused.value)
     assert refused.value.__suppress_context__

@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from gurney.pacs import (
+    BadResponse,
     ExecutionStatus,
     InvalidAttributes,
     MediaCreation,
@@ -19,7 +20,7 @@ from gurney.pacs import (
     RemoteAE,
     RequestPriority,
 )
-from gurney.pacs.testing import FakePacs
+from gurney.pacs.testing import FakePacs, Operation, Respond
 from tests.services.dcmjs import DcmjsNormalizedScp, installed_node_modules
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -175,3 +176,12 @@ def test_a_state_keeps_what_the_peer_says_besides() -> None:
     )
     assert (state.status, state.info, state.failed) == ("BURNING", "SPINNING", ("1.2", "1.3"))
     assert state.pieces is None
+
+
+def test_a_peer_that_never_says_how_far_it_is_is_not_asked_for_ever(scu: MediaCreationManagementScu) -> None:
+    with FakePacs() as pacs:
+        pacs.on_every(Operation.N_GET, Respond(dataset=Dataset()))
+        states = scu.create(pacs.remote(), MediaCreationRequest(INSTANCES)).watch(every=0)
+        assert next(states).status == ""
+        with pytest.raises(BadResponse, match="without an Execution Status"):
+            next(states)

@@ -103,14 +103,19 @@ def test_what_the_peer_may_match_more_loosely_is_not_judged(agreed: QueryOptions
     assert {*judgeable({**asked, "StudyID": ""}, sent, sent, agreed)} == left
 
 
-def test_what_a_listener_changed_is_not_judged() -> None:
+def test_what_a_listener_changed_is_judged_by_what_it_asks() -> None:
     asked: dict[str, Wanted] = {"PatientID": "P1", STATION: "CT1", MOMENT: NIGHT}
     made, sent = identifier(asked), identifier({**asked, STATION: "CT2"})
-    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
+    assert judgeable(asked, made, sent, QueryOptions()) == {"PatientID": "P1", MOMENT: NIGHT, STATION: ["CT2"]}
     sent.StudyDate = "20230101"
-    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID"}
+    assert judgeable(asked, made, sent, QueryOptions()) == {
+        "PatientID": "P1",
+        "StudyDate": ["20230101"],
+        STATION: ["CT2"],
+    }
+    assert judgeable(asked, made, sent, QueryOptions(timezones=True)).keys() == {"PatientID", STATION}
     sent.StudyDate = sent.PatientID = ""
-    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT}
+    assert {*judgeable(asked, made, sent, QueryOptions())} == {"PatientID", MOMENT, STATION}
 
 
 def test_what_a_template_asks_for_by_a_value_is_a_key() -> None:

@@ -251,9 +251,14 @@ def test_the_matches_of_others_are_left_out_and_counted(scu: QueryRetrieveScu, p
         assert search.filtered == 3
     template = Dataset()
     template.StudyID = "2"
-    pacs.on_request(Operation.C_FIND, Find(heedless=True, say={"StudyID": "1"}))
+    pacs.on_request(Operation.C_FIND, Find(heedless=True, say={"StudyID": "1"}), Find(heedless=True))
     with scu.find(pacs.remote(), Query(), template=template) as search:
         assert (list(search), search.filtered) == ([], 3)
+    wanted = Query(study_instance_uid=str(STUDIES[1].StudyInstanceUID)).identifier()
+    scu.events.before_c_find(lambda _: FindChange(identifier=wanted))
+    with scu.find(pacs.remote(), Query()) as search:
+        assert [match.value.study_instance_uid for match in search] == [STUDIES[1].StudyInstanceUID]
+        assert search.filtered == 2
 
 
 @pytest.mark.parametrize(

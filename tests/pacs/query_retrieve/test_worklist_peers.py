@@ -29,6 +29,7 @@ from gurney.pacs import (
 )
 from gurney.pacs.events import BeforeAssociateRequest, BeforeCFind, FindChange, MatchFound
 from gurney.pacs.query.keys import Wanted
+from gurney.pacs.query.models import Level
 from tests.services.dcmjs import installed_node_modules
 from tests.services.dcmjs_query import DcmjsQueryScp
 from tests.services.dcmtk import WlmScpFs
@@ -100,7 +101,9 @@ def test_names_are_read_in_the_worklists_character_set(scu: QueryRetrieveScu, wo
 
 
 def test_a_worklist_is_reached_through_hooks_alone(scu: QueryRetrieveScu, worklist: RemoteAE) -> None:
-    found: list[str] = []
+    found: list[tuple[str, Level | None]] = []
+    studies: list[MatchFound] = []
+    scu.events.match_study(studies.append)
 
     @scu.events.before_associate_request
     def another_context(event: BeforeAssociateRequest) -> AssociationTerms:
@@ -115,10 +118,12 @@ def test_a_worklist_is_reached_through_hooks_alone(scu: QueryRetrieveScu, workli
 
     @scu.events.match_found
     def note(event: MatchFound) -> None:
-        found.append(event.match.dataset.PatientID)
+        found.append((event.match.dataset.PatientID, event.match.level))
 
     assert len(list(scu.find(worklist, Query()))) == 1
-    assert found == ["P1"]
+    # A worklist has no level.
+    assert found == [("P1", None)]
+    assert studies == []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gurney.dicom.errors import Part10Error
 from gurney.dicom.presentation import ContextProposal
+from gurney.errors import DicomFileError
 from gurney.pacs import (
+    STRICT,
     AssociationRejected,
     AssociationTerms,
     ContextRefused,
@@ -282,7 +286,45 @@ def test_a_data_set_of_another_class_is_not_sent(scu: StoreScu) -> None:
     with FakePacs() as pacs:
         result = scu.store(pacs.remote(), CT_FILE)
     assert result.event.kind is EventKind.VETOED
+    assert result.event.detail == (
+        "before_c_store returned what can't go: the data set is of another SOP class than its request"
+    )
     assert pacs.stored == []
+
+
+def test_a_data_set_without_its_uids_is_not_sent(scu: StoreScu) -> None:
+    scu.events.before_c_store(lambda _: StoreChange(dataset=Dataset()))
+    with FakePacs() as pacs:
+        result = scu.store(pacs.remote(), CT_FILE)
+    assert result.event.detail == "before_c_store returned what can't go: the data set has no SOPClassUID"
+    assert pacs.stored == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dataset": "Planted^Patient"}, "dataset must be a Dataset, not str"),
+        ({"priority": 99}, "priority must be a DimsePriority, not int"),
+        ({"skip": 5}, "skip must be a Skip, not int"),
+    ],
+)
+def test_a_change_of_the_wrong_kind_is_told_as_what_it_is(scu: StoreScu, change: dict[str, Any], said: str) -> None:
+    scu.events.before_c_store(lambda _: StoreChange(**change))
+    with FakePacs() as pacs:
+        result = scu.store(pacs.remote(), CT_FILE)
+    assert (result.event.kind, result.is_skipped) == (EventKind.VETOED, False)
+    assert result.event.detail == f"a listener of before_c_store: {said}"
+    assert pacs.stored == []
+
+
+def test_a_black_image_is_an_image(scu: StoreScu, tmp_path: Path) -> None:
+    image = dcmread(CT_FILE)
+    image.PixelData = bytes(len(image.PixelData))
+    image.save_as(path := tmp_path / "black.dcm")
+    with FakePacs() as pacs:
+        assert scu.store(pacs.remote(), path).is_stored
+        with pytest.raises(DicomFileError, match="blank_pixels"):
+            scu.store(pacs.remote(), path, policy=STRICT)
 
 
 def test_the_priority_goes_out(scu: StoreScu, make_requests: MakeRequests) -> None:
