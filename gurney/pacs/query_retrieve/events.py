@@ -114,7 +114,7 @@ class BeforeCMove:
 
 @dataclass(frozen=True, slots=True)
 class RetrieveChange:
-    """The change that a listener of ``before_c_move`` or ``before_c_get`` returns; ``contexts`` are for a C-GET only."""
+    """The change that a listener of ``before_c_move`` or ``before_c_get`` returns; ``contexts`` are for a C-GET."""
 
     identifier: Dataset | None = field(default=None, repr=False)
     priority: DimsePriority | None = None

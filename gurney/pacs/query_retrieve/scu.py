@@ -89,7 +89,7 @@ class QueryRetrieveScu(AssociatingScu):
         """Have a remote AE send instances to a listener of this process, on an association of its own.
 
         With an ``inventory``, which :meth:`take_inventory` gives, its reconciliation tells whether all came. See
-        :meth:`QueryAssociation.move_to_self`, which tells what is raised; the association's failures are raised as well.
+        :meth:`QueryAssociation.move_to_self`, which tells what is raised besides the association's failures.
         """
         check_retrieval(what, model)
         progression = Progression(expected=inventory.sop_instance_uids if inventory is not None else None)
@@ -300,7 +300,7 @@ class QueryRetrieveScu(AssociatingScu):
         """Ask a remote AE for what matches a query, on an association of its own that lasts as long as the search.
 
         A Dataset is a raw identifier: it is sent as it is, in ``model``, Study Root by default, and no match is left
-        out. See :meth:`QueryAssociation.find`, which tells what is raised; the association's failures are raised as well.
+        out. See :meth:`QueryAssociation.find`, which tells what is raised besides the association's failures.
         """
         tally = Tally()
         asked, known = queryable(query, model)
