@@ -91,8 +91,9 @@ class StoreScu(StorageCommitmentScu):
     ) -> StoreResult:
         """Store one file, or one data set whose ``file_meta`` names its transfer syntax, on an association of its own.
 
-        Raises a refinement of AssociationFailure; DicomFileError for what should not be sent, OSError for a file that
-        can't be opened.
+        What the peer makes of it, a context that it refuses included, is in the result: look at ``is_stored``. Raises a
+        refinement of AssociationFailure; DicomFileError for what should not be sent, OSError for a file that can't be
+        opened.
         """
         (result,) = self._run(remote, Requests([request_for(instance, policy=policy)]), compression, 1)
         return result
