@@ -14,9 +14,9 @@ from gurney.ledger import destinations, reconciling
 from gurney.pacs import AssociationFailure, AssociationRejected, DicomEngine, RemoteAE, Scu, TlsFailed
 from gurney.pacs.association.scu import VERIFICATION
 from gurney.pacs.events import AfterAssociateRequest, AfterConnect, AfterResolve, AfterSecureLinkReady
-from gurney.settings.remotes import remote_ae
-from gurney_daemon.cli.asked import AsJson, configured_remote
+from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.edge import Edge, failing_in_json, print_json
+from gurney_daemon.cli.peer import Peer, peer_named, written_address
 from gurney_daemon.cli.tables import console, legible, table
 
 __all__ = ["EchoTrial", "Step", "register", "try_echo"]
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def echo(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The [[remote]], or HOST:PORT with an AE title.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The [[remote]], or AE_TITLE@HOST:PORT.")],
     ae_title: Annotated[
-        str, typer.Argument(metavar="[AE_TITLE]", help="Whom to call at HOST:PORT.", show_default=False)
+        str, typer.Argument(metavar="[AE_TITLE]", help="Whom to call, where NAME is HOST:PORT.", show_default=False)
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -44,15 +44,10 @@ def echo(
     """
     edge: Edge = ctx.obj
     with failing_in_json(wanted=as_json):
-        if ae_title:
-            trial = try_echo(_by_hand(name, ae_title), edge.settings.node.ae_title)
-        else:
-            if ":" in name:  # no [[remote]] may be called so
-                raise typer.BadParameter(f"whom to call is missing: gurney echo {name} AE_TITLE", param_hint="AE_TITLE")
-            remote = configured_remote(edge.settings, name)
-            trial = try_echo(remote_ae(remote), edge.settings.calling_ae_title(remote))
-            if trial.ok:
-                _tell_ledger(edge, name)
+        peer = _peer(edge, name, ae_title)
+        trial = try_echo(peer.remote, peer.calling_ae_title)
+        if trial.ok and peer.is_configured and edge.has_ledger:
+            _tell_ledger(edge, name)
     if as_json:
         print_json({"ok": trial.ok, "remote": name, **asdict(trial)})
     else:
@@ -61,14 +56,10 @@ def echo(
         raise typer.Exit(1)
 
 
-def _by_hand(address: str, ae_title: str) -> RemoteAE:
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit()):
-        raise typer.BadParameter(f"{address!r} is no HOST:PORT, such as pacs.example.org:104", param_hint="NAME")
-    try:
-        return RemoteAE(ae_title, host.strip("[]"), int(port))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="AE_TITLE") from error
+def _peer(edge: Edge, name: str, ae_title: str) -> Peer:
+    if ae_title and "@" in name:
+        raise typer.BadParameter(f"{name!r} says already whom to call: leave {ae_title!r} out", param_hint="AE_TITLE")
+    return peer_named(edge.settings, f"{ae_title}@{name}" if ae_title else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +152,11 @@ def _hint(error: AssociationFailure, trial: EchoTrial) -> str:
         if (error.source, error.reason) == _CALLING_NOT_KNOWN:
             return f"the peer must be told of our AE title {calling!r}, often together with this host's address"
         if (error.source, error.reason) == _CALLED_NOT_KNOWN:
-            return f"the peer does not call itself {called!r}: see ae_title of the [[remote]]"
+            return f"the peer does not call itself {called!r}: call it by the AE title that it has"
     # Under TLS 1.3 the peer looks at our certificate only once the association is asked for.
     where = "tls" if isinstance(error, TlsFailed) else trial.steps[-1].name
     return {
-        "dns": f"{trial.host!r} can't be resolved on this host: see host of the [[remote]], and the resolver",
+        "dns": f"{trial.host!r} can't be resolved on this host: see how it is written, and the resolver",
         "tcp": f"see that the peer runs, that it listens on port {trial.port}, and that no firewall is between",
         "tls": f"see tls of the [[remote]], and that port {trial.port} is the one where the peer speaks TLS",
         "association": f"we called {called!r} as {calling!r}: see that the peer knows both, and speaks DICOM there",
@@ -184,7 +175,9 @@ def _tell_ledger(edge: Edge, name: str) -> None:
 
 
 def _show(trial: EchoTrial) -> None:
-    typer.echo(f"{trial.called_ae_title} at {trial.host}:{trial.port}, called as {trial.calling_ae_title}")
+    typer.echo(
+        f"{trial.called_ae_title} at {written_address(trial.host, trial.port)}, called as {trial.calling_ae_title}"
+    )
     rows = (
         (step.name, "ok" if step.ok else "FAILED", f"{step.seconds * 1000:.1f} ms", step.detail) for step in trial.steps
     )

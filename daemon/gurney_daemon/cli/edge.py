@@ -86,6 +86,19 @@ class Edge:
         except (KeyError, OSError):  # a container's user need not have a name
             return f"uid {os.getuid()}"
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger to tell: one that was named, or one that was made where it lies by default."""
+        if self.reach.ledger.url:
+            return True
+        try:
+            os.stat(self.reach.ledger_url.removeprefix("sqlite:///"))
+        except FileNotFoundError:
+            return False
+        except OSError:  # it may be there: whoever opens it is told what is wrong
+            return True
+        return True
+
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger. Raises LedgerError, with what to do, when it can't be used."""

@@ -16,11 +16,11 @@ from gurney.dicom.status import Service, describe
 from gurney.errors import GurneyError
 from gurney.pacs import DicomEngine, InvalidQuery, QueryRetrieveScu
 from gurney.pacs.query_retrieve.association import QueryAssociation
-from gurney.settings.remotes import remote_ae
 from gurney_daemon.cli.amounts import several
-from gurney_daemon.cli.asked import AsJson, configured_remote
+from gurney_daemon.cli.asked import AsJson
 from gurney_daemon.cli.bars import bar
 from gurney_daemon.cli.edge import Edge, failing_in_json
+from gurney_daemon.cli.peer import is_address, peer_named
 from gurney_daemon.cli.question import MODELS, Depth, Filters, Question, question
 from gurney_daemon.cli.tables import console, table
 
@@ -53,7 +53,8 @@ def find(
         typer.Argument(metavar="KEY=VALUE", help="Keys by keyword; KEY= only asks what it is."),
     ] = None,
     name: Annotated[
-        str, typer.Option("--from", metavar="NAME", help="The [[remote]]; or say it as the first word.")
+        str,
+        typer.Option("--from", metavar="NAME", help="The [[remote]], or AE_TITLE@HOST:PORT; or as the first word."),
     ] = "",
     level: Annotated[
         Depth,
@@ -102,26 +103,28 @@ def find(
                 asked = question(level, filters, named, model=model, relational=relational)
             except InvalidQuery as error:
                 raise typer.BadParameter(str(error)) from error
-            remote = configured_remote(edge.settings, name)
-            scu = QueryRetrieveScu(edge.settings.calling_ae_title(remote), relational=relational)
+            peer = peer_named(edge.settings, name)
+            scu = QueryRetrieveScu(peer.calling_ae_title, relational=relational)
             stack.enter_context(DicomEngine())
-            association = stack.enter_context(scu.associate_for(remote_ae(remote), asked.query.model))
+            association = stack.enter_context(scu.associate_for(peer.remote, asked.query.model))
             asking = _Asking(association, asked, limit)
         if as_json:
-            _write(asking, remote.name)
+            _write(asking, name)
         else:
-            _show(asking, remote.name)
+            _show(asking, name)
     asking.end()
 
 
 def _sorted_out(name: str, words: list[str]) -> tuple[str, list[str]]:
-    """Tell the remote's name from the keys among the words."""
+    """Tell the remote's name, or its address, from the keys among the words."""
     names = [word for word in words if "=" not in word]
     if name:
         names.insert(0, name)
     if not names:
         raise typer.BadParameter("whom to ask is missing", param_hint="--from")
     if len(names) > 1:
+        if is_address(names[0]) and "@" not in names[0]:
+            raise typer.BadParameter(f"whom to call stands before its address: {names[1]}@{names[0]}")
         raise typer.BadParameter(f"{names[1]!r} is no KEY=VALUE")
     return names[0], [word for word in words if "=" in word]
 
@@ -198,7 +201,8 @@ def _show(asking: _Asking, name: str) -> None:
             progress.show(len(rows), "matches")
     if rows:
         console().print(table(asking.asked.heads, rows))
-    typer.echo(asking.summary(), err=True)
+    if asking.error is None or rows or asking.search.filtered:  # else that nothing came is the error's to say
+        typer.echo(asking.summary(), err=True)
 
 
 def _write(asking: _Asking, name: str) -> None:

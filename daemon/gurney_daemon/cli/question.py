@@ -144,10 +144,11 @@ def question(
     chosen = _model(depth, model)
     missing = [option for path, option in _ABOVE.get(depth, {}).items() if not asked.get(path)]
     if missing and not relational:
+        verb, them = ("are", "them") if len(missing) > 1 else ("is", "it")
         raise InvalidQuery(
             depth.value,
-            f"is asked for within a study or series, and {' and '.join(missing)} is not given",
-            "name it, or add --relational where the peer takes that",
+            f"is asked for within a study or series, and {' and '.join(missing)} {verb} not given",
+            f"name {them}, or add --relational where the peer takes that",
         )
     columns = dict(_COLUMNS[depth]) if chosen.levels or chosen is MODALITY_WORKLIST else {}
     columns |= {path: path.rpartition(".")[2] for path in asked if path not in columns}

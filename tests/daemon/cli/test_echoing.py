@@ -140,6 +140,21 @@ def test_a_peer_needs_no_ledger_to_be_reached(desk: Desk, pacs: FakePacs) -> Non
     assert "the ledger was not told" in answer.err
 
 
+def test_where_there_is_no_ledger_yet_none_is_spoken_of(desk: Desk, pacs: FakePacs) -> None:
+    desk.configure(port=pacs.port)
+    (desk.data / "ledger.sqlite3").unlink()
+    answer = desk("echo", "archive")
+    assert (answer.code, answer.err) == (0, "")
+    assert [*desk.data.iterdir()] == []
+
+
+def test_a_ledger_that_was_named_and_is_not_there_is_spoken_of(desk: Desk, pacs: FakePacs) -> None:
+    desk.configure(f'[ledger]\nurl = "sqlite:///{desk.folder}/unmounted/ledger.sqlite3"\n', port=pacs.port)
+    answer = desk("echo", "archive")
+    assert answer.code == 0
+    assert "the ledger was not told: there is no ledger at" in answer.err
+
+
 def test_an_unknown_remote(desk: Desk) -> None:
     answer = desk("echo", "archvie")
     assert answer.code == 1
@@ -161,7 +176,7 @@ def test_what_can_not_even_be_tried_is_a_document_too(desk: Desk, words: list[st
 def test_an_address_needs_an_ae_title(desk: Desk) -> None:
     answer = desk("echo", "127.0.0.1:24242")
     assert answer.code == 2
-    assert "gurney echo 127.0.0.1:24242 AE_TITLE" in answer.err
+    assert "write AE_TITLE@127.0.0.1:24242" in " ".join(answer.err.replace("│", " ").split())
 
 
 def test_a_peer_named_by_hand(desk: Desk, pacs: FakePacs) -> None:
@@ -171,20 +186,45 @@ def test_a_peer_named_by_hand(desk: Desk, pacs: FakePacs) -> None:
     assert [step["name"] for step in answer.json["steps"]] == ["dns", "tcp", "association", "c-echo"]
 
 
+def test_a_peer_named_by_hand_in_one_word(desk: Desk, pacs: FakePacs) -> None:
+    answer = desk("echo", f"ARCHIVE@127.0.0.1:{pacs.port}")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"ARCHIVE at 127.0.0.1:{pacs.port}, called as GURNEY\n")
+
+
+def test_an_address_in_brackets_is_shown_in_them(desk: Desk) -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.bind(("::1", 0))  # and never listens
+        port = taken.getsockname()[1]
+        answer = desk("echo", f"ARCHIVE@[::1]:{port}")
+        document = desk("echo", f"[::1]:{port}", "ARCHIVE", "--json").json
+    assert answer.code == 1
+    assert answer.out.startswith(f"ARCHIVE at [::1]:{port}, called as GURNEY\n")
+    assert (document["host"], document["port"], document["remote"]) == ("::1", port, f"[::1]:{port}")
+
+
+def test_a_ledger_is_not_told_of_a_peer_that_it_does_not_know(desk: Desk, pacs: FakePacs) -> None:
+    (desk.data / "ledger.sqlite3").write_bytes(b"this is no database " * 1_000)
+    answer = desk("echo", f"ARCHIVE@127.0.0.1:{pacs.port}")
+    assert (answer.code, answer.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("address", "ae_title", "words"),
     [
-        ("127.0.0.1", "ARCHIVE", "no HOST:PORT"),
-        ("127.0.0.1:dicom", "ARCHIVE", "no HOST:PORT"),
-        (":104", "ARCHIVE", "no HOST:PORT"),
+        ("127.0.0.1", "ARCHIVE", "no AE_TITLE@HOST:PORT"),
+        ("127.0.0.1:dicom", "ARCHIVE", "no AE_TITLE@HOST:PORT"),
+        (":104", "ARCHIVE", "no AE_TITLE@HOST:PORT"),
+        ("::1:104", "ARCHIVE", "or ARCHIVE@[::1]:104"),
         ("127.0.0.1:70000", "ARCHIVE", "port"),
+        ("ARCHIVE@127.0.0.1:104", "ANOTHER", "leave 'ANOTHER' out"),
         ("127.0.0.1:104", "FAR TOO LONG FOR A TITLE", "AE title"),
     ],
 )
 def test_what_is_no_address_by_hand(desk: Desk, address: str, ae_title: str, words: str) -> None:
     answer = desk("echo", address, ae_title)
     assert answer.code == 2
-    assert words in " ".join(answer.err.split())
+    assert words in " ".join(answer.err.replace("│", " ").split())
 
 
 @pytest.fixture(scope="module")

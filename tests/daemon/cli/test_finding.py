@@ -129,6 +129,13 @@ class TestAnArchive:
         assert said(images, "InstanceNumber") == ["1", "2"]
         assert set(said(images, "SOPInstanceUID")) <= archive.instances[study]
 
+    def test_an_archive_that_is_not_configured(self, desk: Desk, archive: Archive) -> None:
+        word = f"{archive.remote.ae_title}@127.0.0.1:{archive.remote.port}"
+        answer = desk("find", word, "PatientID=P1", "--json")
+        assert said(answer, "AccessionNumber") == ["A1", "A3"]
+        assert answer.json["remote"] == word
+        assert said(desk("find", "--from", word, "--json"), "AccessionNumber") == ["A0", "A1", "A2", "A3"]
+
     def test_several_studies_by_their_uids(self, asked: Desk, archive: Archive) -> None:
         answer = asked("find", "pacs", "--study", ",".join(archive.studies[:2]), "--json")
         assert said(answer, "StudyInstanceUID") == sorted(archive.studies[:2])
@@ -149,6 +156,7 @@ class TestAnArchive:
         answer = asked("find", "pacs", "--level", "worklist", "--date", "20240101", "--modality", "CT")
         assert answer.code == 1
         assert "Modality Worklist" in answer.err
+        assert "match" not in answer.err, "a search that was refused has found neither something nor nothing"
 
     def test_nothing_of_it_is_logged(self, asked: Desk, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.DEBUG):
@@ -192,11 +200,15 @@ def scheduled(accession: str, modality: str) -> Dataset:
         (["archive", "--date", "20240131-20240101"], "ends before it begins"),
         (["archive", "PatientNam=X"], "no keyword of the DICOM dictionary"),
         (["archive", "--study", "1.2.x"], "StudyInstanceUID"),
-        (["archive", "--level", "image", "--study", "1.2"], "--series is not given"),
+        (["archive", "--level", "image", "--study", "1.2"], "--series is not given: name it"),
+        (["archive", "--level", "image"], "--study and --series are not given: name them"),
         (["archive", "--level", "organ"], "use patient, study, series, image, worklist"),
         (["archive", "--model", "monkey"], "use study, patient"),
         (["archive", "--level", "patient", "--model", "study"], "levels are"),
         (["archive", "elsewhere"], "'elsewhere' is no KEY=VALUE"),
+        (["127.0.0.1:104", "ARCHIVE"], "whom to call stands before its address: ARCHIVE@127.0.0.1:104"),
+        (["127.0.0.1:104"], "write AE_TITLE@127.0.0.1:104"),
+        (["ARCHIVE@127.0.0.1"], "no AE_TITLE@HOST:PORT"),
         (["PatientID=4711"], "whom to ask is missing"),
         (["archive", "--limit", "0"], "greater than or equal to 1"),
     ],
