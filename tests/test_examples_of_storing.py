@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -110,6 +111,35 @@ def test_an_echo_with_and_without_tls(run: Run, storescp: StoreScp, tmp_path: Pa
     assert link.startswith("TLSv1.")
     assert link.endswith("archive")
     assert status == "status 0000"
+
+
+CT = str(get_testdata_file("CT_small.dcm", download=False))
+# What each needs besides whom to call. The tutorial's own has to be shorter, and shows a failure as Python does.
+NEEDS: dict[str, list[str]] = {
+    "echo": [],
+    "find": [],
+    "get": ["1.2.3", "here"],
+    "instance_availability": [],
+    "media_creation": ["1.2.3=1.2.3.4"],
+    "move": ["1.2.3"],
+    "performed_procedure_step": [],
+    "print_film": [CT],
+    "store_and_commit": [CT, "--listen", "0"],
+    "store_folder": [str(Path(CT).parent)],
+    "worklist": ["--day", "2024-01-31"],
+}
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"forward"}))
+def test_an_example_says_in_a_line_what_went_wrong(name: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        whom = ["127.0.0.1", str(taken.getsockname()[1]), "ARCHIVE"]
+        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *whom, *NEEDS[name]]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.endswith("Connection refused")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

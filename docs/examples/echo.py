@@ -2,7 +2,7 @@
 
 import argparse
 
-from gurney.pacs import DicomEngine, RemoteAE, Scu, Tls, TlsIdentity
+from gurney.pacs import DicomEngine, GurneyError, RemoteAE, Scu, Tls, TlsIdentity
 from gurney.pacs.events import AfterSecureLinkReady
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -25,6 +25,9 @@ def show(event: AfterSecureLinkReady) -> None:
         print(event.link.protocol, event.link.cipher, event.link.certificate.subject)
 
 
-with DicomEngine():
-    result = scu.verify(RemoteAE(arguments.ae_title, arguments.host, arguments.port, tls=tls))
-    print(f"status {result.status:04X}")
+try:
+    with DicomEngine():
+        result = scu.verify(RemoteAE(arguments.ae_title, arguments.host, arguments.port, tls=tls))
+        print(f"status {result.status:04X}")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

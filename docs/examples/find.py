@@ -3,7 +3,7 @@
 import argparse
 from datetime import date
 
-from gurney.pacs import DicomEngine, Query, QueryRetrieveScu, Range, RemoteAE, Study
+from gurney.pacs import DicomEngine, GurneyError, Query, QueryRetrieveScu, Range, RemoteAE, Study
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -24,9 +24,12 @@ query = Query(
     study_date=Range(arguments.since) if arguments.since else "",
 )
 
-with DicomEngine(), QueryRetrieveScu("GURNEY").find(archive, query, limit=arguments.limit) as search:
-    for match in search:
-        study = match.info
-        if isinstance(study, Study):
-            print(study.study_instance_uid, study.study_date, "+".join(study.modalities), study.patient.name)
-    print(search.count, "studies" if search.is_complete else "studies, and there may be more")
+try:
+    with DicomEngine(), QueryRetrieveScu("GURNEY").find(archive, query, limit=arguments.limit) as search:
+        for match in search:
+            study = match.info
+            if isinstance(study, Study):
+                print(study.study_instance_uid, study.study_date, "+".join(study.modalities), study.patient.name)
+        print(search.count, "studies" if search.is_complete else "studies, and there may be more")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

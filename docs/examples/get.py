@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gurney.pacs import DicomEngine, QueryRetrieveScu, RemoteAE, Retrieval
+from gurney.pacs import DicomEngine, GurneyError, QueryRetrieveScu, RemoteAE, Retrieval
 from gurney.pacs.events import InstanceReceived
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -23,10 +23,13 @@ def show(event: InstanceReceived) -> None:
     print(event.received.sop_instance_uid)
 
 
-with DicomEngine():
-    arguments.folder.mkdir(exist_ok=True)
-    result = scu.retrieve(archive, Retrieval(study_instance_uid=arguments.study), arguments.folder)
-    arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
-    for part in result.again:
-        missing -= scu.retrieve(archive, part, arguments.folder).reconciliation.arrived
-    print(f"{result.verdict}: {len(arrived)} arrived at once, {len(missing)} are missing")
+try:
+    with DicomEngine():
+        arguments.folder.mkdir(exist_ok=True)
+        result = scu.retrieve(archive, Retrieval(study_instance_uid=arguments.study), arguments.folder)
+        arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
+        for part in result.again:
+            missing -= scu.retrieve(archive, part, arguments.folder).reconciliation.arrived
+        print(f"{result.verdict}: {len(arrived)} arrived at once, {len(missing)} are missing")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

@@ -4,7 +4,14 @@ import argparse
 
 from pydicom.uid import generate_uid
 
-from gurney.pacs import AvailableInstance, DicomEngine, InstanceAvailability, InstanceAvailabilityScu, RemoteAE
+from gurney.pacs import (
+    AvailableInstance,
+    DicomEngine,
+    GurneyError,
+    InstanceAvailability,
+    InstanceAvailabilityScu,
+    RemoteAE,
+)
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -18,6 +25,9 @@ CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 instances = [AvailableInstance(CT_IMAGE_STORAGE, generate_uid(), arguments.archive) for _ in range(3)]
 notification = InstanceAvailability(generate_uid(), {generate_uid(): instances})
 
-with DicomEngine():
-    waiting = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
-    print(InstanceAvailabilityScu("GURNEY").notify(waiting, notification).words)
+try:
+    with DicomEngine():
+        waiting = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
+        print(InstanceAvailabilityScu("GURNEY").notify(waiting, notification).words)
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

@@ -2,7 +2,7 @@
 
 import argparse
 
-from gurney.pacs import DicomEngine, MediaCreationManagementScu, MediaCreationRequest, RemoteAE
+from gurney.pacs import DicomEngine, GurneyError, MediaCreationManagementScu, MediaCreationRequest, RemoteAE
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -17,9 +17,12 @@ robot = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 instances = [(sop_class, uid) for sop_class, _, uid in (pair.partition("=") for pair in arguments.instances)]
 request = MediaCreationRequest(instances, profile="STD-GEN-CD", label_from_instances=True)
 
-with DicomEngine():
-    creation = MediaCreationManagementScu("GURNEY").create(robot, request)
-    creation.initiate(copies=arguments.copies)
-    for state in creation.watch(arguments.every):
-        print(state.status, state.info)
-    print("complete" if state.is_complete else f"{len(state.failed)} instances are missing")
+try:
+    with DicomEngine():
+        creation = MediaCreationManagementScu("GURNEY").create(robot, request)
+        creation.initiate(copies=arguments.copies)
+        for state in creation.watch(arguments.every):
+            print(state.status, state.info)
+        print("complete" if state.is_complete else f"{len(state.failed)} instances are missing")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

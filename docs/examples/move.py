@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gurney.pacs import DicomEngine, Listener, QueryRetrieveScu, RemoteAE, Retrieval
+from gurney.pacs import DicomEngine, GurneyError, Listener, QueryRetrieveScu, RemoteAE, Retrieval
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -20,14 +20,17 @@ archive = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 what = Retrieval(study_instance_uid=arguments.study)
 scu = QueryRetrieveScu("GURNEY")
 
-with DicomEngine():
-    if arguments.here is None:
-        for report in scu.move(archive, what, arguments.to):
-            print(report.completed, "sent,", report.remaining or 0, "to go")
-    else:
-        with Listener(arguments.to, arguments.here, host=arguments.own_host, port=arguments.own_port) as listener:
-            result = scu.retrieve(archive, what, listener)
-        arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
-        print(result.verdict, len(arrived), "here,", len(missing), "missing")
-        if result.error is not None:
-            print(result.error)
+try:
+    with DicomEngine():
+        if arguments.here is None:
+            for report in scu.move(archive, what, arguments.to):
+                print(report.completed, "sent,", report.remaining or 0, "to go")
+        else:
+            with Listener(arguments.to, arguments.here, host=arguments.own_host, port=arguments.own_port) as listener:
+                result = scu.retrieve(archive, what, listener)
+            arrived, missing = result.reconciliation.arrived, result.reconciliation.missing
+            print(result.verdict, len(arrived), "here,", len(missing), "missing")
+            if result.error is not None:
+                print(result.error)
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

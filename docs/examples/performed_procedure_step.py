@@ -6,6 +6,7 @@ from pydicom.uid import generate_uid
 
 from gurney.pacs import (
     DicomEngine,
+    GurneyError,
     PerformedProcedureStep,
     PerformedProcedureStepScu,
     PerformedSeries,
@@ -26,10 +27,13 @@ scheduled = ScheduledStep(generate_uid(), accession_number="A4711", step_id="SPS
 step = PerformedProcedureStep("PPS1", arguments.calling, "CT", [scheduled], patient_name="Doe^Jane", patient_id="4711")
 images = [("1.2.840.10008.5.1.4.1.1.2", generate_uid()) for _ in range(3)]
 
-with DicomEngine():
-    begun = PerformedProcedureStepScu(arguments.calling).begin(department, step)
-    print("IN PROGRESS:", begun.sop_instance_uid)
-    series = PerformedSeries(generate_uid(), "Head", images=images)
-    begun.tell_series([series])
-    print(begun.complete([series]).words)
-    print(f"{begun.status}: {len(images)} images")
+try:
+    with DicomEngine():
+        begun = PerformedProcedureStepScu(arguments.calling).begin(department, step)
+        print("IN PROGRESS:", begun.sop_instance_uid)
+        series = PerformedSeries(generate_uid(), "Head", images=images)
+        begun.tell_series([series])
+        print(begun.complete([series]).words)
+        print(f"{begun.status}: {len(images)} images")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

@@ -4,7 +4,7 @@ import argparse
 
 from pydicom import dcmread
 
-from gurney.pacs import DicomEngine, FilmBox, FilmSession, PrintManagementScu, RemoteAE
+from gurney.pacs import DicomEngine, FilmBox, FilmSession, GurneyError, PrintManagementScu, RemoteAE
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -19,11 +19,14 @@ arguments = parser.parse_args()
 printer = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 scu = PrintManagementScu("GURNEY")
 
-with DicomEngine():
-    status = scu.printer_status(printer, color=arguments.color)
-    print("printer:", status.status, status.info)
-    with scu.session(printer, FilmSession(medium_type=arguments.medium), color=arguments.color) as session:
-        film = session.add_film(FilmBox(arguments.layout))
-        for position, path in enumerate(arguments.images, 1):
-            print(position, film.set_image(position, dcmread(path)).words)
-        print("film:", film.print().words)
+try:
+    with DicomEngine():
+        status = scu.printer_status(printer, color=arguments.color)
+        print("printer:", status.status, status.info)
+        with scu.session(printer, FilmSession(medium_type=arguments.medium), color=arguments.color) as session:
+            film = session.add_film(FilmBox(arguments.layout))
+            for position, path in enumerate(arguments.images, 1):
+                print(position, film.set_image(position, dcmread(path)).words)
+            print("film:", film.print().words)
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

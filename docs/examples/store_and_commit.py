@@ -6,7 +6,7 @@ The archive must know our AE title with this host and port, to answer on an asso
 import argparse
 from pathlib import Path
 
-from gurney.pacs import ContextRefused, DicomEngine, Listener, RemoteAE, SopReference, StoreScu
+from gurney.pacs import DicomEngine, GurneyError, Listener, RemoteAE, SopReference, StoreScu
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -20,20 +20,20 @@ arguments = parser.parse_args()
 archive = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 scu = StoreScu(arguments.calling_ae_title)
 
-with DicomEngine(), Listener(arguments.calling_ae_title, host="", port=arguments.listen) as listener:
-    results = list(scu.store_many(archive, arguments.files))
-    for result in results:
-        if not result.is_stored:
-            print(f"{result.request.path}: {result.event.detail or result.event.kind}")
-    stored = [result for result in results if result.is_stored]
-    print(f"{len(stored)} of {len(results)} stored")
-    if not stored:
-        raise SystemExit("nothing to commit to")
-    references = [SopReference(result.request.sop_class_uid, result.sop_instance_uid) for result in stored]
-    try:
+try:
+    with DicomEngine(), Listener(arguments.calling_ae_title, host="", port=arguments.listen) as listener:
+        results = list(scu.store_many(archive, arguments.files))
+        for result in results:
+            if not result.is_stored:
+                print(f"{result.request.path}: {result.event.detail or result.event.kind}")
+        stored = [result for result in results if result.is_stored]
+        print(f"{len(stored)} of {len(results)} stored")
+        if not stored:
+            raise SystemExit("nothing to commit to")
+        references = [SopReference(result.request.sop_class_uid, result.sop_instance_uid) for result in stored]
         commitment = scu.commit(archive, references, listener=listener)
-    except ContextRefused as error:
-        raise SystemExit(f"stored, and not committed: {error}") from error
-    for one in commitment.uncommitted:
-        print(one.reference.sop_instance_uid, one.words)
-    print(f"{len(commitment.committed)} committed, {len(commitment.unanswered)} unknown")
+        for one in commitment.uncommitted:
+            print(one.reference.sop_instance_uid, one.words)
+        print(f"{len(commitment.committed)} committed, {len(commitment.unanswered)} unknown")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gurney.pacs import LOSSLESS, NATIVE, DicomEngine, RemoteAE, StoreScu
+from gurney.pacs import LOSSLESS, NATIVE, DicomEngine, GurneyError, RemoteAE, StoreScu
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -18,11 +18,14 @@ arguments = parser.parse_args()
 archive = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 scu = StoreScu("GURNEY", compression=LOSSLESS if arguments.transcode else NATIVE)
 
-with DicomEngine(), scu.store_folder(archive, arguments.folder) as storing:
-    tally = storing.tally
-    for result in storing:
-        if not result.is_stored and not result.is_skipped:
-            print(result.request.path, result.event.kind.value, result.event.detail)
-        if tally.done % arguments.every == 0:
-            print(f"{tally.done} done, {tally.bytes_sent >> 20} MiB", file=sys.stderr)
-    print(f"{tally.stored} stored, {tally.skipped} skipped, {tally.failed} failed")
+try:
+    with DicomEngine(), scu.store_folder(archive, arguments.folder) as storing:
+        tally = storing.tally
+        for result in storing:
+            if not result.is_stored and not result.is_skipped:
+                print(result.request.path, result.event.kind.value, result.event.detail)
+            if tally.done % arguments.every == 0:
+                print(f"{tally.done} done, {tally.bytes_sent >> 20} MiB", file=sys.stderr)
+        print(f"{tally.stored} stored, {tally.skipped} skipped, {tally.failed} failed")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error

@@ -3,7 +3,7 @@
 import argparse
 from datetime import date
 
-from gurney.pacs import DicomEngine, ModalityWorklistQuery, QueryRetrieveScu, RemoteAE
+from gurney.pacs import DicomEngine, GurneyError, ModalityWorklistQuery, QueryRetrieveScu, RemoteAE
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
@@ -17,8 +17,11 @@ arguments = parser.parse_args()
 worklist = RemoteAE(arguments.ae_title, arguments.host, arguments.port)
 query = ModalityWorklistQuery(station_ae_title=arguments.station, modality=arguments.modality, start_date=arguments.day)
 
-with DicomEngine(), QueryRetrieveScu(arguments.station or "GURNEY").find(worklist, query) as search:
-    for match in search:
-        step = match.value
-        print(step.start_time, step.modality, step.accession_number, step.patient_name)
-    print(search.count, "steps")
+try:
+    with DicomEngine(), QueryRetrieveScu(arguments.station or "GURNEY").find(worklist, query) as search:
+        for match in search:
+            step = match.value
+            print(step.start_time, step.modality, step.accession_number, step.patient_name)
+        print(search.count, "steps")
+except GurneyError as error:
+    raise SystemExit(str(error)) from error
