@@ -86,7 +86,8 @@ class RemoteAE:
             raise ValueError(f"max_pdu must be 0, or 1024 to 4294967295, not {self.max_pdu!r}")
 
     def __str__(self) -> str:
-        return f"{self.ae_title} at {self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.ae_title} at {host}:{self.port}"
 
 
 def _is_host(text: str) -> bool:

@@ -188,7 +188,10 @@ class Remote(_Table):
     max_pdu: MaxPdu = Field(
         default=16384, description="The longest PDU in bytes that we take from it: 1024 or more, 0 for no limit"
     )
-    fast_path: bool = Field(default=True, description="false sends through pynetdicom alone: slower, same bytes")
+    fast_path: bool = Field(
+        default=True,
+        description="false sends through pynetdicom alone: slower, each instance whole in memory, same bytes",
+    )
     association: Literal["study", "series", "batch"] = Field(
         default="study", description="What one association carries: one study, one series, or whatever is due"
     )

@@ -104,3 +104,8 @@ def test_it_says_who_and_where() -> None:
 )
 def test_the_longest_wait_covers_what_follows_without_a_sign_in_between(timeouts: Timeouts, longest: float) -> None:
     assert timeouts.longest_wait == longest
+
+
+@pytest.mark.parametrize(("host", "shown"), [("pacs", "A at pacs:104"), ("::1", "A at [::1]:104")])
+def test_it_is_shown_as_people_write_it(host: str, shown: str) -> None:
+    assert str(RemoteAE("A", host, 104)) == shown
