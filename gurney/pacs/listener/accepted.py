@@ -156,8 +156,7 @@ class AcceptedAssociation(PacedAssociation):
             or self.dimse.msg_queue.qsize() > _MOST_UNANSWERED
             or self._is_endless()
         ):
-            # As pynetdicom itself does with what it can't decode: an A-ABORT goes out (PS3.8 9.2, AA-8).
-            self.dul.event_queue.put("Evt19")
+            self.cut()
             return
         self._receive(primitive)
 

@@ -44,8 +44,7 @@ def bound_messages(assoc: PacedAssociation) -> None:
                 taken += len(fragment)
         if commanded > LONGEST_COMMAND or _is_endless(assoc.dimse.message, taken):
             assoc.wire.lose(Loss.ENDLESS)
-            # As pynetdicom itself does with what it can't decode: an A-ABORT goes out (PS3.8 9.2, AA-8).
-            assoc.dul.event_queue.put("Evt19")
+            assoc.cut()
             return
         receive(primitive)
         counted = assoc.dimse.message

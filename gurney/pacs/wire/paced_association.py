@@ -91,6 +91,14 @@ class PacedAssociation(Association):
         finally:
             self._reactor_checkpoint.set()
 
+    def cut(self) -> None:
+        """Abort because of what the peer sends, as pynetdicom does with what it can't decode (PS3.8 9.2, AA-8).
+
+        A peer that goes on sending is then cut off soon: else it would be read for as long as the ACSE timeout.
+        """
+        self.dul.artim_timer.timeout = _PARTING_SECONDS
+        self.dul.event_queue.put("Evt19")
+
     def end(self) -> None:
         """Send A-ABORT if that is still possible and end, within seconds (PS3.8 9.3.8)."""
         if self.dul.is_alive() and not self._sent_abort and not self.is_released:
