@@ -34,6 +34,7 @@ from gurney.pacs.testing.answers import Answer, Ask, Commit, Find, RequestAct, R
 from gurney.pacs.testing.fake_pacs import FakePacs
 from gurney.pacs.testing.record import Stored
 from gurney.pacs.testing.request import Request
+from gurney.pacs.testing.script import ScriptFailed
 
 __all__ = [
     "Accept",
@@ -56,6 +57,7 @@ __all__ = [
     "RequestAct",
     "Respond",
     "Retrieve",
+    "ScriptFailed",
     "Send",
     "Stall",
     "Step",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from os import PathLike
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from gurney.pacs.testing.acts import Break, Counts, Garbage, Operation, Respond, Stall
@@ -100,6 +101,11 @@ class Find:
     repeat: int = 1
     final: Respond = _SUCCESS
     on_cancel: Respond | Break | Stall | None = _CANCELLED
+
+    def __post_init__(self) -> None:
+        for keyword in self.say:
+            if tag_for_keyword(keyword) is None:
+                raise ValueError(f"{keyword!r} is no keyword of the DICOM dictionary: check its spelling")
 
 
 @dataclass(frozen=True, slots=True)

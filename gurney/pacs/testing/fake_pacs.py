@@ -32,6 +32,10 @@ _SHORT = Timeouts(connect=10, acse=10, store=10, find=10, move=10, normalized=10
 class FakePacs:
     """A PACS on loopback, running for a ``with`` block; :meth:`stop` and :meth:`start` take it down and up.
 
+    A script that can't be is refused where it is given, with a TypeError or ValueError; one that fails while it is
+    performed closes the connection, and is raised at the end of the block (:class:`ScriptFailed`), or noted on what the
+    block itself has raised.
+
     Without a script it accepts everything and answers success. Queries and retrieves are answered from ``holdings``:
     data sets, or Part 10 files whose bytes are sent as they lie; a data set without a SOP Instance UID is an entry of a
     worklist. It knows the move destinations that it was told of by :meth:`know`.
@@ -79,38 +83,30 @@ class FakePacs:
 
     def on_instance(self, number: int, act: InstanceAct) -> None:
         """Do this with the instance of this number, counted from 1 since the PACS was made."""
-        self._script.by_number[number] = act
+        self._script.on_instance(number, act)
 
     def on_uid(self, sop_instance_uid: str, *acts: InstanceAct) -> None:
         """Do these with an instance, one each time that it comes; then as usual."""
-        self._script.by_uid[sop_instance_uid] = list(acts)
+        self._script.on_uid(sop_instance_uid, acts)
 
     def on_association(self, number: int, act: AssociationAct) -> None:
         """Do this with the association of this number, counted from 1 as they are requested."""
-        self._script.by_association[number] = act
+        self._script.on_association(number, act)
 
     def on_request(self, operation: Operation, *acts: RequestAct) -> None:
         """Do these with requests of an operation, one each time that one comes; then as usual.
 
         Raises ValueError for C-STORE and C-CANCEL, which have acts of their own.
         """
-        if operation in (Operation.C_STORE, Operation.C_CANCEL):
-            raise ValueError(
-                f"{operation.name} has no such acts: on_instance and on_uid are for C-STORE, on_cancel is an answer's"
-            )
-        self._script.by_operation[operation] = list(acts)
+        self._script.on_request(operation, acts)
 
     def on_every(self, operation: Operation, act: RequestAct) -> None:
         """Do this with every request of an operation that has no act of its own. Not for C-STORE."""
-        self.on_request(operation)
-        self._script.request_defaults[operation] = act
+        self._script.on_every(operation, act)
 
     def always(self, act: InstanceAct | AssociationAct) -> None:
         """Do this with every instance, or association, that has no act of its own."""
-        if isinstance(act, InstanceAct):
-            self._script.instance_default = act
-        else:
-            self._script.association_default = act
+        self._script.always(act)
 
     # --- What happened ------------------------------------------------------------------------------------------------
 
@@ -168,7 +164,12 @@ class FakePacs:
             time.sleep(0.005)
 
     def remote(self, timeouts: Timeouts | None = None) -> RemoteAE:
-        """Return this PACS as a remote AE; without ``timeouts`` one that is given up after 10 seconds of silence."""
+        """Return this PACS as a remote AE; without ``timeouts`` one that is given up after 10 seconds of silence.
+
+        Raises RuntimeError for one that has no port yet.
+        """
+        if not self.port:
+            raise RuntimeError("this PACS has no port yet: start it, or enter it with `with`")
         return RemoteAE(self.ae_title, "127.0.0.1", self.port, timeouts or _SHORT)
 
     # --- Up and down --------------------------------------------------------------------------------------------------
@@ -212,6 +213,10 @@ class FakePacs:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+        for failure in self._record.failures:
+            if exc is None:
+                raise failure
+            exc.add_note(f"the script of {self.ae_title} had failed: {failure.__cause__!r}")
 
     def _listen(self, listener: socket.socket) -> None:
         while True:

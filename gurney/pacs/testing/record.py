@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from gurney.pacs.testing.request import Request
+from gurney.pacs.testing.script import ScriptFailed
 
 __all__ = ["Record", "Stored"]
 
@@ -35,6 +36,7 @@ class Record:
         self._endings: list[str] = []
         self._requests: list[Request] = []
         self._guests = 0
+        self._failures: list[ScriptFailed] = []
         self.longest_pdu = 0
         self.cancels = 0
 
@@ -49,6 +51,17 @@ class Record:
         with self._lock:
             self._guests -= 1
             self._endings.append(ending)
+
+    def fail(self, failure: ScriptFailed) -> None:
+        """Remember a script that failed."""
+        with self._lock:
+            self._failures.append(failure)
+
+    @property
+    def failures(self) -> list[ScriptFailed]:
+        """The scripts that failed, in order."""
+        with self._lock:
+            return list(self._failures)
 
     def note_pdu(self, length: int) -> None:
         """Remember the longest P-DATA-TF."""

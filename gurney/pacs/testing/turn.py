@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from gurney.pacs.kinds import check_one_of
 from gurney.pacs.testing.acts import Break, Counts, Garbage, Operation, Respond, Stall
 from gurney.pacs.testing.answers import Answer, Ask, Commit, Find, RequestAct, Retrieve, Send, Step
 from gurney.pacs.testing.archive import Archive
@@ -15,6 +16,7 @@ from gurney.pacs.testing.honest import commit, find, retrieve
 from gurney.pacs.testing.link import Over
 from gurney.pacs.testing.peer import Peer
 from gurney.pacs.testing.request import Message, Request
+from gurney.pacs.testing.script import ScriptFailed
 
 __all__ = ["Turn"]
 
@@ -47,7 +49,7 @@ class Turn:
     def _steps_of(self, act: RequestAct) -> Iterable[Step]:
         match act:
             case Answer():
-                return act.steps(self._request) if callable(act.steps) else act.steps
+                return self._scripted(act)
             case Find():
                 return find(act, self._request, self._archive)
             case Retrieve():
@@ -55,6 +57,23 @@ class Turn:
             case Commit():
                 return commit(act, self._request, self._archive)
         return (act,)
+
+    def _scripted(self, answer: Answer) -> Generator[Step, int | None]:
+        """Give the steps of somebody's own, each of which may be a mistake of his."""
+        status: int | None = None
+        try:
+            steps = iter(answer.steps(self._request) if callable(answer.steps) else answer.steps)
+            while True:
+                # A generator hears what became of the step before.
+                step = steps.send(status) if isinstance(steps, Generator) and status is not None else next(steps)
+                check_one_of(step, Step, "a step of an answer")
+                status = yield step
+        except StopIteration:
+            return
+        except GeneratorExit:
+            raise
+        except Exception as error:  # a user's script, whatever it raises
+            raise ScriptFailed(f"the script of {self._request.operation.name} failed: {error}") from error
 
     def _walk(self, steps: Iterable[Step], on_cancel: Respond | Break | Stall | None) -> None:
         iterator = iter(steps)

@@ -24,7 +24,7 @@ from gurney.pacs.testing.link import Link, Over
 from gurney.pacs.testing.peer import Peer
 from gurney.pacs.testing.record import Stored
 from gurney.pacs.testing.request import Message, Request, read_message, uid_of
-from gurney.pacs.testing.script import Script
+from gurney.pacs.testing.script import Script, ScriptFailed
 from gurney.pacs.testing.turn import Turn
 from gurney.pacs.testing.upper_layer import Proposed, accept, read_associate_rq, reject
 
@@ -55,6 +55,8 @@ class Visit:
                 self._serve_message()
         except Over as over:
             ending = over.ending
+        except ScriptFailed as failure:
+            self._record.fail(failure)
         except (OSError, ValueError):
             pass  # cut by us, or reset by the peer
         finally:
