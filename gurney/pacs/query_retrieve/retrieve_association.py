@@ -244,14 +244,18 @@ class RetrieveAssociation(Association):
         self, asked: BeforeCGet, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
     ) -> Generator[Received]:
         with _telling(lambda error: self._events.after_c_get.tell(AfterCGet(self.remote, progress.last, error))):
-            context = self.context_for(sop_class_uid)
+            yield from self._arrivals(asked, sop_class_uid, folder, progress, durable=durable)
+
+    def _arrivals(
+        self, asked: BeforeCGet, sop_class_uid: str, folder: Path, progress: Progression, *, durable: bool
+    ) -> Generator[Received]:
+        context = self.context_for(sop_class_uid)
         check_what(asked.identifier, "identifier")
         request = C_GET()
         request.AffectedSOPClassUID = sop_class_uid
         request.Priority = int(asked.priority)
         request.Identifier = BytesIO(encode_dataset(asked.identifier, context.transfer_syntax_uid))
         with (
-            _telling(lambda error: self._events.after_c_get.tell(AfterCGet(self.remote, progress.last, error))),
             EagerInbox(folder, durable=durable, limit=self._max_instance_bytes) as inbox,
             self._assoc.taking_datasets_into(lambda: IncomingDataset(folder, self._max_instance_bytes)),
             closing(

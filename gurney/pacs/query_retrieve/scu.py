@@ -35,6 +35,7 @@ from gurney.pacs.retrieve.retrieval import (
     Retrieving,
     SubOperations,
     check_retrieval,
+    check_what,
     retrieve_identifier,
 )
 from gurney.pacs.several import several
@@ -264,9 +265,11 @@ class QueryRetrieveScu(AssociatingScu):
         storage: Sequence[ContextProposal],
     ) -> BeforeCGet:
         """Show a C-GET to listeners while its association can still be made otherwise."""
-        return self.events.before_c_get.ask(
+        asked = self.events.before_c_get.ask(
             BeforeCGet(remote, retrieve_identifier(what, model), contexts=tuple(storage)), change_of_get
         )
+        check_what(asked.identifier, "identifier")
+        return asked
 
     def _associate_as_asked(
         self, asked: BeforeCGet, own: Sequence[ContextProposal], progression: Progression
