@@ -25,11 +25,13 @@ from gurney.pacs.errors import AssociationFailure
 from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.listener.admission import admitted_contexts, with_spaces_for_nuls
-from gurney.pacs.listener.deliveries import Deliveries, IncomingContent
+from gurney.pacs.listener.deliveries import IncomingContent
+from gurney.pacs.listener.intake import Calling, Intake, IntakeKeeping
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
+from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.fast_dimse import FastDimse
-from gurney.pacs.wire.inbound import answer_to
+from gurney.pacs.wire.inbound import Keeping
 from gurney.pacs.wire.pace import is_overdue
 from gurney.pacs.wire.paced_association import PacedAssociation
 from gurney.pacs.wire.seams import mend_pdus, take_datasets_into
@@ -58,7 +60,7 @@ class AcceptedAssociation(PacedAssociation):
         self,
         ae: ApplicationEntity,
         connection: Transport,
-        deliveries: Deliveries | None,
+        intake: Intake | None,
         reports: BeforeHook[EventReport, EventReport],
         has_room: Callable[[], bool],
         *,
@@ -68,7 +70,7 @@ class AcceptedAssociation(PacedAssociation):
         ours, theirs = connection.getsockname(), connection.getpeername()
         super().__init__(ae, connection)
         self.mode = "acceptor"
-        self._deliveries, self._reports, self._has_room = deliveries, reports, has_room
+        self._intake, self._reports, self._has_room = intake, reports, has_room
         self._begun, self._received, self._commanded = 0.0, 0, 0
         self.name = "accepted association"
         self.acceptor.ae_title = ae.ae_title
@@ -80,10 +82,11 @@ class AcceptedAssociation(PacedAssociation):
         self.bind(evt.EVT_REQUESTED, self._consider)
         self.watch(lambda _: None, self._on_transition, self.wake)
         self._witness = Witness(self, str(theirs[0]))
+        self._fast_path = fast_path
+        self._keeping: Keeping | None = None
         self._fast: FastDimse | None = None
         self._taking = threading.Lock()
-        if fast_path and deliveries is not None:
-            self.bind(evt.EVT_ESTABLISHED, self._begin_to_take)
+        self.bind(evt.EVT_ESTABLISHED, self._begin_to_keep)
         mend_pdus(self, with_spaces_for_nuls)
         take_datasets_into(self, self._buffer)
         self._receive = self.dimse.receive_primitive
@@ -125,9 +128,7 @@ class AcceptedAssociation(PacedAssociation):
             self.kill()
             return
         proposed = getattr(self.requestor.primitive, "presentation_context_definition_list", None) or ()
-        self.acceptor.supported_contexts = list(
-            admitted_contexts(proposed, takes_instances=self._deliveries is not None)
-        )
+        self.acceptor.supported_contexts = list(admitted_contexts(proposed, takes_instances=self._intake is not None))
 
     def _on_transition(self, event: evt.Event) -> None:
         if event.next_state == "Sta1":
@@ -137,10 +138,9 @@ class AcceptedAssociation(PacedAssociation):
 
     def _buffer(self) -> IncomingContent:
         """Make what takes the data set of the message that begins."""
-        folder = self._deliveries.folder if self._deliveries is not None else Path()
-        limit = self._deliveries.limit if self._deliveries is not None else None
+        folder, limit = (self._intake.folder, self._intake.limit) if self._intake is not None else (Path(), None)
         return IncomingContent(
-            folder, limit, lambda: self._deliveries is not None and isinstance(self.dimse.message, C_STORE_RQ)
+            folder, limit, lambda: self._keeping is not None and isinstance(self.dimse.message, C_STORE_RQ)
         )
 
     def _receive_guarded(self, primitive: Any) -> None:
@@ -165,18 +165,24 @@ class AcceptedAssociation(PacedAssociation):
         dataset = message.data_set if message is not None else None
         return isinstance(dataset, IncomingContent) and dataset.is_endless
 
-    def _begin_to_take(self, _event: evt.Event) -> None:
-        """Take instances from the wire itself from now on, whenever pynetdicom has nothing to do."""
-        self._fast = FastDimse(self, self._witness, Progress(), self.requestor.maximum_length or 0)
-        self._take_instances(self._fast)
+    def _begin_to_keep(self, _event: evt.Event) -> None:
+        """Take instances from now on: from the wire itself, whenever pynetdicom has nothing to do."""
+        if self._intake is None:
+            return
+        contexts = NegotiatedContexts(_negotiated(context) for context in self.accepted_contexts)
+        dimse = Dimse(self, self._witness, Progress())
+        if self._fast_path:
+            dimse = self._fast = FastDimse(self, self._witness, Progress(), self.requestor.maximum_length or 0)
+        self._keeping = IntakeKeeping(self._intake.inbox_for(self._calling()), contexts, dimse)
+        self._take_instances()
 
-    def _take_instances(self, fast: FastDimse) -> None:
+    def _take_instances(self) -> None:
         """Let instances flow into their files until something else comes. In the reactor's thread, between messages."""
-        if self._deliveries is None or not self.is_established or not self._taking.acquire(blocking=False):
+        fast, keeping = self._fast, self._keeping
+        if fast is None or keeping is None or not self.is_established or not self._taking.acquire(blocking=False):
             return
         try:
-            contexts = NegotiatedContexts(_negotiated(context) for context in self.accepted_contexts)
-            fast.take_instances(self._deliveries.keeping(contexts, fast), self.network_timeout or math.inf)
+            fast.take_instances(keeping, self.network_timeout or math.inf)
         except AssociationFailure as failure:
             _log.info("association_cut reason=%r", str(failure))
             self.abort()
@@ -194,15 +200,13 @@ class AcceptedAssociation(PacedAssociation):
             # Only the types: the words may name a file.
             _log.error("request_failed request=%s error=%s", type(message).__name__, type(error).__name__)
             self.abort()
-        if self._fast is not None:
-            self._take_instances(self._fast)
+        self._take_instances()
 
     def _answer(self, message: DimseServiceType, context_id: int) -> None:
         context = next((one for one in self.accepted_contexts if one.context_id == context_id), None)
         if context is None or not message.is_valid_request:
             self.abort()
             return
-        sop_class_uid, syntax = str(context.abstract_syntax), str(context.transfer_syntax[0])
         match message:
             case C_ECHO():
                 response = C_ECHO()
@@ -210,20 +214,28 @@ class AcceptedAssociation(PacedAssociation):
                 response.AffectedSOPClassUID = message.AffectedSOPClassUID
                 response.Status = 0x0000
                 self.dimse.send_msg(response, context_id)
-            case C_STORE() if self._deliveries is not None:
-                status = self._deliveries.keep(message, sop_class_uid, syntax)
-                self.dimse.send_msg(answer_to(message, status), context_id)
+            case C_STORE() if self._keeping is not None:
+                if not self._keeping(message, context_id):
+                    self.abort()
             case N_EVENT_REPORT():
                 contexts = NegotiatedContexts((_negotiated(context),))
                 EventReports(self._caller(), contexts, self.dimse.send_msg, self._reports).answer(message, context_id)
             case _:
                 self.abort()
 
+    def _calling(self) -> Calling:
+        primitive = self.requestor.primitive
+        called = primitive.called_ae_title if primitive is not None else None
+        return Calling(self.requestor.ae_title.strip(), (called or "").strip(), self._peer_address()[0])
+
     def _caller(self) -> RemoteAE:
         """Name the peer; its port is the one that it calls from."""
+        return RemoteAE(self.requestor.ae_title.strip(), *self._peer_address())
+
+    def _peer_address(self) -> tuple[str, int]:
         address = self.requestor.address_info
         host, port = address.as_tuple[:2] if address is not None else ("unknown", 1)
-        return RemoteAE(self.requestor.ae_title.strip(), host, port)
+        return host, port
 
 
 def _negotiated(context: PresentationContext) -> NegotiatedContext:

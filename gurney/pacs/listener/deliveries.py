@@ -12,23 +12,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pynetdicom.dimse_primitives import C_STORE
-
 from gurney.dicom.errors import FORGIVABLE
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.policy import ReadPolicy
 from gurney.errors import DicomFileError
-from gurney.pacs.contexts import NegotiatedContexts
+from gurney.pacs.listener.intake import Calling
 from gurney.pacs.retrieve.retrieval import Retrieval
-from gurney.pacs.wire.arrival import Arrival
-from gurney.pacs.wire.dimse import Dimse
-from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Keeping, Received
+from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Received
 from gurney.pacs.wire.shortfall import Shortfall
 
 __all__ = ["Deliveries", "Expectation", "IncomingContent"]
 
 _PATIENT_ID = 0x00100020
-_SOP_CLASS_NOT_SUPPORTED, _CANNOT_UNDERSTAND = 0x0122, 0xC000
 # A storage commitment of 100,000 instances takes about so much.
 _LONGEST_IN_MEMORY = 1 << 24
 # Headers are read only to tell retrieves apart: whatever can be read is good enough.
@@ -81,15 +76,9 @@ class Deliveries:
         self._waiting: tuple[Expectation, ...] = ()
         self._inbox = Inbox(folder, self._pass_on, limit, self._tell_of)
 
-    def keep(self, request: C_STORE, sop_class_uid: str, transfer_syntax_uid: str) -> int:
-        """Keep what came in the context of this SOP class and syntax, and return the status to answer (PS3.4 B.2.3)."""
-        dataset = request.DataSet
-        if not isinstance(dataset, IncomingDataset):
-            return _CANNOT_UNDERSTAND
-        if str(request.AffectedSOPClassUID) != sop_class_uid:
-            dataset.discard()
-            return _SOP_CLASS_NOT_SUPPORTED
-        return self._inbox.take(sop_class_uid, str(request.AffectedSOPInstanceUID), transfer_syntax_uid, dataset)
+    def inbox_for(self, calling: Calling) -> Inbox:  # noqa: ARG002 - one folder for whoever calls
+        """Give what keeps the instances of an association."""
+        return self._inbox
 
     @contextmanager
     def expecting(self, what: Retrieval) -> Iterator[Expectation]:
@@ -103,10 +92,6 @@ class Deliveries:
             with self._guard:
                 self._waiting = tuple(other for other in self._waiting if other is not one)
 
-    def keeping(self, contexts: NegotiatedContexts, dimse: Dimse) -> Keeping:
-        """Give what keeps the instances that come from the wire itself on one association."""
-        return _Keeping(self._inbox, contexts, dimse)
-
     def _pass_on(self, received: Received) -> None:
         for one in self._waiting:
             if _is_of(received, one.what):
@@ -116,17 +101,6 @@ class Deliveries:
         # Of what could not be kept nobody knows whose it was; what is too long may be of another's study.
         for one in self._waiting:
             one.shortfall.note(failure)
-
-
-class _Keeping(Keeping):
-    """Refuse an instance of another SOP class than its context's, and go on: a peer may send what it likes."""
-
-    def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
-        """Begin to take an instance; None in a context that was never accepted."""
-        arrival = super().begin(sop_class_uid, sop_instance_uid, context_id)
-        if arrival is None and self.accepts(context_id):
-            return Arrival(self.inbox.folder, sop_class_uid, sop_instance_uid, "", status=_SOP_CLASS_NOT_SUPPORTED)
-        return arrival
 
 
 def _is_of(received: Received, what: Retrieval) -> bool:

@@ -318,7 +318,7 @@ class Keeping:
         if not isinstance(message, C_STORE) or not isinstance(message.DataSet, IncomingDataset):
             return False
         sop_class_uid, sop_instance_uid = str(message.AffectedSOPClassUID), str(message.AffectedSOPInstanceUID)
-        syntax = self._syntax_of(sop_class_uid, context_id)
+        syntax = self.syntax_of(sop_class_uid, context_id)
         if syntax is None:
             message.DataSet.discard()
             raise BadResponse("an instance in a context that was never negotiated for it")
@@ -328,7 +328,7 @@ class Keeping:
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Arrival | None:
         """Begin to take an instance from the wire itself; None in a context that is none of its SOP class's."""
-        syntax = self._syntax_of(sop_class_uid, context_id)
+        syntax = self.syntax_of(sop_class_uid, context_id)
         return self.inbox.begin(sop_class_uid, sop_instance_uid, syntax) if syntax is not None else None
 
     def keep(self, arrival: Arrival) -> int:
@@ -339,6 +339,7 @@ class Keeping:
         """Tell whether a context was accepted, for whatever SOP class."""
         return context_id in self._contexts
 
-    def _syntax_of(self, sop_class_uid: str, context_id: int) -> str | None:
+    def syntax_of(self, sop_class_uid: str, context_id: int) -> str | None:
+        """Return the transfer syntax of a context, None where it is none of this SOP class."""
         context = self._contexts.get(context_id)
         return context.transfer_syntax_uid if context is not None and context.sop_class_uid == sop_class_uid else None
