@@ -27,6 +27,7 @@ from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
 from gurney_daemon.ingest.overwriting import overwritten
+from gurney_daemon.ingest.peer import NO_PEER, Peer
 from gurney_daemon.ingest.reading import Facts, opened, read_header
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.settling import SettledFile
@@ -93,6 +94,10 @@ class Admission:
         finally:
             holding.close(committed=committed)
         return taken
+
+    def land(self, wholes: Sequence[Whole]) -> Taken:
+        """Take in what has come straight into the spool, and is safe there. Raises what the ledger raises."""
+        return self._commit(Inspected(wholes=list(wholes)))
 
     def adopt(self, settled: SettledFile, spool_path: str) -> Taken:
         """Take in what is held already, by its name in the spool; ``settled`` has its old path and its own signature.
@@ -225,16 +230,16 @@ class Admission:
         spool, held = self._shelf.spool, whole.held
         path = spool.path_of(held.spool_path) if held.spool_path else whole.settled.path
         return Arrival(
-            file=self._file_facts(whole.settled, held, whole.part.dataset_offset),
+            file=self._file_facts(whole.settled, held, whole.part.dataset_offset, whole.peer),
             instance=self._facts.of(whole.part),
-            decision=self.routes.decide(whole.part, matched),
+            decision=self.routes.decide(whole.part, matched, whole.peer),
             study_matched=matched,
             twin=twin.instance_id if twin else None,
             same=twin is not None and is_same(whole.part, path, twin, spool),
             on_conflict=self.source.on_conflict,
         )
 
-    def _file_facts(self, settled: SettledFile, held: Held, dataset_offset: int = 0) -> FileFacts:
+    def _file_facts(self, settled: SettledFile, held: Held, dataset_offset: int = 0, peer: Peer = NO_PEER) -> FileFacts:
         dev, inode, size, mtime_ns = settled.signature
         return FileFacts(
             source=self.source.name,
@@ -250,6 +255,9 @@ class Admission:
             spool_mtime_ns=held.mtime_ns,
             digest=held.digest,
             after=self.source.after,
+            calling_ae_title=peer.calling_ae_title,
+            called_ae_title=peer.called_ae_title,
+            peer_address=peer.address,
         )
 
 

@@ -12,6 +12,7 @@ from gurney.dicom.part10 import Part10
 from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.transfer.states import FileState
 from gurney_daemon.ingest.errors import FileChanged
+from gurney_daemon.ingest.peer import NO_PEER, Peer
 from gurney_daemon.ingest.reading import check_unchanged, opened, read_header
 from gurney_daemon.ingest.settling import SettledFile
 from gurney_daemon.ingest.signature import Signature
@@ -43,11 +44,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A file that is what it should be, and is held."""
+    """A file that is what it should be, and is held; ``peer`` sent it, where it came over the network."""
 
     settled: SettledFile
     part: Part10
     held: Held
+    peer: Peer = NO_PEER
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from gurney.ledger.database import Ledger
 from gurney.transfer.routing import Door, Provenance, RouteTable, RoutingDecision, Send
 from gurney.transfer.states import Priority, Routing
 from gurney_daemon.ingest.errors import NoSuchDestination
+from gurney_daemon.ingest.peer import NO_PEER, Peer
 
 __all__ = ["DoorRoutes", "FixedRoutes", "Routes", "check_destinations"]
 
@@ -24,8 +25,8 @@ class Routes(Protocol):
         """The tags to read of every file."""
         ...
 
-    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
-        """Decide on an instance whose study has matched some rules before."""
+    def decide(self, part: Part10, study_matched: Set[str], peer: Peer = NO_PEER) -> RoutingDecision:
+        """Decide on an instance that a peer brought, whose study has matched some rules before."""
         ...
 
 
@@ -50,7 +51,7 @@ class DoorRoutes:
         """Every destination to which anything may be sent."""
         return frozenset(self.send_to).union(*(rule.send_to for rule in self.table.rules))
 
-    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:
+    def decide(self, part: Part10, study_matched: Set[str], peer: Peer = NO_PEER) -> RoutingDecision:
         """Ask the rules, if there are any."""
         if self._always is not None:
             return self._always
@@ -59,6 +60,9 @@ class DoorRoutes:
             Provenance(
                 door=self.door,
                 source=self.source,
+                calling_ae_title=peer.calling_ae_title,
+                called_ae_title=peer.called_ae_title,
+                peer_address=peer.address,
                 study_instance_uid=part.study_instance_uid,
                 series_instance_uid=part.series_instance_uid,
                 sop_instance_uid=part.sop_instance_uid,
@@ -79,7 +83,7 @@ class FixedRoutes:
     priority: Priority = Priority.ROUTINE
     wanted: frozenset[int] = IDENTITY_TAGS
 
-    def decide(self, part: Part10, study_matched: Set[str]) -> RoutingDecision:  # noqa: ARG002 - see Routes
+    def decide(self, part: Part10, study_matched: Set[str], peer: Peer = NO_PEER) -> RoutingDecision:  # noqa: ARG002 - see Routes
         """Send it there."""
         return _to((self.destination,), self.priority)
 

@@ -153,6 +153,17 @@ class Shelf:
                 raise
         return Group(self.spool, self._folder, group_id, note, fd, self._cloner)
 
+    def landing(self) -> str:
+        """Return the folder, by its name in the spool, for one more file that comes straight into it.
+
+        Raises SpoolOffline.
+        """
+        with _writing():
+            if not self._left:
+                self._new_folder()
+            self._left -= 1
+        return self._folder
+
     def leftovers(self) -> Iterator[Leftover]:
         """Yield the groups of which nobody has said that their rows committed, and that nobody is at."""
         notes = os.path.join(self.spool.place.path, self.source, _NOTES)

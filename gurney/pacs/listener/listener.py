@@ -34,6 +34,7 @@ from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.kinds import of_kind
 from gurney.pacs.listener.accepted import AcceptedAssociation
 from gurney.pacs.listener.deliveries import Deliveries, Expectation
+from gurney.pacs.listener.intake import Intake
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.retrieval import Retrieval
@@ -86,6 +87,7 @@ class Listener:
         tls: InboundTls | None = None,
         max_instance_bytes: int | None = None,
         fast_path: bool = True,
+        intake: Intake | None = None,
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
@@ -106,6 +108,7 @@ class Listener:
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
         self._deliveries = Deliveries(folder, limit) if folder is not None else None
+        self._intake = intake or self._deliveries
         self._calling_ae_titles = [check_ae_title(title) for title in several(calling_ae_titles, "calling_ae_titles")]
         self._max_associations = max_associations
         self._timeouts = timeouts or Timeouts()
@@ -245,7 +248,7 @@ class Listener:
 
     def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
         return AcceptedAssociation(
-            entity, connection, self._deliveries, self.event_report, self._has_room, fast_path=self._fast_path
+            entity, connection, self._intake, self.event_report, self._has_room, fast_path=self._fast_path
         )
 
     def _secure(self, caller: Caller, tls: InboundTls, entity: ApplicationEntity) -> None:

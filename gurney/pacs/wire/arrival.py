@@ -68,7 +68,7 @@ class Arrival:
 
     :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
     it is whole but not safe: a crash of the machine could still take it. Nothing is kept of more than ``limit`` bytes,
-    nor where the ``status`` is not success from the start.
+    nor where the ``status`` is not success from the start. Without a ``name`` it gets that of its UID.
     """
 
     def __init__(
@@ -79,12 +79,14 @@ class Arrival:
         transfer_syntax_uid: str,
         limit: int | None = None,
         *,
+        name: str = "",
         status: int = STORED,
     ) -> None:
         self.sop_class_uid = sop_class_uid
         self.sop_instance_uid = sop_instance_uid
         self.transfer_syntax_uid = transfer_syntax_uid
         self._folder = os.fspath(folder)
+        self._name = name or f"{sop_instance_uid}.dcm"
         self._incoming = ""
         self._fd = -1
         self._head = b""
@@ -99,7 +101,7 @@ class Arrival:
     @property
     def path(self) -> Path:
         """Where it is once it is safe."""
-        return Path(self._folder, f"{self.sop_instance_uid}.dcm")
+        return Path(self._folder, self._name)
 
     def write(self, *fragments: bytes | memoryview) -> None:
         """Take the next fragments, 512 at most. What goes wrong is kept for the answer.
@@ -152,6 +154,10 @@ class Arrival:
         with suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
+    def fileno(self) -> int:
+        """Give the descriptor of what came, to read from and to wait for the disk on, until it is settled."""
+        return self._fd
+
     def settle(self, *, durable: bool = True) -> None:
         """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone.
 
@@ -160,7 +166,7 @@ class Arrival:
         try:
             if durable:
                 os.fsync(self._fd)
-            os.replace(self._incoming, f"{self._folder}/{self.sop_instance_uid}.dcm")
+            os.replace(self._incoming, f"{self._folder}/{self._name}")
         except OSError:
             self.discard()
             raise
@@ -176,7 +182,7 @@ class Arrival:
     def _open(self) -> None:
         while self._fd < 0:
             self._incoming = f"{self._folder}/{incoming_name()}"
-            self._fd = os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._fd = os.open(self._incoming, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             if not is_held(self._fd):
                 self._close_fd()
 

@@ -1,0 +1,58 @@
+"""Commits that several associations share: what waits while one group is being committed is the next one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+__all__ = ["GroupCommit"]
+
+T = TypeVar("T")
+
+
+class _Entry(Generic[T]):
+    __slots__ = ("failure", "is_done", "one")
+
+    def __init__(self, one: T) -> None:
+        self.one = one
+        self.is_done = False
+        self.failure: BaseException | None = None
+
+
+class GroupCommit(Generic[T]):
+    """Let whoever comes first commit for all who wait; a commit costs the same for one or a hundred.
+
+    Nobody waits for company: while one group is at the disk, the next one gathers by itself.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[T]], None], most: int = 100) -> None:
+        """Prepare; ``commit`` takes a group of ``most`` at most, and is never called twice at once."""
+        self._commit, self._most = commit, most
+        self._waiting: list[_Entry[T]] = []
+        self._gathering = threading.Lock()
+        self._committing = threading.Lock()
+
+    def commit(self, one: T) -> None:
+        """Return when it is committed. Raises what its group's commit raised."""
+        entry = _Entry(one)
+        with self._gathering:
+            self._waiting.append(entry)
+        while not entry.is_done:
+            with self._committing:
+                if not entry.is_done:
+                    self._take_turn()
+        if entry.failure is not None:
+            raise entry.failure
+
+    def _take_turn(self) -> None:
+        with self._gathering:
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        failure: BaseException | None = None
+        try:
+            self._commit([entry.one for entry in group])
+        except BaseException as error:  # noqa: BLE001 - whatever it was, each of the group must hear of it
+            failure = error
+        for entry in group:
+            entry.failure = failure
+            entry.is_done = True
