@@ -26,7 +26,7 @@ from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gurney.pacs.listener.admission import admitted_contexts, with_spaces_for_nuls
 from gurney.pacs.listener.deliveries import IncomingContent
-from gurney.pacs.listener.intake import Calling, Intake, IntakeKeeping
+from gurney.pacs.listener.intake import Calling, Doorkeeper, Intake, IntakeKeeping, Rejection
 from gurney.pacs.progress import Progress
 from gurney.pacs.remote import RemoteAE
 from gurney.pacs.wire.dimse import Dimse
@@ -46,7 +46,7 @@ _MAX_PDU = 1 << 16
 _LONGEST_COMMAND = 1 << 20
 # Asynchronous operations are not negotiated, so a peer is to await each answer; one that does not gets this far ahead.
 _MOST_UNANSWERED = 16
-_LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
+_LOCAL_LIMIT_EXCEEDED = Rejection(0x02, 0x03, 0x02)
 
 
 class AcceptedAssociation(PacedAssociation):
@@ -64,13 +64,14 @@ class AcceptedAssociation(PacedAssociation):
         reports: BeforeHook[EventReport, EventReport],
         has_room: Callable[[], bool],
         *,
+        doorkeeper: Doorkeeper | None = None,
         fast_path: bool = True,
     ) -> None:
         # Asked first: a peer that is gone already has no address, and then there is nothing to clean up yet.
         ours, theirs = connection.getsockname(), connection.getpeername()
         super().__init__(ae, connection)
         self.mode = "acceptor"
-        self._intake, self._reports, self._has_room = intake, reports, has_room
+        self._intake, self._reports, self._has_room, self._doorkeeper = intake, reports, has_room, doorkeeper
         self._begun, self._received, self._commanded = 0.0, 0, 0
         self.name = "accepted association"
         self.acceptor.ae_title = ae.ae_title
@@ -123,12 +124,20 @@ class AcceptedAssociation(PacedAssociation):
         """Look at the association request; pynetdicom then answers it by what is set here."""
         if self.is_aborted:
             return
-        if not self._has_room():
-            self.acse.send_reject(*_LOCAL_LIMIT_EXCEEDED)
+        doorkeeper = self._doorkeeper
+        rejection = doorkeeper.rejection(self._calling()) if doorkeeper is not None else None
+        if rejection is None and not self._has_room():
+            _log.warning("association_rejected reason='too many associations'")
+            rejection = _LOCAL_LIMIT_EXCEEDED
+        if rejection is not None:
+            self.acse.send_reject(*rejection)
             self.kill()
             return
         proposed = getattr(self.requestor.primitive, "presentation_context_definition_list", None) or ()
-        self.acceptor.supported_contexts = list(admitted_contexts(proposed, takes_instances=self._intake is not None))
+        takes = doorkeeper.takes if doorkeeper is not None else _takes_all
+        self.acceptor.supported_contexts = list(
+            admitted_contexts(proposed, takes if self._intake is not None else None)
+        )
 
     def _on_transition(self, event: evt.Event) -> None:
         if event.next_state == "Sta1":
@@ -225,8 +234,9 @@ class AcceptedAssociation(PacedAssociation):
 
     def _calling(self) -> Calling:
         primitive = self.requestor.primitive
-        called = primitive.called_ae_title if primitive is not None else None
-        return Calling(self.requestor.ae_title.strip(), (called or "").strip(), self._peer_address()[0])
+        # pynetdicom knows the peer by name only after it has let it in; who decides on that needs it before.
+        calling, called = (primitive.calling_ae_title, primitive.called_ae_title) if primitive is not None else ("", "")
+        return Calling((calling or "").strip(), (called or "").strip(), self._peer_address()[0])
 
     def _caller(self) -> RemoteAE:
         """Name the peer; its port is the one that it calls from."""
@@ -236,6 +246,10 @@ class AcceptedAssociation(PacedAssociation):
         address = self.requestor.address_info
         host, port = address.as_tuple[:2] if address is not None else ("unknown", 1)
         return host, port
+
+
+def _takes_all(_sop_class_uid: str, _transfer_syntax_uid: str) -> bool:
+    return True
 
 
 def _negotiated(context: PresentationContext) -> NegotiatedContext:

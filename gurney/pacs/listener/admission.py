@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from pydicom.uid import UID
@@ -64,9 +64,11 @@ def is_transfer_syntax(transfer_syntax_uid: str) -> bool:
 
 
 def admitted_contexts(
-    proposed: Iterable[PresentationContext], *, takes_instances: bool
+    proposed: Iterable[PresentationContext], takes: Callable[[str, str], bool] | None
 ) -> tuple[PresentationContext, ...]:
-    """Give what is supported of what a peer proposes: Verification, commitment reports, and storage if wanted.
+    """Give what is supported of what a peer proposes: Verification, commitment reports, and storage as ``takes`` says.
+
+    It is asked for each SOP class and transfer syntax in which instances can be; None takes no instances.
 
     Of the transfer syntaxes of a context the peer's first is preferred: that in which it has its instances. For storage
     commitment the peer reports to us, so it may be the SCP (PS3.4 J.3.3).
@@ -75,18 +77,18 @@ def admitted_contexts(
     for context in proposed:
         wanted = syntaxes.setdefault(str(context.abstract_syntax), {})
         wanted.update(dict.fromkeys(str(syntax) for syntax in context.transfer_syntax))
-    answers = (_admitted(uid, tuple(offered), takes_instances=takes_instances) for uid, offered in syntaxes.items())
+    answers = (_admitted(uid, tuple(offered), takes) for uid, offered in syntaxes.items())
     return tuple(answer for answer in answers if answer is not None)
 
 
 def _admitted(
-    sop_class_uid: str, transfer_syntax_uids: tuple[str, ...], *, takes_instances: bool
+    sop_class_uid: str, transfer_syntax_uids: tuple[str, ...], takes: Callable[[str, str], bool] | None
 ) -> PresentationContext | None:
     plain = tuple(uid for uid in transfer_syntax_uids if uid in _UNCOMPRESSED)
     if sop_class_uid in (VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT_SOP_CLASS):
         fit = plain
-    elif takes_instances and is_storage_class(sop_class_uid):
-        fit = tuple(uid for uid in transfer_syntax_uids if is_transfer_syntax(uid))
+    elif takes is not None and is_storage_class(sop_class_uid):
+        fit = tuple(uid for uid in transfer_syntax_uids if is_transfer_syntax(uid) and takes(sop_class_uid, uid))
     else:
         fit = ()
     if not fit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pynetdicom.dimse_primitives import C_STORE, DimseServiceType
 
@@ -13,7 +13,7 @@ from gurney.pacs.wire.arrival import Arrival
 from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.inbound import Inbox, IncomingDataset, Keeping, answer_to
 
-__all__ = ["Calling", "Intake", "IntakeKeeping"]
+__all__ = ["Calling", "Doorkeeper", "Intake", "IntakeKeeping", "Rejection"]
 
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 
@@ -25,6 +25,24 @@ class Calling:
     calling_ae_title: str
     called_ae_title: str
     address: str
+
+
+class Rejection(NamedTuple):
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+
+    result: int
+    source: int
+    reason: int
+
+
+class Doorkeeper(Protocol):
+    """What says who may associate with a listener, and with what; asked for each association, by any thread."""
+
+    def rejection(self, calling: Calling) -> Rejection | None:
+        """Say with which words a peer is turned away; None lets it in."""
+
+    def takes(self, sop_class_uid: str, transfer_syntax_uid: str) -> bool:
+        """Tell whether instances of a storage SOP class may be stored in a transfer syntax."""
 
 
 class Intake(Protocol):

@@ -34,7 +34,7 @@ from gurney.pacs.hooks import BeforeHook
 from gurney.pacs.kinds import of_kind
 from gurney.pacs.listener.accepted import AcceptedAssociation
 from gurney.pacs.listener.deliveries import Deliveries, Expectation
-from gurney.pacs.listener.intake import Intake
+from gurney.pacs.listener.intake import Doorkeeper, Intake
 from gurney.pacs.remote import Timeouts
 from gurney.pacs.retrieve.folder import existing_folder
 from gurney.pacs.retrieve.retrieval import Retrieval
@@ -71,6 +71,8 @@ class Listener:
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
     answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind.
+    Who keeps instances elsewhere than in a folder gives an ``intake``; a ``doorkeeper`` decides in place of the two
+    lists of AE titles who comes in, and what is taken.
     ``fast_path=False`` lets pynetdicom receive the instances: slower, with the same results.
     """
 
@@ -88,6 +90,7 @@ class Listener:
         max_instance_bytes: int | None = None,
         fast_path: bool = True,
         intake: Intake | None = None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
@@ -108,7 +111,7 @@ class Listener:
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
         self._deliveries = Deliveries(folder, limit) if folder is not None else None
-        self._intake = intake or self._deliveries
+        self._intake, self._doorkeeper = intake or self._deliveries, doorkeeper
         self._calling_ae_titles = [check_ae_title(title) for title in several(calling_ae_titles, "calling_ae_titles")]
         self._max_associations = max_associations
         self._timeouts = timeouts or Timeouts()
@@ -248,7 +251,13 @@ class Listener:
 
     def _accepted(self, connection: Transport, entity: ApplicationEntity) -> AcceptedAssociation:
         return AcceptedAssociation(
-            entity, connection, self._intake, self.event_report, self._has_room, fast_path=self._fast_path
+            entity,
+            connection,
+            self._intake,
+            self.event_report,
+            self._has_room,
+            doorkeeper=self._doorkeeper,
+            fast_path=self._fast_path,
         )
 
     def _secure(self, caller: Caller, tls: InboundTls, entity: ApplicationEntity) -> None:
@@ -292,7 +301,8 @@ class Listener:
 
     def _entity(self) -> ApplicationEntity:
         entity = ApplicationEntity(self.ae_title)
-        entity.require_called_aet = True
+        # A doorkeeper looks at both titles itself.
+        entity.require_called_aet = self._doorkeeper is None
         entity.require_calling_aet = self._calling_ae_titles
         # We count them ourselves: pynetdicom would count peers that have only connected as associations.
         entity.maximum_associations = 1 << 16

@@ -24,6 +24,7 @@ __all__ = [
     "Arrival",
     "Ration",
     "TooLong",
+    "origin_elements",
     "secure_names",
 ]
 
@@ -68,7 +69,8 @@ class Arrival:
 
     :meth:`close` says what to answer; :meth:`settle` makes a stored instance safe, and gives it its name. In between
     it is whole but not safe: a crash of the machine could still take it. Nothing is kept of more than ``limit`` bytes,
-    nor where the ``status`` is not success from the start. Without a ``name`` it gets that of its UID.
+    nor where the ``status`` is not success from the start. Without a ``name`` it gets that of its UID. ``origin`` goes
+    into its File Meta Information as :func:`origin_elements` gives it.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Arrival:
         limit: int | None = None,
         *,
         name: str = "",
+        origin: bytes = b"",
         status: int = STORED,
     ) -> None:
         self.sop_class_uid = sop_class_uid
@@ -87,6 +90,7 @@ class Arrival:
         self.transfer_syntax_uid = transfer_syntax_uid
         self._folder = os.fspath(folder)
         self._name = name or f"{sop_instance_uid}.dcm"
+        self._origin = origin
         self._incoming = ""
         self._fd = -1
         self._head = b""
@@ -122,7 +126,8 @@ class Arrival:
         try:
             if self._fd < 0:
                 self._open()
-                header = _header(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+                uids = self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid
+                header = _header(*uids, self._origin)
                 fragments = (header, *fragments)
             _write_all(self._fd, fragments)
         except OSError as error:
@@ -157,6 +162,22 @@ class Arrival:
     def fileno(self) -> int:
         """Give the descriptor of what came, to read from and to wait for the disk on, until it is settled."""
         return self._fd
+
+    def name(self) -> None:
+        """Give it its name before it is safe, for who asks at the next start whether it is whole. Raises OSError."""
+        try:
+            os.replace(self._incoming, f"{self._folder}/{self._name}")
+        except OSError:
+            self.discard()
+            raise
+        self._incoming = f"{self._folder}/{self._name}"
+
+    def release(self) -> None:
+        """Close a file that has its name; one without is gone."""
+        if self._fd >= 0 and self._incoming != f"{self._folder}/{self._name}":
+            self.discard()
+        elif self._fd >= 0:
+            self._close_fd()
 
     def settle(self, *, durable: bool = True) -> None:
         """Write a stored instance through to the disk and name it. Raises OSError, and then it is gone.
@@ -219,10 +240,23 @@ def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
             rest = rest[os.write(fd, rest) :]
 
 
-def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+def origin_elements(sending_ae_title: str, receiving_ae_title: str, address: str) -> bytes:
+    """Encode who sent an instance, to whom and from where, as File Meta Information has it (PS3.10 table 7.1-1)."""
+    elements = []
+    for element, title in ((0x0017, sending_ae_title), (0x0018, receiving_ae_title)):
+        text = title.encode("ascii", "replace")
+        text += b" " * (len(text) % 2)
+        elements.append(_SHORT(0x0002, element, b"AE", len(text)) + text)
+    text = f"dicom://{f'[{address}]' if ':' in address else address}".encode("ascii", "replace")
+    text += b" " * (len(text) % 2)
+    elements.append(_LONG(0x0002, 0x0026, b"UR", 0, len(text)) + text)
+    return b"".join(elements)
+
+
+def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: bytes) -> bytes:
     """Encode the preamble and the File Meta Information (PS3.10 7.1)."""
     before, behind = _repeated(sop_class_uid, transfer_syntax_uid)
-    body = before + _uid(0x0003, sop_instance_uid.encode("ascii")) + behind
+    body = before + _uid(0x0003, sop_instance_uid.encode("ascii")) + behind + origin
     return _PREAMBLE + _SHORT(0x0002, 0x0000, b"UL", 4) + len(body).to_bytes(4, "little") + body
 
 
