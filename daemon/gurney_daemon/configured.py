@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
-from gurney.settings import Remote, Settings, Watch
-from gurney.transfer.routing import RouteTable
+from gurney.pacs.remote import Timeouts
+from gurney.settings import Receiver, Remote, Settings, Watch
+from gurney.transfer.routing import Door, RouteTable
 from gurney.transfer.states import Priority
+from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.patrol import WatchedFolder
 from gurney_daemon.ingest.routes import DoorRoutes
 from gurney_daemon.ingest.spool import Spool, find_spool, open_spool
+from gurney_daemon.receiving.doorkeeper import Caller, Doorkeeper
+from gurney_daemon.receiving.receiver import ListensAt
 
-__all__ = ["destination_spec", "destination_specs", "door_routes", "present_spool", "spool_of", "watched_folder"]
+__all__ = [
+    "destination_spec",
+    "destination_specs",
+    "door_routes",
+    "doorkeeper_of",
+    "every_door",
+    "listens_at",
+    "present_spool",
+    "received_source",
+    "receiver_routes",
+    "spool_of",
+    "watched_folder",
+]
 
 
 def destination_specs(settings: Settings) -> list[DestinationSpec]:
@@ -56,3 +72,47 @@ def watched_folder(watch: Watch) -> WatchedFolder:
 def door_routes(watch: Watch, table: RouteTable) -> DoorRoutes:
     """Return where what comes in by a folder goes."""
     return DoorRoutes(table, watch.name, watch.send_to, priority=Priority[watch.priority.upper()])
+
+
+def received_source(receiver: Receiver) -> Source:
+    """Return what is done with what comes in by a receiver."""
+    return Source(receiver.name, door=Door.RECEIVE, on_conflict=receiver.on_conflict)
+
+
+def receiver_routes(receiver: Receiver, table: RouteTable) -> DoorRoutes:
+    """Return where what comes in by a receiver goes."""
+    priority = Priority[receiver.priority.upper()]
+    return DoorRoutes(table, receiver.name, receiver.send_to, door=Door.RECEIVE, priority=priority)
+
+
+def doorkeeper_of(settings: Settings, receiver: Receiver) -> Doorkeeper:
+    """Return who may call a receiver, and with what."""
+    return Doorkeeper(
+        receiver.name,
+        settings.called_ae_titles(receiver),
+        [Caller(caller.ae_title, caller.host) for caller in receiver.accept],
+        receiver.sop_classes,
+        receiver.transfer_syntaxes,
+    )
+
+
+def listens_at(settings: Settings, receiver: Receiver) -> ListensAt:
+    """Return where a receiver listens, and what it puts up with."""
+    waits = receiver.timeouts
+    return ListensAt(
+        settings.called_ae_titles(receiver)[0],
+        receiver.host,
+        receiver.port,
+        max_associations=receiver.max_associations,
+        max_instance_bytes=receiver.max_instance_bytes,
+        timeouts=Timeouts(acse=waits.acse, network=waits.network),
+    )
+
+
+def every_door(settings: Settings, table: RouteTable) -> dict[str, tuple[Source, DoorRoutes]]:
+    """Return what is done, by each source's name, with what it brings, and where it goes."""
+    watched = {watch.name: (watched_folder(watch).source(), door_routes(watch, table)) for watch in settings.watch}
+    received = {
+        receiver.name: (received_source(receiver), receiver_routes(receiver, table)) for receiver in settings.receiver
+    }
+    return watched | received

@@ -50,7 +50,7 @@ class Retention:
             return
         self._write_note(files)
         # Looked at before the transaction: a share that hangs shall not hold the ledger.
-        in_place = {file.file_id for file in files if not file.wanted or _lies_unchanged(file)}
+        in_place = {file.file_id for file in files if not file.wanted or self._lies_unchanged(file)}
         digests = {file.file_id: self._digest(file) for file in files if file.file_id not in in_place}
         released = self._ledger.transact(self._let_go, files, before, in_place, digests)
         self._finish()
@@ -94,6 +94,16 @@ class Retention:
             os.fsync(note.fileno())
         os.rename(self._note + ".part", self._note)
 
+    def _lies_unchanged(self, file: Retained) -> bool:
+        """Tell whether a file still lies in its folder; what a peer pushed never had one but the spool."""
+        if file.path == os.fsencode(os.path.join(self._place.path, file.spool_path)):
+            return False
+        try:
+            status = os.lstat(file.path)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+
     def _digest(self, file: Retained) -> bytes | None:
         """Take what tells this content from others, before its last file goes."""
         if file.has_digest:
@@ -114,11 +124,3 @@ def _first(files: list[Retained]) -> list[Retained]:
         if n and total > _GROUP_BYTES:
             return files[:n]
     return files
-
-
-def _lies_unchanged(file: Retained) -> bool:
-    try:
-        status = os.lstat(file.path)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)

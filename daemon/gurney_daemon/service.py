@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
+from gurney import settings as configuration
 from gurney.errors import BrokerError, GurneyError
 from gurney.jobs import Doorbell, embedded_url, make_app
 from gurney.jobs.tether import SUPERVISOR
@@ -23,9 +24,19 @@ from gurney.observability import get_logger
 from gurney.settings import Settings, Watch
 from gurney.transfer.routing import RouteTable, compile_routes
 from gurney_daemon.bookkeeping import check_counts
-from gurney_daemon.configured import destination_specs, door_routes, spool_of, watched_folder
+from gurney_daemon.configured import (
+    destination_specs,
+    door_routes,
+    doorkeeper_of,
+    listens_at,
+    received_source,
+    receiver_routes,
+    spool_of,
+    watched_folder,
+)
 from gurney_daemon.ingest.spool import Spool
-from gurney_daemon.ingest.watcher import Health, Watcher
+from gurney_daemon.ingest.watcher import Watcher
+from gurney_daemon.receiving.receiver import Receiver
 from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
@@ -151,6 +162,7 @@ class Daemon:
         spool = spool_of(settings, ledger)
         table = compile_routes(settings.route_rules)
         self.watchers = [self._watcher(watch, spool, table, ring, holder) for watch in settings.watch]
+        self.receivers = [self._receiver(receiver, spool, table, ring, holder) for receiver in settings.receiver]
         self._reconciler = Reconciler(
             ledger,
             ring,
@@ -181,13 +193,18 @@ class Daemon:
             self._thread("bookkeeper", self._bookkeeper.run),
             self._thread("announce", self._announce),
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
+            *[self._thread(f"receive:{receiver.name}", receiver.run) for receiver in self.receivers],
         ]
 
     def __enter__(self) -> Daemon:
         """Start every thread."""
         for thread in self._threads:
             thread.start()
-        log.info("daemon_started", watches=[watcher.watched.name for watcher in self.watchers])
+        log.info(
+            "daemon_started",
+            watches=[watcher.watched.name for watcher in self.watchers],
+            receivers=[receiver.name for receiver in self.receivers],
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -224,18 +241,37 @@ class Daemon:
         routes = door_routes(watch, table)
         return Watcher(watched, self._ledger, spool, routes, ring, holder=holder)
 
-    def _wait_for_news(self, stop: threading.Event, told: list[Health]) -> bool:
-        """Wait until it is time to announce again, or a folder fares otherwise; true when told to stop."""
+    def _receiver(
+        self, receiver: configuration.Receiver, spool: Spool, table: RouteTable, ring: Ringer, holder: str
+    ) -> Receiver:
+        return Receiver(
+            received_source(receiver),
+            listens_at(self._settings, receiver),
+            doorkeeper_of(self._settings, receiver),
+            self._ledger,
+            spool,
+            receiver_routes(receiver, table),
+            ring,
+            holder=holder,
+        )
+
+    def _health(self) -> dict[str, dict[str, object]]:
+        """Say of each source how it fares."""
+        watched = {watcher.watched.name: watcher.health.report() for watcher in self.watchers}
+        return watched | {receiver.name: receiver.health.report() for receiver in self.receivers}
+
+    def _wait_for_news(self, stop: threading.Event, told: dict[str, dict[str, object]]) -> bool:
+        """Wait until it is time to announce again, or a source fares otherwise; true when told to stop."""
         again = time.monotonic() + _ANNOUNCE_EVERY
-        while time.monotonic() < again and told == [watcher.health for watcher in self.watchers]:
+        while time.monotonic() < again and told == self._health():
             if stop.wait(_NEWS_EVERY):
                 return True
         return stop.is_set()
 
     def _announce(self, stop: threading.Event) -> None:
-        """Say that we live, and how the folders fare, until the end."""
+        """Say that we live, and how the sources fare, until the end."""
         while True:
-            told = [watcher.health for watcher in self.watchers]
+            told = self._health()
             try:
                 self._ledger.transact(
                     workers.announce,
@@ -244,7 +280,7 @@ class Daemon:
                     kind="daemon",
                     slots=0,
                     spools=[self._settings.spool.name],
-                    folders={watcher.watched.name: watcher.health.report() for watcher in self.watchers},
+                    folders=told,
                 )
             except GurneyError as error:
                 log.warning("announce_failed", reason=str(error))

@@ -21,6 +21,7 @@ __all__ = [
     "StudyFacts",
     "Twin",
     "TwinFile",
+    "ever_known",
     "known_files",
     "matched_routes",
     "twins",
@@ -161,6 +162,15 @@ def known_files(conn: Connection, source: str, paths: Sequence[bytes]) -> dict[b
         for path, file_id, dev, inode, size, mtime_ns, state, reason, spool_path in rows:
             known[path] = KnownFile(file_id, dev, inode, size, mtime_ns, FileState(state), reason, spool_path)
     return known
+
+
+def ever_known(conn: Connection, source: str, paths: Sequence[bytes]) -> set[bytes]:
+    """Return those paths of a source of which there is a row, be its file gone: slow, for a few paths only."""
+    found: set[bytes] = set()
+    for start in range(0, len(paths), _AT_ONCE):
+        mine = File.path.in_(paths[start : start + _AT_ONCE])
+        found.update(conn.scalars(select(File.path).where(File.source == source, mine)))
+    return found
 
 
 def twins(conn: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Twin]:

@@ -266,6 +266,7 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
             {"series_instance_uid": row.series_instance_uid, "modality": row.modality, "instances": row.n}
             for row in series
         ],
+        "came_by": _came_by(conn, study.id),
         "open_conflicts": conflicts or 0,
         "not_routed": [
             {"routing": Routing(row.routing).name.lower(), "why": row.routing_detail, "instances": row.n}
@@ -275,6 +276,30 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
         "reasons": _reasons(conn, {row.id: row.name for row in {row.name: row for row in transfers}.values()}),
         "transfers": [{"id": row.id, "destination": row.name, "generation": row.generation} for row in transfers],
     }
+
+
+def _came_by(conn: Connection, study_id: int) -> list[Report]:
+    """Say by which doors a study came, and who brought it where it came over the network."""
+    who = (File.door, File.source, File.calling_ae_title, File.called_ae_title, File.peer_address)
+    rows = conn.execute(
+        select(*who, func.count(Instance.sop_instance_uid.distinct()).label("n"))
+        .select_from(File)
+        .join(Instance, Instance.id == File.instance_id)
+        .where(Instance.study_id == study_id)
+        .group_by(*who)
+        .order_by(func.min(File.id))
+    )
+    return [
+        {
+            "door": row.door,
+            "source": row.source,
+            "calling_ae_title": row.calling_ae_title,
+            "called_ae_title": row.called_ae_title,
+            "address": row.peer_address,
+            "instances": row.n,
+        }
+        for row in rows
+    ]
 
 
 def _reasons(conn: Connection, transfers: dict[int, str]) -> dict[str, Report]:

@@ -77,6 +77,9 @@ class Unrouted:
     routing: Routing
     source: str
     door: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
     copies: tuple[KnownCopy, ...]
 
 
@@ -124,6 +127,7 @@ def unrouted(conn: Connection, which: UnroutedFilter, routing: Routing, after_id
     """Return the instances of which the rules had said ``routing``, in the order of their ids, behind an id."""
     rows = conn.execute(
         select(Instance.id, Instance.sop_instance_uid, Study.study_instance_uid, File.source, File.door)
+        .add_columns(File.calling_ae_title, File.called_ae_title, File.peer_address)
         .join(Study, Study.id == Instance.study_id)
         .join(*_first_file())
         .where(*_conditions(which, routing), Instance.id > after_id)
@@ -139,6 +143,9 @@ def unrouted(conn: Connection, which: UnroutedFilter, routing: Routing, after_id
             routing,
             row.source,
             row.door,
+            row.calling_ae_title,
+            row.called_ae_title,
+            row.peer_address,
             tuple(copies.get(row.id, ())),
         )
         for row in rows

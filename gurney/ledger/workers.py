@@ -30,7 +30,8 @@ def announce(
 ) -> None:
     """Say that a process lives and which spools it can read; forget those silent for a day.
 
-    ``folders`` says of each folder that a daemon watches how it fares: its state, why, since when.
+    ``folders`` says of each folder that a daemon watches, and of each receiver, how it fares: its state, why, since
+    when.
     """
     values = {
         "host": host,

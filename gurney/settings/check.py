@@ -23,6 +23,7 @@ __all__ = ["check"]
 _SQLITE_PROCESSES = 4
 # The source's name that stands for `gurney send` in the ledger.
 _IMPORTS = "send"
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to be found, not to be bound
 _UNUSED = (("node", "timezone"), ("api", "host"), ("api", "port"))
 
 
@@ -59,6 +60,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _destinations(settings)
     yield from _remotes(settings)
     yield from _tls(settings, mountinfo)
+    yield from _receivers(settings)
     yield from _watches(settings, mountinfo)
     yield from _routes(settings)
     for overlap in find_overlaps(settings, mountinfo):
@@ -71,6 +73,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
 def _names(settings: Settings) -> Iterator[_Finding]:
     tables = {
         "remote": [remote.name for remote in settings.remote],
+        "receiver": [receiver.name for receiver in settings.receiver],
         "watch": [watch.name for watch in settings.watch],
         "route": [route.name for route in settings.route],
     }
@@ -84,15 +87,31 @@ def _names(settings: Settings) -> Iterator[_Finding]:
                 remedy = f"Give each [[{table}]] a name of its own."
                 yield _Finding((table, index, "name"), f'"{name}" is taken already at {place}', remedy)
 
-    for index, watch in enumerate(settings.watch):
-        if watch.name.lower() == _IMPORTS:
-            message = f'"{watch.name}" is what files are from that `gurney send` takes in'
-            yield _Finding(("watch", index, "name"), message, "Give the folder another name.")
+    yield from _source_names(settings)
+
+
+def _source_names(settings: Settings) -> Iterator[_Finding]:
+    """Tell names apart by which the ledger knows where a file came from."""
+    watched = {watch.name.lower().replace("-", "_") for watch in settings.watch}
+    for index, receiver in enumerate(settings.receiver):
+        if receiver.name.lower().replace("-", "_") in watched:
+            message = f'"{receiver.name}" is a [[watch]] already, and the ledger knows both as sources'
+            yield _Finding(("receiver", index, "name"), message, "Give the receiver another name.")
+    doors = {
+        "watch": [watch.name for watch in settings.watch],
+        "receiver": [receiver.name for receiver in settings.receiver],
+    }
+    for table, names in doors.items():
+        for index, name in enumerate(names):
+            if name.lower() == _IMPORTS:
+                message = f'"{name}" is what files are from that `gurney send` takes in'
+                yield _Finding((table, index, "name"), message, "Give it another name.")
 
 
 def _destinations(settings: Settings) -> Iterator[_Finding]:
     known = [remote.name for remote in settings.remote]
     senders = {
+        "receiver": [receiver.send_to for receiver in settings.receiver],
         "watch": [watch.send_to for watch in settings.watch],
         "route": [route.send_to for route in settings.route],
     }
@@ -125,9 +144,40 @@ def _tls(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
             yield _Finding(("remote", index, "tls", found.key), found.message, found.remedy, severity)
 
 
+def _receivers(settings: Settings) -> Iterator[_Finding]:
+    for index, receiver in enumerate(settings.receiver):
+        for other in settings.receiver[:index]:
+            hosts = {receiver.host, other.host}
+            if receiver.port == other.port and (len(hosts) == 1 or hosts & _EVERYWHERE):
+                message = f'{receiver.port} is the port of receiver "{other.name}" already'
+                yield _Finding(("receiver", index, "port"), message, "Give each receiver a port of its own.")
+                break
+        if not receiver.accept:
+            yield _Finding(
+                ("receiver", index),
+                "takes instances from anyone who reaches its port",
+                "Set accept to { ae_title, host } of each modality.",
+                Severity.WARNING,
+            )
+        if not receiver.send_to and not settings.route:
+            yield _Finding(
+                ("receiver", index),
+                "what it takes would go nowhere",
+                "Set send_to, or add a [[route]].",
+                Severity.WARNING,
+            )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _watches(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     unread = any(problem.is_error and not problem.key for problem in settings.provenance.problems)
-    if not settings.watch and not unread:
+    if not settings.watch and not settings.receiver and not unread:
         yield _Finding(("watch",), "no folder is watched", "Add a [[watch]] with a path.", Severity.WARNING)
     for index, watch in enumerate(settings.watch):
         if watch.after == "move" and not watch.move_to:
@@ -187,12 +237,7 @@ def _ledger(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
 
 
 def _api(settings: Settings) -> Iterator[_Finding]:
-    host = settings.api.host
-    try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    if not is_local:
+    if not _is_local(settings.api.host):
         yield _Finding(
             ("api", "host"), "is open to the network, and this version has no log-in", 'Set it to "127.0.0.1".'
         )

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
 from gurney.dicom.ae_titles import check_ae_title
+from gurney.dicom.uids import is_valid_uid
 
 __all__ = [
     "AETitle",
     "BrokerUrl",
     "CallingAETitle",
+    "CallingTitle",
     "Host",
     "LedgerUrl",
     "MaxPdu",
     "Name",
+    "Network",
     "OptionalPath",
     "Path",
     "Port",
     "PriorityName",
     "ServerName",
     "TimeZone",
+    "Uid",
 ]
 
 _BROKERS = frozenset({"amqp", "amqps", "memory", "redis", "redis+socket", "rediss", "sentinel"})
@@ -38,14 +43,33 @@ def _name(value: str) -> str:
 
 def _calling_ae_title(value: str) -> str:
     if value == "source":
-        # What a folder brings has no calling AE title that could be passed on.
-        raise ValueError("is not served by this version, which receives from folders only")
+        raise ValueError("is not served by this version, which calls every remote with one AE title")
     return check_ae_title(value) if value else value
 
 
 def _host(value: str) -> str:
     if not value or any(char.isspace() or char == "/" for char in value):
         raise ValueError("is not a host name or address")
+    return value
+
+
+def _optional_title(value: str) -> str:
+    return check_ae_title(value) if value else value
+
+
+def _network(value: str) -> str:
+    if value:
+        try:
+            ip_network(value, strict=False)
+        except ValueError:
+            # Names are not looked up while a peer waits at the door, and whoever answers for a name could open it.
+            raise ValueError("is not an address or a network") from None
+    return value
+
+
+def _uid(value: str) -> str:
+    if not is_valid_uid(value):
+        raise ValueError("is not a UID")
     return value
 
 
@@ -104,4 +128,7 @@ CallingAETitle = Annotated[str, AfterValidator(_calling_ae_title)]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
 MaxPdu = Annotated[int, AfterValidator(_max_pdu)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
+CallingTitle = Annotated[str, AfterValidator(_optional_title)]
+Network = Annotated[str, AfterValidator(_network)]
+Uid = Annotated[str, AfterValidator(_uid)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

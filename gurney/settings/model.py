@@ -16,16 +16,19 @@ from gurney.settings.fields import (
     AETitle,
     BrokerUrl,
     CallingAETitle,
+    CallingTitle,
     Host,
     LedgerUrl,
     MaxPdu,
     Name,
+    Network,
     OptionalPath,
     Path,
     Port,
     PriorityName,
     ServerName,
     TimeZone,
+    Uid,
 )
 from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
@@ -33,12 +36,15 @@ from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import Priority
 
 __all__ = [
+    "AcceptedCaller",
     "Api",
     "Broker",
     "Complete",
     "Ledger",
     "Log",
     "Node",
+    "Receiver",
+    "ReceiverTimeouts",
     "Remote",
     "Route",
     "Settings",
@@ -205,6 +211,52 @@ class Remote(_Table):
     )
 
 
+class AcceptedCaller(_Table):
+    """A peer that may push to a receiver."""
+
+    ae_title: CallingTitle = Field(default="", description="The AE title that it calls with; empty for any")
+    host: Network = Field(default="", description='An address, or a network such as "10.1.0.0/16"; empty for any')
+
+
+class ReceiverTimeouts(_Table):
+    """Seconds that a peer may keep a receiver waiting."""
+
+    acse: float = Field(default=30.0, gt=0, le=3600, description="Seconds for the association request to come whole")
+    network: float = Field(default=60.0, gt=0, le=86_400, description="Seconds without a word on an association")
+
+
+class Receiver(_Table):
+    """A Storage SCP: modalities push to it; it answers C-ECHO too."""
+
+    name: Name = Field(description="Letters, digits, - and _; what commands, rules and logs call the receiver")
+    host: Host = Field(default="127.0.0.1", description='An address of this host; "0.0.0.0" or "::" for every one')
+    port: Port = Field(default=11112, description="A TCP port, 1 to 65535")
+    ae_titles: tuple[AETitle, ...] = Field(
+        default=(), description="The called AE titles that it answers to; empty for [node] ae_title alone"
+    )
+    accept: tuple[AcceptedCaller, ...] = Field(
+        default=(), description="Tables { ae_title, host } of who may call; empty lets anyone in"
+    )
+    sop_classes: tuple[Uid, ...] = Field(default=(), description="UIDs of the SOP classes taken; empty for any storage")
+    transfer_syntaxes: tuple[Uid, ...] = Field(
+        default=(), description="UIDs of the transfer syntaxes taken; empty: any"
+    )
+    max_associations: int = Field(default=32, ge=1, le=256, description="Associations open at once, 1 to 256")
+    max_instance_bytes: int = Field(
+        default=8 * 2**30, ge=1, description="An instance with more bytes is refused, with status A700"
+    )
+    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network")
+    on_conflict: Literal["review", "replace", "reject"] = Field(
+        default="review", description="What to do with another content under a known SOP Instance UID"
+    )
+    priority: PriorityName = Field(
+        default="routine", description="stat, high, routine or bulk: what goes first where more is due than can go"
+    )
+    send_to: tuple[str, ...] = Field(
+        default=(), description="Names of [[remote]]s that get everything from this receiver"
+    )
+
+
 class Watch(_Table):
     """A folder that a modality or a person drops files into."""
 
@@ -301,6 +353,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     complete: Complete = Complete()
     remote: tuple[Remote, ...] = ()
+    receiver: tuple[Receiver, ...] = ()
     watch: tuple[Watch, ...] = ()
     route: tuple[Route, ...] = ()
 
@@ -360,3 +413,7 @@ class Settings(BaseSettings):
     def calling_ae_title(self, remote: Remote) -> str:
         """Return the AE title to call ``remote`` with."""
         return remote.calling_ae_title or self.node.ae_title
+
+    def called_ae_titles(self, receiver: Receiver) -> tuple[str, ...]:
+        """Return the AE titles that ``receiver`` answers to."""
+        return receiver.ae_titles or (self.node.ae_title,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -36,7 +36,10 @@ def is_named_tables(key: str) -> bool:
 def is_text_list(path: KeyPath) -> bool:
     """Say whether a key holds a list of texts, such as ``send_to``."""
     found = field_at(path)
-    return found is not None and get_args(found.annotation) == (str, ...)
+    if found is None or get_origin(found.annotation) is not tuple:
+        return False
+    kind, *_ = get_args(found.annotation)
+    return kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
 
 
 def suggest(word: str, known: list[str]) -> str:

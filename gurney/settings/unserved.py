@@ -1,6 +1,6 @@
 """Keys of the configuration's language that this version does not serve.
 
-To take ``[[receiver]]`` and not listen would be a lie. So such a key is refused, with its line, unless it stands at
+To take ``[[prefetch]]`` and not fetch would be a lie. So such a key is refused, with its line, unless it stands at
 the value that promises nothing.
 """
 
@@ -16,7 +16,6 @@ from gurney.settings.schema import label, origin_of
 __all__ = ["UNSERVED_TABLES", "refuse_unserved"]
 
 UNSERVED_TABLES = {
-    "receiver": "nothing would listen for C-STORE",
     "retrieve": "nothing would be retrieved",
     "prefetch": "no prior would be fetched",
 }

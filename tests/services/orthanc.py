@@ -57,6 +57,10 @@ class Orthanc(Service):
         """Post to the REST API and parse the JSON that comes back."""
         return json.loads(self._request(path, body.encode()))
 
+    def upload(self, content: bytes) -> str:
+        """Give it a Part 10 file, and return the name that it has for the instance."""
+        return str(json.loads(self._request("/instances", content))["ID"])
+
     def sop_instance_uids(self) -> set[str]:
         """Return the UIDs of all instances it holds."""
         return {instance["MainDicomTags"]["SOPInstanceUID"] for instance in self.get("/instances?expand")}

@@ -14,7 +14,6 @@ REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"
 @pytest.mark.parametrize(
     ("text", "line", "key"),
     [
-        ("[[receiver]]\nname = 'main'\n", 1, "receiver"),
         ("[retrieve]\nport = 11113\n", 1, "retrieve"),
         ("[[prefetch]]\nname = 'priors'\n", 1, "prefetch"),
         (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
@@ -33,7 +32,7 @@ def test_refuses_what_would_promise_something(
 
 
 def test_names_each_table(mistakes: Callable[..., list[tuple[int, str, str]]]) -> None:
-    assert [each[0] for each in mistakes("[[receiver]]\nname = 'a'\n[[receiver]]\nname = 'b'\n")] == [1, 3]
+    assert [each[0] for each in mistakes("[[prefetch]]\nname = 'a'\n[[prefetch]]\nname = 'b'\n")] == [1, 3]
 
 
 def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:

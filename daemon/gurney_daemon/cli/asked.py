@@ -89,7 +89,8 @@ def known_destination(conn: Connection, name: str) -> str:
 
 def known_source(conn: Connection, settings: Settings, name: str) -> str:
     """Return the name of a door that is configured, or has brought something once. Raises Unknown."""
-    return known_name(name, {*(watch.name for watch in settings.watch), *reports.source_states(conn)}, "source")
+    watched, receiving = [watch.name for watch in settings.watch], [receiver.name for receiver in settings.receiver]
+    return known_name(name, {*watched, *receiving, *reports.source_states(conn)}, "source")
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

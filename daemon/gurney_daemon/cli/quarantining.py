@@ -14,7 +14,7 @@ from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, known_source
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, duration, legible, table
-from gurney_daemon.configured import door_routes, present_spool, spool_of, watched_folder
+from gurney_daemon.configured import every_door, present_spool, spool_of
 from gurney_daemon.ingest.quarantine import FORCIBLE, Released, SourceDoor, discard, release
 
 __all__ = ["register"]
@@ -143,7 +143,4 @@ def _document(file: Quarantined, now: float) -> dict[str, object]:
 
 def _doors(settings: Settings) -> dict[str, SourceDoor]:
     rules = compile_routes(settings.route_rules)
-    return {
-        watch.name: SourceDoor(source=watched_folder(watch).source(), routes=door_routes(watch, rules))
-        for watch in settings.watch
-    }
+    return {name: SourceDoor(source, routes) for name, (source, routes) in every_door(settings, rules).items()}

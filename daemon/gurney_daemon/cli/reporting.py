@@ -182,6 +182,9 @@ def show_study(
         print_json(report)
         return
     typer.echo(f"study {study}: {report['instances']} instances in {len(report['series'])} series")
+    for came in report["came_by"]:
+        peer = f" from {came['calling_ae_title']} at {came['address']} to {came['called_ae_title']}"
+        typer.echo(f"{came['instances']} by {came['door']} {came['source']}{peer if came['address'] else ''}")
     for told in report["not_routed"]:
         why = f": {told['why']}" if told["why"] else ""
         typer.echo(f"{told['instances']} {told['routing'].replace('_', ' ')}{why}")

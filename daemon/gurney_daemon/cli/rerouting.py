@@ -19,7 +19,7 @@ from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, Unknown, known_source, routing_among
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, table
-from gurney_daemon.configured import door_routes
+from gurney_daemon.configured import every_door
 from gurney_daemon.ingest.rerouting import RoutedAgain, route_again
 from gurney_daemon.ingest.routes import DoorRoutes
 
@@ -86,7 +86,7 @@ def again(
 
 def _doors(settings: Settings) -> dict[str, DoorRoutes]:
     rules = compile_routes(settings.route_rules)
-    return {watch.name: door_routes(watch, rules) for watch in settings.watch}
+    return {name: routes for name, (_, routes) in every_door(settings, rules).items()}
 
 
 def _require(conn: Connection, settings: Settings, which: UnroutedFilter) -> None:

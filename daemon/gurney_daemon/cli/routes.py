@@ -10,10 +10,10 @@ import typer
 
 from gurney.dicom.errors import Part10Error
 from gurney.dicom.part10 import Part10
-from gurney.dicom.policy import STRICT
+from gurney.dicom.policy import STRICT, ReadPolicy
 from gurney.errors import GurneyError, LedgerError
 from gurney.ledger.arrivals import matched_routes
-from gurney.settings import Settings, Watch
+from gurney.settings import Receiver, Settings, Watch
 from gurney.transfer.routing import Door, Provenance, RouteTable, RoutingDecision, compile_routes
 from gurney.transfer.states import Priority
 from gurney_daemon.cli.asked import AsJson, FilePath, known_name
@@ -40,8 +40,13 @@ def explain(
     ctx: typer.Context,
     file: FilePath,
     source: Annotated[
-        str, typer.Option("--source", metavar="NAME", help="As if it came in by this [[watch]], wherever it lies.")
+        str, typer.Option("--source", metavar="NAME", help="As if it came in by this [[watch]] or [[receiver]].")
     ] = "",
+    calling: Annotated[
+        str, typer.Option("--from", metavar="AE_TITLE", help="As if this AE title had pushed it to the receiver.")
+    ] = "",
+    called: Annotated[str, typer.Option("--called", metavar="AE_TITLE", help="As if it had called this one.")] = "",
+    address: Annotated[str, typer.Option("--address", metavar="ADDRESS", help="As if from this address.")] = "",
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Say what the file has in the tags: may be patient data.")
     ] = False,
@@ -55,7 +60,7 @@ def explain(
     part = _read(file, door, table_of_rules)
     decision = table_of_rules.explain(
         {keyword: part.value(tag) for keyword, tag in table_of_rules.wanted.items()},
-        _provenance(part, door),
+        _provenance(part, door, calling, called, address),
         _matched_before(edge, part.study_instance_uid),
         default_send_to=door.send_to,
         default_priority=door.priority,
@@ -71,34 +76,47 @@ def explain(
 class _Door:
     """The way by which a file would come in. ``overlooks``: the watcher leaves this file alone."""
 
-    watch: Watch | None
+    by: Watch | Receiver | None
     overlooks: bool = False
 
     @property
     def source(self) -> str:
-        return self.watch.name if self.watch else ""
+        return self.by.name if self.by else ""
+
+    @property
+    def kind(self) -> Door:
+        if self.by is None:
+            return Door.IMPORT
+        return Door.WATCH if isinstance(self.by, Watch) else Door.RECEIVE
 
     @property
     def send_to(self) -> tuple[str, ...]:
-        return self.watch.send_to if self.watch else ()
+        return self.by.send_to if self.by else ()
 
     @property
     def priority(self) -> Priority:
-        return Priority[self.watch.priority.upper()] if self.watch else Priority.ROUTINE
+        return Priority[self.by.priority.upper()] if self.by else Priority.ROUTINE
+
+    @property
+    def policy(self) -> ReadPolicy:
+        return watched_folder(self.by).source().policy if isinstance(self.by, Watch) else STRICT
 
     @property
     def words(self) -> str:
-        if self.watch is None:
+        if self.by is None:
             return "it lies in no watched folder; --source asks as if it did"
+        if isinstance(self.by, Receiver):
+            return f"by the receiver {self.source}; --from and --called say who called, and whom"
         overlooked = ", which leaves this file alone: its name, or where it lies, is not what it takes"
         return f"by the watched folder {self.source}" + (overlooked if self.overlooks else "")
 
 
 def _door(settings: Settings, file: bytes, source: str) -> _Door:
-    """Find the watched folder that is asked for, or else the one in which the file lies."""
-    watches = {watch.name: watch for watch in settings.watch}
+    """Find the watched folder or receiver that is asked for, or else the folder in which the file lies."""
+    doors: dict[str, Watch | Receiver] = {watch.name: watch for watch in settings.watch}
+    doors.update({receiver.name: receiver for receiver in settings.receiver})
     if source:
-        return _Door(watches[known_name(source, watches, "[[watch]]")])
+        return _Door(doors[known_name(source, doors, "[[watch]] or [[receiver]]")])
     place = os.path.realpath(file)
     for watch in settings.watch:
         root = os.path.realpath(os.fsencode(watch.path))
@@ -117,23 +135,25 @@ def _overlooks(watch: Watch, file: bytes) -> bool:
 
 def _read(file: bytes, door: _Door, rules: RouteTable) -> Part10:
     """Read the header as the door would. Raises GurneyError, saying what would become of the file."""
-    policy = watched_folder(door.watch).source().policy if door.watch else STRICT
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise GurneyError(f"{legible(file)}: {error.strerror}") from error
     try:
-        return read_header(fd, rules.wanted_tags, policy)
+        return read_header(fd, rules.wanted_tags, door.policy)
     except Part10Error as error:
         raise GurneyError(f"{legible(file)} would not be taken in, and no rule be asked: {error}") from error
     finally:
         os.close(fd)
 
 
-def _provenance(part: Part10, door: _Door) -> Provenance:
+def _provenance(part: Part10, door: _Door, calling: str, called: str, address: str) -> Provenance:
     return Provenance(
-        door=Door.WATCH if door.watch else Door.IMPORT,
+        door=door.kind,
         source=door.source,
+        calling_ae_title=calling,
+        called_ae_title=called,
+        peer_address=address,
         study_instance_uid=part.study_instance_uid,
         series_instance_uid=part.series_instance_uid,
         sop_instance_uid=part.sop_instance_uid,

@@ -33,6 +33,7 @@ RESTARTS_WITHIN = 120.0
 
 _DAEMON = "daemon"
 _STANDBY = "standby"
+_RECEIVE = "receive"
 _WAITING = ("ready", "running", "retry")
 
 # Who runs is told by the ledger alone: where that can't be read, neither "ok" nor "FAULT" would be true.
@@ -45,8 +46,9 @@ def status_report(edge: Edge) -> Report:
     settings = edge.reach
     seen = _look_at_ledger(edge)
     announced = seen["announced"]
-    folders = _folders(edge, announced)
-    needed = bool(folders) or _waits(seen["destinations"])
+    folders = _sources(edge, announced, [watch.name for watch in settings.watch], received=False)
+    receivers = _sources(edge, announced, [receiver.name for receiver in settings.receiver], received=True)
+    needed = bool(folders or receivers) or _waits(seen["destinations"])
     daemon, workers = (
         _NOT_KNOWN if announced is None else _announced(announced, daemons=daemons, needed=needed)
         for daemons in (True, False)
@@ -62,6 +64,7 @@ def status_report(edge: Edge) -> Report:
         "services": services,
         "destinations": seen["destinations"],
         "folders": folders,
+        "receivers": receivers,
         "sources": seen["sources"],
         "configuration": _configuration(edge),
     }
@@ -77,21 +80,29 @@ def _configuration(edge: Edge) -> Report:
     return {"ok": not mistakes, "mistakes": len(mistakes), "error": str(mistakes[0]) if mistakes else ""}
 
 
-def _folders(edge: Edge, processes: Mapping[str, Report] | None) -> Report:
-    """Say of each watched folder how it fares: by the daemon that watches it, else by one that stands by."""
+def _sources(edge: Edge, processes: Mapping[str, Report] | None, names: list[str], *, received: bool) -> Report:
+    """Say of each watched folder, or receiver, how it fares: by the daemon that serves it, else by one that stands by.
+
+    ``names`` are the configured ones.
+    """
     told: Report = {}
-    watched = [watch.name for watch in edge.reach.watch]
     if processes is None:
-        return {name: {"state": "not_known", "why": _UNTOLD, "since": None, "ok": None} for name in watched}
+        return {name: {"state": "not_known", "why": _UNTOLD, "since": None, "ok": None} for name in names}
     for process in processes.values():
+        found = {
+            name: {key: value for key, value in health.items() if key != "door"}
+            for name, health in process["folders"].items()
+            if (health.get("door") == _RECEIVE) is received
+        }
         if edge.configuration.mistakes:
-            watched += process["folders"]  # with what the daemons have started with
+            names = [*names, *found]  # with what the daemons have started with
         if process["seen_seconds"] <= SEEN_WITHIN:
-            for name, health in process["folders"].items():
+            for name, health in found.items():
                 if name not in told or told[name]["state"] == _STANDBY:
                     told[name] = health
-    nobody = {"state": "unwatched", "why": "no daemon runs", "since": None, "ok": False}
-    return {name: told.get(name, nobody) for name in watched}
+    state = "not_listening" if received else "unwatched"
+    nobody = {"state": state, "why": "no daemon runs", "since": None, "ok": False}
+    return {name: told.get(name, nobody) for name in names}
 
 
 def _look_at_ledger(edge: Edge) -> Report:

@@ -72,6 +72,9 @@ def _page(report: dict[str, Any]) -> RenderableType:
     if folders := report["folders"]:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
         parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
+    if receivers := report["receivers"]:
+        told = [(name, health["state"], health["why"]) for name, health in receivers.items()]
+        parts += ["", table(("RECEIVER", "STATE", "WHY"), told)]
     if sources := report["sources"]:
         parts += ["", table(("SOURCE", "IN QUARANTINE NOW", "RULE FAILED NOW", "FILES SO FAR"), _sources(sources))]
     return Group(*parts)

@@ -99,7 +99,7 @@ class Admission:
         """Take in what has come straight into the spool, and is safe there. Raises what the ledger raises."""
         return self._commit(Inspected(wholes=list(wholes)))
 
-    def adopt(self, settled: SettledFile, spool_path: str) -> Taken:
+    def adopt(self, settled: SettledFile, spool_path: str, peer: Peer = NO_PEER) -> Taken:
         """Take in what is held already, by its name in the spool; ``settled`` has its old path and its own signature.
 
         Raises as :meth:`admit` does.
@@ -108,7 +108,8 @@ class Admission:
         held = Held(spool_path, settled.signature.mtime_ns)
         with opened(self._shelf.spool.path_of(spool_path), settled.signature) as fd:
             try:
-                found.wholes.append(Whole(settled, read_header(fd, self.routes.wanted, self.source.policy), held))
+                part = read_header(fd, self.routes.wanted, self.source.policy)
+                found.wholes.append(Whole(settled, part, held, peer))
             except Part10Error as error:
                 found.refused.append(refusal(settled, error, self.source, held))
         return self._commit(found)

@@ -26,6 +26,7 @@ from gurney.ledger.rerouting import KnownCopy, Redecided, Rerouted, Unrouted, Un
 from gurney.ledger.spools import SpoolPlace, known_spools
 from gurney.transfer.states import Routing
 from gurney_daemon.ingest.errors import FileChanged
+from gurney_daemon.ingest.peer import Peer
 from gurney_daemon.ingest.reading import opened, read_header
 from gurney_daemon.ingest.routes import DoorRoutes, check_destinations
 from gurney_daemon.ingest.signature import Signature
@@ -125,7 +126,7 @@ class _Again:
         return [
             Redecided(
                 one.instance_id,
-                self._doors[one.source].decide(part, matched[one.study_instance_uid]),
+                self._doors[one.source].decide(part, matched[one.study_instance_uid], _peer_of(one)),
                 matched[one.study_instance_uid],
             )
             for one, part in parts
@@ -178,3 +179,7 @@ class _Again:
     def _is_here(self, copy: KnownCopy) -> bool:
         """Tell whether what is not found is gone, and not on another host or a disk that is not mounted."""
         return not copy.spool_path or self._spools[copy.spool].is_readable()
+
+
+def _peer_of(one: Unrouted) -> Peer:
+    return Peer(one.calling_ae_title, one.called_ae_title, one.peer_address)

@@ -164,6 +164,16 @@ class Shelf:
             self._left -= 1
         return self._folder
 
+    def folders(self) -> list[str]:
+        """Return this source's folders that may hold files. Raises SpoolOffline."""
+        try:
+            names = os.listdir(os.path.join(self.spool.place.path, self.source))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _offline(error) from error
+        return [name for name in names if name != _NOTES]
+
     def leftovers(self) -> Iterator[Leftover]:
         """Yield the groups of which nobody has said that their rows committed, and that nobody is at."""
         notes = os.path.join(self.spool.place.path, self.source, _NOTES)

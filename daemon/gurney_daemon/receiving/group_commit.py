@@ -9,33 +9,35 @@ from typing import Generic, TypeVar
 __all__ = ["GroupCommit"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class _Entry(Generic[T]):
-    __slots__ = ("failure", "is_done", "one")
+class _Entry(Generic[T, R]):
+    __slots__ = ("failure", "is_done", "one", "result")
 
     def __init__(self, one: T) -> None:
         self.one = one
         self.is_done = False
+        self.result: R | None = None
         self.failure: BaseException | None = None
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Generic[T, R]):
     """Let whoever comes first commit for all who wait; a commit costs the same for one or a hundred.
 
     Nobody waits for company: while one group is at the disk, the next one gathers by itself.
     """
 
-    def __init__(self, commit: Callable[[Sequence[T]], None], most: int = 100) -> None:
-        """Prepare; ``commit`` takes a group of ``most`` at most, and is never called twice at once."""
+    def __init__(self, commit: Callable[[Sequence[T]], Sequence[R]], most: int = 100) -> None:
+        """Prepare; ``commit`` takes a group of ``most`` at most and gives a result for each, never two at once."""
         self._commit, self._most = commit, most
-        self._waiting: list[_Entry[T]] = []
+        self._waiting: list[_Entry[T, R]] = []
         self._gathering = threading.Lock()
         self._committing = threading.Lock()
 
-    def commit(self, one: T) -> None:
-        """Return when it is committed. Raises what its group's commit raised."""
-        entry = _Entry(one)
+    def commit(self, one: T) -> R:
+        """Return what came of it once it is committed. Raises what its group's commit raised."""
+        entry = _Entry[T, R](one)
         with self._gathering:
             self._waiting.append(entry)
         while not entry.is_done:
@@ -44,15 +46,16 @@ class GroupCommit(Generic[T]):
                     self._take_turn()
         if entry.failure is not None:
             raise entry.failure
+        return entry.result  # type: ignore[return-value]  # done without a failure, it has one
 
     def _take_turn(self) -> None:
         with self._gathering:
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-        failure: BaseException | None = None
         try:
-            self._commit([entry.one for entry in group])
+            results = self._commit([entry.one for entry in group])
         except BaseException as error:  # noqa: BLE001 - whatever it was, each of the group must hear of it
-            failure = error
-        for entry in group:
-            entry.failure = failure
-            entry.is_done = True
+            for entry in group:
+                entry.failure, entry.is_done = error, True
+            return
+        for entry, result in zip(group, results, strict=True):
+            entry.result, entry.is_done = result, True
