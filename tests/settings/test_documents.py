@@ -20,7 +20,8 @@ def _keys() -> set[tuple[str, str]]:
     keys = {(table, key) for table in keys_at(()) for key in keys_at((table,))}
     for table in ("timeouts", "tls"):
         keys |= {("remote", f"{table}.{key}") for key in keys_at(("remote", table))}
-    return keys - {("remote", "timeouts")}
+    keys |= {("receiver", f"timeouts.{key}") for key in keys_at(("receiver", "timeouts"))}
+    return keys - {("remote", "timeouts"), ("receiver", "timeouts")}
 
 
 def problems_but_for_the_folder(settings: Settings) -> list[Problem]:

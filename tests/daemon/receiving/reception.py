@@ -120,9 +120,9 @@ class Reception:
 def push(
     port: int, folder: Path, *, called: str = "GURNEY", calling: str = "CT1", peer: str = "storescu"
 ) -> subprocess.CompletedProcess[str]:
-    """Have DCMTK push a folder, and return what became of it."""
-    options = ["+sd", "-aec", called, "-aet", calling]
-    command = [program(peer), "-v", *options, "127.0.0.1", str(port), str(folder)]
+    """Have DCMTK push a folder in the order of its names, and return what became of it."""
+    options = ["-aec", called, "-aet", calling]
+    command = [program(peer), "-v", *options, "127.0.0.1", str(port), *map(str, sorted(folder.iterdir()))]
     environment = {**os.environ, "TCP_NODELAY": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
