@@ -20,7 +20,7 @@ from gurney.ledger.forwarding import Bell
 from gurney.ledger.roles import RoleTicket
 from gurney.pacs.association.engine import DicomEngine
 from gurney.pacs.errors import ListenerError
-from gurney.pacs.listener.listener import Listener
+from gurney.pacs.listener.receiving import ReceivingListener
 from gurney.pacs.remote import Timeouts
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.errors import SpoolOffline
@@ -75,7 +75,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class ListensAt:
-    """Where a receiver listens, and what it puts up with: its limits are the :class:`Listener`'s."""
+    """Where a receiver listens, and what it puts up with: its limits are the listener's."""
 
     ae_title: str
     host: str
@@ -135,14 +135,14 @@ class Receiver:
         admission = Admission(self._source, self._ledger, shelf, self._routes, actor=self._actor, guard=self._guard)
         adopt(shelf, admission, self._ledger, self._ring)
         landing = Landing(shelf, admission, self._ledger, self._ring, self._door.max_instance_bytes)
-        listener = Listener(
+        listener = ReceivingListener(
             self._door.ae_title,
+            landing,
+            self._doorkeeper,
             host=self._door.host,
             port=self._door.port,
             max_associations=self._door.max_associations,
             timeouts=self._door.timeouts,
-            intake=landing,
-            doorkeeper=self._doorkeeper,
         )
         with DicomEngine(), listener:
             self.port = listener.port

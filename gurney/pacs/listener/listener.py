@@ -71,8 +71,6 @@ class Listener:
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
     answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind.
-    Who keeps instances elsewhere than in a folder gives an ``intake``; a ``doorkeeper`` decides in place of the two
-    lists of AE titles who comes in, and what is taken.
     ``fast_path=False`` lets pynetdicom receive the instances: slower, with the same results.
     """
 
@@ -89,8 +87,6 @@ class Listener:
         tls: InboundTls | None = None,
         max_instance_bytes: int | None = None,
         fast_path: bool = True,
-        intake: Intake | None = None,
-        doorkeeper: Doorkeeper | None = None,
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
 
@@ -111,7 +107,8 @@ class Listener:
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
         self._deliveries = Deliveries(folder, limit) if folder is not None else None
-        self._intake, self._doorkeeper = intake or self._deliveries, doorkeeper
+        self._intake: Intake | None = self._deliveries
+        self._doorkeeper: Doorkeeper | None = None
         self._calling_ae_titles = [check_ae_title(title) for title in several(calling_ae_titles, "calling_ae_titles")]
         self._max_associations = max_associations
         self._timeouts = timeouts or Timeouts()

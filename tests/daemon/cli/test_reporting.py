@@ -37,6 +37,16 @@ def test_a_study_is_the_contract_and_more(desk: Desk) -> None:
         "study_instance_uid": "1.2.3",
         "instances": 4,
         "series": [{"series_instance_uid": "1.2.3.1", "modality": "", "instances": 4}],
+        "came_by": [
+            {
+                "door": "watch",
+                "source": "ct1",
+                "calling_ae_title": "",
+                "called_ae_title": "",
+                "address": "",
+                "instances": 4,
+            }
+        ],
         "open_conflicts": 0,
         "not_routed": [],
         "destinations": {"archive": counted(done=1, warned=1, failed=1, ready=1)},

@@ -130,3 +130,16 @@ def test_an_unknown_source(desk: Desk, folder: Path) -> None:
 
 def test_a_name_that_is_not_text(desk: Desk, folder: Path) -> None:
     assert desk("route", "explain", bytes(drop(folder, "bild\udce9.dcm")), "--json").code == 0
+
+
+def test_asks_as_if_a_modality_had_pushed_it(desk: Desk, tmp_path: Path) -> None:
+    desk.configure(
+        '[[receiver]]\nname = "main"\nsend_to = ["archive"]\n'
+        '[[route]]\nname = "ct1"\nwhen = \'door == "receive" && source == "main" && calling_ae_title == "CT1" '
+        '&& called_ae_title == "RESEARCH" && peer_address == "10.1.2.3"\'\nsend_to = ["research"]\n'
+    )
+    file = str(drop(tmp_path, "a.dcm", ct_bytes()))
+    asked = ("route", "explain", file, "--source", "main", "--from", "CT1", "--called", "RESEARCH", "--json")
+    assert [one["destination"] for one in desk(*asked).json["destinations"]] == ["archive"]
+    pushed = desk(*asked, "--address", "10.1.2.3").json
+    assert {one["destination"] for one in pushed["destinations"]} == {"archive", "research"}

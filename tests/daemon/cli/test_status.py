@@ -54,6 +54,7 @@ def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
         },
         "destinations": {},
         "folders": {},
+        "receivers": {},
         "sources": {},
         "configuration": {"ok": True, "mistakes": 0, "error": ""},
     }
@@ -85,6 +86,16 @@ def test_a_watched_folder_needs_a_daemon(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "ct1").mkdir()
     desk.configure(f'[[watch]]\nname = "ct1"\npath = "{tmp_path / "ct1"}"\nsend_to = ["archive"]\n')
     assert desk("status").code == 1
+
+
+def test_a_receiver_says_why_it_takes_nothing(desk: Desk) -> None:
+    desk.configure('[[receiver]]\nname = "main"\n')
+    assert desk("status", "--json").json["receivers"]["main"]["state"] == "not_listening"
+    full = {"state": "spool_full", "why": "the spool is full", "since": 1.0, "ok": False}
+    announce(desk.ledger, "daemon", "d1", {"main": full | {"door": "receive"}})
+    report = desk("status", "--json").json
+    assert (report["receivers"], report["folders"]) == ({"main": full}, {})
+    assert "the spool is full" in desk("status").out
 
 
 def test_a_folder_says_why_nothing_is_taken_in(desk: Desk, tmp_path: Path) -> None:

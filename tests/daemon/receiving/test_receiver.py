@@ -16,18 +16,24 @@ import pytest
 from gurney.dicom.content import dataset_digest
 from gurney.dicom.part10 import read_part10
 from gurney.dicom.presentation import plan_contexts
+from gurney.jobs import Doorbell, make_app
+from gurney.ledger import reports
+from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.pacs import DicomEngine, RemoteAE, StoreScu
+from gurney.settings import load
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.spool import Spool
 from gurney_daemon.receiving.doorkeeper import Caller
 from gurney_daemon.receiving.receiver import State
+from gurney_daemon.service import Daemon
 from tests.daemon.ingest.instances import CT_IMAGE, ct_bytes
 from tests.daemon.receiving.reception import Reception, push, study_in
 from tests.services.dcmjs import installed_node_modules
 from tests.services.orthanc import Orthanc
+from tests.services.ports import free_port
 from tests.services.presence import program
 from tests.services.waiting import wait_until
 
@@ -283,3 +289,38 @@ def test_cuts_those_who_say_nothing(reception: Reception, folder: Path) -> None:
     finally:
         for one in silent:
             one.close()
+
+
+def test_the_daemon_listens_as_configured(ledger: Ledger, folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "gurney.toml"
+    config.touch(0o600)
+    config.write_text(
+        f'[node]\nae_title = "HOSPITAL"\ndata_dir = "{tmp_path}"\n[ledger]\nurl = "{ledger.url}"\n'
+        f'[[receiver]]\nname = "main"\nport = {port}\nsend_to = ["archive"]\n'
+        '[[remote]]\nname = "archive"\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\nport = 1\n'
+    )
+    doorbell = Doorbell(make_app("memory://"))
+    try:
+        with Daemon(load(str(config), {}), ledger, doorbell) as daemon:
+            wait_until(lambda: daemon.receivers[0].health.ok, 20, "the receiver listens")
+            assert push(port, folder, called="GURNEY").returncode != 0
+            assert push(port, folder, called="HOSPITAL").returncode == 0
+            with ledger.read() as conn:
+                report = reports.study_report(conn, "1.2.3.4")
+                announced = reports.worker_states(conn, ledger.now())
+    finally:
+        doorbell.close()
+    assert report is not None
+    assert report["came_by"] == [
+        {
+            "door": "receive",
+            "source": "main",
+            "calling_ae_title": "CT1",
+            "called_ae_title": "HOSPITAL",
+            "address": "127.0.0.1",
+            "instances": len(UIDS),
+        }
+    ]
+    (process,) = announced.values()
+    assert process["folders"]["main"]["door"] == "receive"

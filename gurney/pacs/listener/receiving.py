@@ -1,0 +1,31 @@
+"""A listener for who keeps instances elsewhere than in a folder, and has rules of its own for who may call."""
+
+from __future__ import annotations
+
+from gurney.pacs.listener.intake import Doorkeeper, Intake
+from gurney.pacs.listener.listener import Listener
+from gurney.pacs.remote import Timeouts
+
+__all__ = ["ReceivingListener"]
+
+
+class ReceivingListener(Listener):
+    """A :class:`Listener` whose instances an ``intake`` keeps, and into which a ``doorkeeper`` lets peers."""
+
+    def __init__(
+        self,
+        ae_title: str,
+        intake: Intake,
+        doorkeeper: Doorkeeper | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        max_associations: int = 32,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Prepare as a listener does; without a doorkeeper everybody who calls ``ae_title`` comes in.
+
+        Raises ValueError for an AE title that is none.
+        """
+        super().__init__(ae_title, host=host, port=port, max_associations=max_associations, timeouts=timeouts)
+        self._intake, self._doorkeeper = intake, doorkeeper
