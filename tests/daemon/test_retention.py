@@ -189,3 +189,15 @@ def test_a_copy_that_was_removed_before_its_row_is_let_go_of_too(shelf: Shelf) -
     (shelf.spool / shelf.file(item).spool_path).unlink()
     shelf.step()
     assert shelf.file(item).spool_path == ""
+
+
+def test_what_a_peer_pushed_lies_in_the_spool_alone_and_goes(shelf: Shelf) -> None:
+    (item_id,) = shelf.items(1)
+    file = shelf.file(item_id)
+    shelf.world.change(File, file.id, path=os.fsencode(shelf.spool / file.spool_path))
+    shelf.world.send_all()
+    shelf.world.clock.pass_by(15 * DAY)
+    shelf.step()
+    assert shelf.held() == 0
+    assert shelf.file(item_id).state == FileState.GONE
+    assert shelf.file(item_id).digest

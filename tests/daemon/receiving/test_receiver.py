@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ from gurney.jobs import Doorbell, make_app
 from gurney.ledger import reports
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
-from gurney.pacs import DicomEngine, RemoteAE, StoreScu
+from gurney.pacs import DicomEngine, RemoteAE, StoreRequest, StoreScu
 from gurney.settings import load
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState
@@ -247,6 +248,42 @@ def test_is_no_success_without_the_ledger(reception: Reception, folder: Path, mo
     wait_until(lambda: not reception.spooled(), 10, "what was not answered with success is removed")
     assert push(receiver.port, folder).returncode == 0
     assert len(reception.instances()) == len(UIDS)
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_is_no_success_when_the_disk_fails(
+    reception: Reception, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    receiver = reception.start()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, step, fail)
+        done = push(receiver.port, folder)
+    assert "Refused: OutOfResources" in done.stdout + done.stderr
+    wait_until(lambda: not reception.spooled(), 10, "nothing stays")
+    assert not reception.files()
+    assert push(receiver.port, folder).returncode == 0
+
+
+def test_refuses_a_data_set_that_can_not_be_read_to_its_end(reception: Reception, tmp_path: Path) -> None:
+    receiver = reception.start()
+    # Cut within its last element, of which the message can't tell.
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(ct_bytes(sop_instance_uid=UIDS[0])[:-20])
+    with path.open("rb") as whole:
+        whole.seek(0)
+        offset = 128 + 4 + 12 + int.from_bytes(whole.read(144)[140:144], "little")
+    request = StoreRequest(str(path), CT_IMAGE, UIDS[0], "1.2.840.10008.1.2.1", offset)
+    (proposals,) = plan_contexts([(CT_IMAGE, "1.2.840.10008.1.2.1")])
+    remote = RemoteAE("GURNEY", "127.0.0.1", receiver.port)
+    with DicomEngine(), StoreScu("CT1").associate(remote, proposals) as association:
+        (result,) = association.store([request])
+    assert result.status == 0xC000
+    assert not reception.spooled()
+    wait_until(lambda: reception.counts().get("refused") == 1, 10, "it is counted")
 
 
 @pytest.fixture
