@@ -268,6 +268,23 @@ def test_is_no_success_when_the_disk_fails(
     assert push(receiver.port, folder).returncode == 0
 
 
+def test_writes_each_file_and_its_folder_through(
+    reception: Reception, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = reception.start()
+    written: set[int] = set()
+    plain = os.fsync
+
+    def fsync(fd: int) -> None:
+        written.add(os.fstat(fd).st_ino)
+        plain(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert push(receiver.port, folder).returncode == 0
+    files = reception.spooled()
+    assert {path.stat().st_ino for path in (*files, files[0].parent)} <= written
+
+
 def test_refuses_a_data_set_that_can_not_be_read_to_its_end(reception: Reception, tmp_path: Path) -> None:
     receiver = reception.start()
     # Cut within its last element, of which the message can't tell.
