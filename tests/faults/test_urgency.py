@@ -44,7 +44,7 @@ def test_stat_goes_out_before_a_routine_batch_that_holds_every_association_ends(
 def test_a_slow_destination_holds_up_nobody_else(make_site: MakeSite) -> None:
     gate = Gate()
     with FakePacs(instance=Respond(gate=gate)) as slow, FakePacs() as other:
-        site = make_site(remote(slow, "slow", max_associations=4, timeouts={"store": 120}), remote(other, "other"))
+        site = make_site(remote(slow, "slow", max_associations=4), remote(other, "other"))
         studies = [make_study(5) for _ in range(4)]
         sent = [instance for study in studies for instance in study]
         site.start().wait_until_ready()
