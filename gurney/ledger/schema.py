@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MIN_CODE", "SCHEMA", "check_schema", "migrate", "migrations_folder", "new_generation"]
 
 # The schema that this code writes, and the oldest code that can live with it. The newest migration stores both.
-SCHEMA = 1
+SCHEMA = 2
 MIN_CODE = 1
 
 

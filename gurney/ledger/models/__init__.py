@@ -1,4 +1,4 @@
-"""The schema, in three rooms: what exists, what is to be done, what is kept about the ledger itself."""
+"""The schema, in rooms: what exists, what is to be sent and to be fetched, what is kept about the ledger itself."""
 
 from gurney.ledger.models.base import Base
 from gurney.ledger.models.content import (
@@ -13,6 +13,7 @@ from gurney.ledger.models.content import (
     Tombstone,
 )
 from gurney.ledger.models.record import Audit, Clock, Count, CountDelta, LedgerMeta, Seal
+from gurney.ledger.models.retrieval import Retrieval, RetrieveGate, Wanted
 from gurney.ledger.models.work import (
     Attempt,
     Bell,
@@ -45,6 +46,8 @@ __all__ = [
     "Lease",
     "LedgerMeta",
     "Refusal",
+    "Retrieval",
+    "RetrieveGate",
     "Role",
     "Seal",
     "Series",
@@ -54,5 +57,6 @@ __all__ = [
     "StudyRoute",
     "Tombstone",
     "Transfer",
+    "Wanted",
     "Worker",
 ]

@@ -1,0 +1,149 @@
+"""retrieve and prefetch.
+
+Revision 0002, after 0001. Only adds: code that knows schema 1 lives with it.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "retrieval",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("source_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("series_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("direct_to", sa.String(length=64), nullable=False),
+        sa.Column("forward_to", sa.Text(), nullable=False),
+        sa.Column("folder", sa.String(length=1024), nullable=False),
+        sa.Column("origin", sa.String(length=128), nullable=False),
+        sa.Column("requested_by", sa.String(length=64), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", sa.Float(precision=53), nullable=True),
+        sa.Column("worker", sa.String(length=128), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.Float(precision=53), nullable=True),
+        sa.Column("listing", sa.SmallInteger(), nullable=False),
+        sa.Column("said", sa.Integer(), nullable=True),
+        sa.Column("nearline", sa.Boolean(), nullable=False),
+        sa.Column("rounds", sa.Integer(), nullable=False),
+        sa.Column("fruitless", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("first_failed_at", sa.Float(precision=53), nullable=True),
+        sa.Column("arrived_before", sa.Integer(), nullable=False),
+        sa.Column("answered_at", sa.Float(precision=53), nullable=True),
+        sa.Column("expected", sa.Integer(), nullable=False),
+        sa.Column("arrived", sa.Integer(), nullable=False),
+        sa.Column("last_arrival_at", sa.Float(precision=53), nullable=True),
+        sa.Column("last_status", sa.Integer(), nullable=True),
+        sa.Column("words", sa.String(length=400), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("settled_at", sa.Float(precision=53), nullable=True),
+        sa.CheckConstraint("(state = 1) = (until IS NOT NULL)", name=op.f("ck_retrieval_lease")),
+        sa.CheckConstraint("listing BETWEEN 0 AND 3", name=op.f("ck_retrieval_listing")),
+        sa.CheckConstraint("priority BETWEEN 0 AND 3", name=op.f("ck_retrieval_priority")),
+        sa.CheckConstraint("state <> 0 OR due_at IS NOT NULL", name=op.f("ck_retrieval_due")),
+        sa.CheckConstraint("state BETWEEN 0 AND 6", name=op.f("ck_retrieval_state")),
+        sa.ForeignKeyConstraint(["source_id"], ["destination.id"], name=op.f("fk_retrieval_source_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_retrieval")),
+    )
+    op.create_index(
+        "ix_retrieval_due",
+        "retrieval",
+        ["source_id", "priority", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_retrieval_open",
+        "retrieval",
+        ["study_instance_uid"],
+        unique=False,
+        sqlite_where=sa.text("state <= 2"),
+        postgresql_where=sa.text("state <= 2"),
+    )
+    op.create_index(
+        "ix_retrieval_running",
+        "retrieval",
+        ["source_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 1"),
+        postgresql_where=sa.text("state = 1"),
+    )
+    op.create_index("ix_retrieval_study", "retrieval", ["study_instance_uid"], unique=False)
+    op.create_table(
+        "retrieve_gate",
+        sa.Column(
+            "source_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("toward", sa.String(length=64), nullable=False),
+        sa.Column("breaker", sa.String(length=9), nullable=False),
+        sa.Column("faults", sa.Integer(), nullable=False),
+        sa.Column("opened_at", sa.Float(precision=53), nullable=True),
+        sa.Column("probe_at", sa.Float(precision=53), nullable=True),
+        sa.Column("probes", sa.Integer(), nullable=False),
+        sa.Column("hold_reason", sa.String(length=400), nullable=False),
+        sa.Column("hold_since", sa.Float(precision=53), nullable=True),
+        sa.Column("last_success_at", sa.Float(precision=53), nullable=True),
+        sa.Column("last_error", sa.String(length=400), nullable=False),
+        sa.Column("last_error_at", sa.Float(precision=53), nullable=True),
+        sa.CheckConstraint("breaker IN ('closed', 'open', 'half_open')", name=op.f("ck_retrieve_gate_breaker")),
+        sa.ForeignKeyConstraint(["source_id"], ["destination.id"], name=op.f("fk_retrieve_gate_source_id")),
+        sa.PrimaryKeyConstraint("source_id", "toward", name=op.f("pk_retrieve_gate")),
+    )
+    op.create_table(
+        "wanted",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("retrieval_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("series_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_class_uid", sa.String(length=64), nullable=False),
+        sa.Column("named", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("settled_at", sa.Float(precision=53), nullable=True),
+        sa.CheckConstraint("state BETWEEN 0 AND 3", name=op.f("ck_wanted_state")),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_wanted_instance_id")),
+        sa.ForeignKeyConstraint(["retrieval_id"], ["retrieval.id"], name=op.f("fk_wanted_retrieval_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_wanted")),
+        sa.UniqueConstraint("retrieval_id", "sop_instance_uid", name=op.f("uq_wanted_retrieval_id_sop_instance_uid")),
+    )
+    op.execute("UPDATE ledger_meta SET schema_version = 2, min_code = 1")
+
+
+def downgrade() -> None:
+    """Undo."""
+    op.execute("UPDATE ledger_meta SET schema_version = 1, min_code = 1")
+    op.drop_table("wanted")
+    op.drop_table("retrieve_gate")
+    op.drop_index("ix_retrieval_study", table_name="retrieval")
+    op.drop_index(
+        "ix_retrieval_running",
+        table_name="retrieval",
+        sqlite_where=sa.text("state = 1"),
+        postgresql_where=sa.text("state = 1"),
+    )
+    op.drop_index(
+        "ix_retrieval_open",
+        table_name="retrieval",
+        sqlite_where=sa.text("state <= 2"),
+        postgresql_where=sa.text("state <= 2"),
+    )
+    op.drop_index(
+        "ix_retrieval_due",
+        table_name="retrieval",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.drop_table("retrieval")
