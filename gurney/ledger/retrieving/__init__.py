@@ -1,0 +1,1 @@
+"""Retrievals in the ledger: asked for, claimed, answered by what arrives, settled."""
