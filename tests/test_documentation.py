@@ -69,7 +69,8 @@ def test_configurations_are_accepted(page: Path, tmp_path: Path) -> None:
         if "_file = " in body:
             continue  # the secrets that it names are on other people's hosts
         defined = re.findall(r'^name = "(\w+)"', body, re.MULTILINE)
-        wanted = sorted({*re.findall(r'send_to = \["(\w+)"\]', body)} - {*defined})
+        named = re.findall(r'^(?:send_to|from|to) = \["(\w+)"\]|^worklist = "(\w+)"', body, re.MULTILINE)
+        wanted = sorted({name for names in named for name in names if name} - {*defined})
         remotes = [f'\n[[remote]]\nname = "{name}"\nae_title = "X"\nhost = "x"\nport = 104\n' for name in wanted]
         path = tmp_path / f"{number}.toml"
         path.write_text(body + "".join(remotes))

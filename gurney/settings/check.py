@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gurney.settings.folders import find_overlaps
 from gurney.settings.model import Settings
 from gurney.settings.mounts import MOUNTINFO, network_filesystem
+from gurney.settings.prefetch_rules import check_prefetch
 from gurney.settings.problems import KeyPath, Origin, Problem, Severity
 from gurney.settings.schema import label, origin_of, suggest
 from gurney.settings.slips import cel_remedy
@@ -39,13 +40,13 @@ def check(settings: Settings, *, mountinfo: str = MOUNTINFO) -> list[Problem]:
 
     ``mountinfo`` is the kernel's table of mounts, by which network filesystems are told.
     """
-    values = settings.model_dump()
+    values = settings.model_dump(by_alias=True)
     problems = list(settings.provenance.problems)
     wrong = [problem.key for problem in problems if problem.is_error]
     for finding in _findings(settings, mountinfo):
         key = label(finding.key, values)
-        # Of what holds a mistake already, no rule over many keys can say more.
-        if not any(other.startswith(key) for other in wrong):
+        # Of what holds a mistake already, or stands in for one, no rule over many keys can say more.
+        if not any(other.startswith(key) or key.startswith(f"{other}[") for other in wrong):
             origin = _origin(settings, finding.key)
             problems.append(Problem(finding.severity, origin, key, finding.message, finding.remedy))
     return sorted(problems, key=lambda problem: (not problem.is_error, problem.origin))
@@ -63,6 +64,8 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _receivers(settings)
     yield from _watches(settings, mountinfo)
     yield from _routes(settings)
+    for slip in check_prefetch(settings):
+        yield _Finding(slip.key, slip.message, slip.remedy, Severity.ERROR if slip.is_error else Severity.WARNING)
     for overlap in find_overlaps(settings, mountinfo):
         yield _Finding(overlap.key, overlap.message, "Name a folder apart.")
     yield from _ledger(settings, mountinfo)
@@ -76,6 +79,7 @@ def _names(settings: Settings) -> Iterator[_Finding]:
         "receiver": [receiver.name for receiver in settings.receiver],
         "watch": [watch.name for watch in settings.watch],
         "route": [route.name for route in settings.route],
+        "prefetch": [rule.name for rule in settings.prefetch],
     }
     for table, names in tables.items():
         seen: dict[str, int] = {}

@@ -31,6 +31,8 @@ _PATHS = (
     ("spool", "path"),
     ("watch", "path"),
     ("watch", "move_to"),
+    ("prefetch", "patients"),
+    ("prefetch", "regions"),
     *(("remote", "tls", key) for key in TLS_FILES),
 )
 # What stands in for a required key that is wrong, so that the rules over many keys can be asked about the rest.
@@ -135,4 +137,5 @@ def _mend(values: dict[str, Any], path: KeyPath) -> None:
     found = schema.field_at(path)
     if found is not None and found.is_required():
         index = path[1]
-        holder[key] = _STAND_INS.get(key, f"stand-in-{index}")
+        word = _STAND_INS.get(key, f"stand-in-{index}")
+        holder[key] = [word] if schema.is_text_list(path) else word

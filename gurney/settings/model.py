@@ -1,7 +1,8 @@
 """The keys of the configuration, their types and defaults.
 
-Attributes are named as the keys are written: ``[[remote]] name`` is ``settings.remote[0].name``. A description is the
-remedy that a mistake in its key shows. Rules that look at more than one key live in ``check``.
+Attributes are named as the keys are written: ``[[remote]] name`` is ``settings.remote[0].name``; only ``from``, a word
+of Python, is ``sources``. A description is the remedy that a mistake in its key shows. Rules that look at more than
+one key live in ``check``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gurney.settings.fields import (
@@ -30,8 +31,10 @@ from gurney.settings.fields import (
     TimeZone,
     Uid,
 )
+from gurney.settings.prefetch import Prefetch
 from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
+from gurney.settings.table import Table as _Table
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import Priority
 
@@ -43,6 +46,7 @@ __all__ = [
     "Ledger",
     "Log",
     "Node",
+    "Prefetch",
     "Receiver",
     "ReceiverTimeouts",
     "Remote",
@@ -54,11 +58,6 @@ __all__ = [
     "Watch",
     "Workers",
 ]
-
-
-class _Table(BaseModel):
-    # What a value was is never repeated by pydantic: it may be a secret.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Node(_Table):
@@ -356,6 +355,7 @@ class Settings(BaseSettings):
     receiver: tuple[Receiver, ...] = ()
     watch: tuple[Watch, ...] = ()
     route: tuple[Route, ...] = ()
+    prefetch: tuple[Prefetch, ...] = ()
 
     _provenance: Provenance = PrivateAttr(default_factory=Provenance)
 

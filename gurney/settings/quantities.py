@@ -1,4 +1,4 @@
-"""Durations and disk reserves as people write them: ``"30m"``, ``"10%"``, ``"20GB"``."""
+"""Durations, ages, sizes and disk reserves as people write them: ``"30m"``, ``"5y"``, ``"20GB"``, ``"10%"``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-__all__ = ["Duration", "Reserve", "ReserveField", "format_duration", "parse_duration", "parse_reserve"]
+__all__ = [
+    "Age",
+    "Duration",
+    "Reserve",
+    "ReserveField",
+    "Size",
+    "format_duration",
+    "parse_age",
+    "parse_duration",
+    "parse_reserve",
+    "parse_size",
+]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Calendars differ by a day or two; no prior is more or less relevant for that.
+_DAYS = {"d": 1.0, "w": 7.0, "mo": 365.25 / 12, "y": 365.25}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]+)\s*")
 
@@ -36,6 +49,38 @@ def format_duration(seconds: float) -> str:
 Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False), PlainSerializer(format_duration)
 ]
+
+
+def parse_age(value: Any) -> int:
+    """Return days for a number of days or a text such as ``"90d"``, ``"8w"``, ``"18mo"``, ``"5y"``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _DAYS:
+        raise ValueError('is not an age; write a number and d, w, mo or y, such as "5y"')
+    return round(float(match[1]) * _DAYS[match[2]])
+
+
+def _format_age(days: int) -> str:
+    return f"{days}d"
+
+
+Age = Annotated[int, BeforeValidator(parse_age), Field(ge=1), PlainSerializer(_format_age)]
+"""Days."""
+
+
+def parse_size(value: Any) -> int:
+    """Return bytes for a number of bytes or a text such as ``"20GB"`` (decimal units)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _BYTES:
+        raise ValueError('is not a size; write a number and B, kB, MB, GB or TB, such as "20GB"')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -18,13 +18,13 @@ __all__ = ["field_at", "is_named_tables", "is_text_list", "keys_at", "label", "o
 def keys_at(path: KeyPath) -> list[str]:
     """Return the keys of the table at ``path``; none where there is no table."""
     table = _table_at(path)
-    return sorted(table.model_fields) if table else []
+    return sorted(_fields(table)) if table else []
 
 
 def field_at(path: KeyPath) -> FieldInfo | None:
     """Return the field that ``path`` leads to, if there is one."""
     table = _table_at(path[:-1]) if path else None
-    return table.model_fields.get(str(path[-1])) if table else None
+    return _fields(table).get(str(path[-1])) if table else None
 
 
 def is_named_tables(key: str) -> bool:
@@ -39,7 +39,7 @@ def is_text_list(path: KeyPath) -> bool:
     if found is None or get_origin(found.annotation) is not tuple:
         return False
     kind, *_ = get_args(found.annotation)
-    return kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
+    return kind is str or get_origin(kind) is Literal or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -72,12 +72,17 @@ def origin_of(path: KeyPath, origins: Origins, default: Origin) -> Origin:
     return default
 
 
+def _fields(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a table's fields by the keys that are written."""
+    return {found.alias or name: found for name, found in table.model_fields.items()}
+
+
 def _table_at(path: KeyPath) -> type[BaseModel] | None:
     table: type[BaseModel] | None = Settings
     for part in path:
         if isinstance(part, int):  # an entry has the keys of its array
             continue
-        found = table.model_fields.get(part) if table else None
+        found = _fields(table).get(part) if table else None
         table = _table_in(found.annotation) if found else None
     return table
 

@@ -14,7 +14,7 @@ __all__ = ["show"]
 
 def show(settings: Settings, form: Literal["toml", "json"] = "toml") -> str:
     """Write every key with its value, as TOML that ``load`` takes, or as JSON. Passwords read ``***``."""
-    values = settings.model_dump(mode="json", exclude_none=True)
+    values = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     for table, key in SECRETS:
         values[table][key] = mask(values[table][key])
     return json.dumps(values, indent=2) if form == "json" else "\n".join(_tables(values)).strip() + "\n"

@@ -1,6 +1,6 @@
 """Keys of the configuration's language that this version does not serve.
 
-To take ``[[prefetch]]`` and not fetch would be a lie. So such a key is refused, with its line, unless it stands at
+To take ``[retrieve]`` and not retrieve would be a lie. So such a key is refused, with its line, unless it stands at
 the value that promises nothing.
 """
 
@@ -17,7 +17,6 @@ __all__ = ["UNSERVED_TABLES", "refuse_unserved"]
 
 UNSERVED_TABLES = {
     "retrieve": "nothing would be retrieved",
-    "prefetch": "no prior would be fetched",
 }
 _UNSERVED_KEYS: dict[KeyPath, tuple[Any, str]] = {
     ("remote", "retrieve"): ("move", "nothing would be retrieved"),

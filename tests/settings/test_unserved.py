@@ -15,7 +15,6 @@ REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"
     ("text", "line", "key"),
     [
         ("[retrieve]\nport = 11113\n", 1, "retrieve"),
-        ("[[prefetch]]\nname = 'priors'\n", 1, "prefetch"),
         (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
         (REMOTE + "window = 'Mon-Fri 18:00-06:00'\n", 6, "remote[archive].window"),
         (REMOTE + "bandwidth = '20Mbit/s'\n", 6, "remote[archive].bandwidth"),
@@ -29,10 +28,6 @@ def test_refuses_what_would_promise_something(
     found = mistakes(text)
     assert [(each[0], each[1]) for each in found] == [(line, key)]
     assert "is not served by this version" in found[0][2]
-
-
-def test_names_each_table(mistakes: Callable[..., list[tuple[int, str, str]]]) -> None:
-    assert [each[0] for each in mistakes("[[prefetch]]\nname = 'a'\n[[prefetch]]\nname = 'b'\n")] == [1, 3]
 
 
 def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:
