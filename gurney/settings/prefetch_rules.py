@@ -8,7 +8,9 @@ from typing import NamedTuple
 from gurney.settings.model import Settings
 from gurney.settings.prefetch import Prefetch
 from gurney.settings.problems import KeyPath
+from gurney.settings.regions import read_regions
 from gurney.settings.schema import suggest
+from gurney.transfer.prefetch.regions import InvalidRegions
 
 __all__ = ["PrefetchFinding", "check_prefetch"]
 
@@ -27,6 +29,10 @@ def check_prefetch(settings: Settings) -> Iterator[PrefetchFinding]:
     for index, rule in enumerate(settings.prefetch):
         yield from _remotes(settings, index, rule)
         yield from _triggers(index, rule)
+        try:
+            read_regions(rule.regions)
+        except InvalidRegions as error:
+            yield PrefetchFinding(("prefetch", index, "regions"), str(error), "Begin with a copy of the built-in one.")
 
 
 def _remotes(settings: Settings, index: int, rule: Prefetch) -> Iterator[PrefetchFinding]:

@@ -25,10 +25,9 @@ def test_is_as_short_as_it_can_be(load_text: Load) -> None:
 
 
 def test_takes_ages_sizes_and_times_as_people_write_them(load_text: Load) -> None:
-    text = 'hl7 = true\nmax_age = "5y"\nmax_bytes = "20GB"\nlead = "12h"\nregions = "mine.toml"\n'
+    text = 'hl7 = true\nmax_age = "5y"\nmax_bytes = "20GB"\nlead = "12h"\n'
     (rule,) = load_text(REMOTES + RULE + text).prefetch
     assert (rule.max_age, rule.max_bytes, rule.lead) == (1826, 20 * 10**9, 43200.0)
-    assert rule.regions.startswith("/")
 
 
 def test_what_is_shown_is_taken_again(load_text: Load) -> None:
@@ -55,6 +54,7 @@ def test_is_overridden_from_the_environment(load_text: Load) -> None:
         ('hl7 = true\nhorizon = "next week"\n', 21, ".horizon", "is not a horizon"),
         ('hl7 = true\nmax_age = "5 years"\n', 21, ".max_age", "is not an age"),
         ('hl7 = true\nmax_bytes = "20GiB"\n', 21, ".max_bytes", "is not a size"),
+        ('hl7 = true\nregions = "none.toml"\n', 21, ".regions", "none.toml: No such file"),
         ("hl7 = true\npriors = 0\n", 21, ".priors", "greater"),
         ('hl7 = true\nrelevance = ["regoin"]\n', 21, ".relevance", "region"),
         ("hl7 = true\n" + RULE + "hl7 = true\n", 22, ".name", "is taken already"),

@@ -34,6 +34,7 @@ COMMANDS = {
     "resend": ("steering", "Send a study again, all of it."),
     "echo": ("echoing", "Try to reach a remote, step by step."),
     "find": ("finding", "Ask a remote what it has."),
+    "prefetch": ("prefetching", "Say which priors are wanted, and fetch them."),
     "reload": ("configuring", "Apply the configuration to what runs."),
     "quarantine": ("quarantining", "Decide on files that were refused."),
     "route": ("routes", "Ask the routing rules."),

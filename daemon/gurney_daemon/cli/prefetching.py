@@ -1,0 +1,230 @@
+"""``prefetch``: which priors are wanted and why, fetch them, and which descriptions nobody understands."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from gurney.pacs import DicomEngine
+from gurney.prefetch import Current, Plan, Planner, carry_out
+from gurney.prefetch.archive import Archive
+from gurney.settings import Prefetch, Settings
+from gurney.settings.regions import read_regions
+from gurney.transfer.prefetch import Selected
+from gurney_daemon.cli.amounts import several
+from gurney_daemon.cli.asked import AsJson, configured_remote, known_name
+from gurney_daemon.cli.edge import Edge, failing_in_json, print_json
+from gurney_daemon.cli.tables import console, legible, table
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    prefetch = typer.Typer(help="Say which priors are wanted, and fetch them.", no_args_is_help=True)
+    prefetch.command("plan")(show_plan)
+    prefetch.command("run")(run)
+    prefetch.command("learn")(learn)
+    app.add_typer(prefetch, name="prefetch")
+
+
+_RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The name of a [[prefetch]].")]
+_Study = Annotated[str, typer.Option("--study", metavar="UID", help="The study that is coming.")]
+_Accession = Annotated[str, typer.Option("--accession", metavar="NUMBER", help="Its AccessionNumber.")]
+_Description = Annotated[str, typer.Option("--description", metavar="TEXT", help="Its description.")]
+_Modality = Annotated[str, typer.Option("--modality", metavar="MODALITY", help="Its modality, such as CT.")]
+_Code = Annotated[str, typer.Option("--code", metavar="CODE", help="Its procedure code.")]
+
+
+def show_plan(
+    ctx: typer.Context,
+    name: _RuleName,
+    patient: Annotated[
+        str, typer.Option("--patient", metavar="ID", help="The PatientID; all of one patient's with commas between.")
+    ],
+    study: _Study = "",
+    accession: _Accession = "",
+    description: _Description = "",
+    modality: _Modality = "",
+    code: _Code = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say which priors a rule would fetch, and why each is chosen or not. Nothing is fetched."""
+    edge: Edge = ctx.obj
+    with failing_in_json(wanted=as_json):
+        rule = _rule(edge.settings, name)
+        current = _current(study, accession, description, modality, code)
+        with DicomEngine():
+            plan = Planner(edge.settings).plan(rule, _ids(patient), current)
+    if as_json:
+        print_json(_document(plan))
+    else:
+        _show(plan)
+    if not plan.is_whole:
+        raise typer.Exit(1)
+
+
+def run(
+    ctx: typer.Context,
+    name: _RuleName,
+    patient: Annotated[
+        list[str],
+        typer.Option("--patient", metavar="ID", help="As for plan; may be repeated, for each patient."),
+    ],
+    study: _Study = "",
+    accession: _Accession = "",
+    description: _Description = "",
+    modality: _Modality = "",
+    code: _Code = "",
+    as_json: AsJson = False,
+) -> None:
+    """Fetch what a rule wants of these patients: a retrieval for each prior that is missing, now."""
+    edge: Edge = ctx.obj
+    done = []
+    with failing_in_json(wanted=as_json):
+        rule = _rule(edge.settings, name)
+        current = _current(study, accession, description, modality, code)
+        with edge.ledger() as ledger, DicomEngine():
+            for ids in map(_ids, patient):
+                done.append(carry_out(edge.settings, ledger, rule, ids, current, actor=edge.actor))
+                edge.ring(ledger, done[-1].bells)
+    if as_json:
+        print_json(
+            {
+                "ok": all(one.plan.is_whole for one in done),
+                "plans": [
+                    {**_document(one.plan), "retrievals": [asked.retrieval_id for asked in one.asked]} for one in done
+                ],
+            }
+        )
+    else:
+        asked = [each for one in done for each in one.asked]
+        known = sum(not each.is_new for each in asked)
+        typer.echo(
+            f"{several(len(asked), 'retrieval')} for {several(len(done), 'patient')}"
+            + (f", {known} of them asked for already" if known else "")
+        )
+        for one in done:
+            _tell_unanswered(one.plan)
+    if not all(one.plan.is_whole for one in done):
+        raise typer.Exit(1)
+
+
+def learn(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option("--from", metavar="NAME", help="The [[remote]] to ask.")],
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Studies of the last N days.")] = 90,
+    regions: Annotated[str, typer.Option("--regions", metavar="FILE", help="A regions.toml of your own.")] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many descriptions at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the descriptions that map to no body region, the most frequent first: what your regions.toml lacks."""
+    edge: Edge = ctx.obj
+    studies = 0
+    unknown: Counter[str] = Counter()
+    modalities: dict[str, set[str]] = {}
+    with failing_in_json(wanted=as_json):
+        configured_remote(edge.settings, name)
+        known = read_regions(os.path.abspath(regions) if regions else "")
+        first = _today() - timedelta(days=days)
+        with DicomEngine(), Archive(edge.settings, name).asked() as archive:
+            for study in archive.studies_since(first):
+                studies += 1
+                if not known.locate(codes=study.procedure_codes, description=study.description).regions:
+                    unknown[study.description] += 1
+                    modalities.setdefault(study.description, set()).update(study.modalities)
+    listed = sorted(unknown.items(), key=lambda one: (-one[1], one[0]))[:limit]
+    rows = [(count, ", ".join(sorted(modalities[text])), text) for text, count in listed]
+    if as_json:
+        descriptions = [
+            {"description": text, "studies": count, "modalities": sorted(modalities[text])} for text, count in listed
+        ]
+        document = {"remote": name, "studies": studies, "unknown": unknown.total(), "descriptions": descriptions}
+        print_json(document)
+        return
+    if rows:
+        console().print(table(["STUDIES", "MODALITIES", "DESCRIPTION"], rows))
+    typer.echo(f"no region is known for {unknown.total()} of the {studies} studies since {first}", err=True)
+
+
+def _rule(settings: Settings, name: str) -> Prefetch:
+    known_name(name, (rule.name for rule in settings.prefetch), "[[prefetch]]")
+    return next(rule for rule in settings.prefetch if rule.name == name)
+
+
+def _ids(text: str) -> list[str]:
+    ids = [one for one in text.split(",") if one.strip()]
+    if not ids:
+        raise typer.BadParameter("there is no ID in it", param_hint="--patient")
+    return ids
+
+
+def _today() -> date:
+    return date.today()  # noqa: DTZ011 - the day on the wall: studies are dated so
+
+
+def _current(study: str, accession: str, description: str, modality: str, code: str) -> Current:
+    return Current(
+        _today(),
+        study,
+        accession,
+        description,
+        (code,) if code else (),
+        tuple(one for one in modality.split(",") if one),
+    )
+
+
+def _show(plan: Plan) -> None:
+    for one in plan.selected:
+        candidate = one.judged.candidate
+        what = [str(candidate.study_date or "no date"), "/".join(candidate.modalities) or "?", candidate.description]
+        to = f" to {', '.join(one.targets)}" if one.targets else ""
+        size = "?" if candidate.instances is None else several(candidate.instances, "instance")
+        typer.echo(f"{one.verdict.upper()}{to} from {candidate.source}, score {one.judged.score}")
+        typer.echo(f"    {legible(' '.join(what))}, {size}, {candidate.study_instance_uid}")
+        for reason in one.judged.reasons:
+            typer.echo(f"    {legible(str(reason))}")
+        if one.words:
+            typer.echo(f"    {one.verdict}: {legible(one.words)}")
+    typer.echo(f"studies seen: {len(plan.selected)}, to fetch: {len(plan.to_fetch)}", err=True)
+    _tell_unanswered(plan)
+
+
+def _tell_unanswered(plan: Plan) -> None:
+    for one in plan.unanswered:
+        effect = "there may be more priors" if one.is_source else "what it has already is not known"
+        typer.echo(f"{one.remote} could not be asked, {effect}: {legible(one.words)}", err=True)
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    return {
+        "rule": plan.rule,
+        "ok": plan.is_whole,
+        "studies": [_entry(one) for one in plan.selected],
+        "unanswered": [
+            {"remote": one.remote, "error": one.words, "is_source": one.is_source} for one in plan.unanswered
+        ],
+    }
+
+
+def _entry(one: Selected) -> dict[str, Any]:
+    candidate = one.judged.candidate
+    return {
+        "study_instance_uid": candidate.study_instance_uid,
+        "source": candidate.source,
+        "study_date": candidate.study_date.isoformat() if candidate.study_date else None,
+        "description": candidate.description,
+        "modalities": list(candidate.modalities),
+        "instances": candidate.instances,
+        "verdict": str(one.verdict),
+        "why": one.words,
+        "to": list(one.targets),
+        "score": one.judged.score,
+        "reasons": [
+            {"aspect": reason.aspect, "points": reason.points, "why": reason.words} for reason in one.judged.reasons
+        ],
+    }
