@@ -123,7 +123,10 @@ class Regions:
 
     def side(self, description: str) -> Side:
         """Tell the side that a description names; both where it names the two."""
-        words = set(fold(description).split())
+        text = fold(description)
+        for pattern in self._words.values():  # the L of an L spine is no side
+            text = pattern.sub(" ", text)
+        words = set(text.split())
         named = {side for side, known in self._sides.items() if words & known}
         if not named:
             return Side.UNSAID

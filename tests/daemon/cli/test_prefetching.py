@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from gurney.ledger.database import Transaction
 from gurney.ledger.models import Retrieval
 from gurney.pacs import DicomEngine, RemoteAE
 from gurney.settings import load
+from gurney.transfer.retrieving import RetrievalState
 from tests.daemon.cli.desk import Desk
 from tests.prefetch.chart import CHART, store
 from tests.services import require
@@ -82,6 +84,25 @@ def test_run_enters_each_prior_once(ready: Desk) -> None:
     assert len(rows) == len(first.json["plans"][0]["retrievals"]) > 2
     assert {(row.origin, row.forward_to) for row in rows} == {("prefetch:priors", '["research"]')}
     assert CHART[0].uid not in {row.study_instance_uid for row in rows}
+
+
+def test_run_fetches_once_for_a_target_that_can_not_be_asked(ready: Desk) -> None:
+    ready.introduce_remotes()
+    first = ready("prefetch", "run", "priors", *OF_CHEST, "--json").json["plans"][0]
+    done, other = first["retrievals"][0], first["retrievals"][1]
+
+    def settle(tx: Transaction, state: RetrievalState, retrieval_id: int, ago: float) -> None:
+        tx.conn.execute(
+            update(Retrieval).where(Retrieval.id == retrieval_id).values(state=int(state), settled_at=tx.now - ago)
+        )
+
+    ready.ledger.transact(settle, RetrievalState.DONE, done, 60.0)
+    ready.ledger.transact(settle, RetrievalState.DONE, other, 8 * 86_400.0)
+    again = ready("prefetch", "run", "priors", *OF_CHEST, "--json").json["plans"][0]
+    words = [study["why"] for study in again["studies"] if study["verdict"] == "present"]
+    assert words == ["was fetched lately, says the ledger"]
+    assert done not in again["retrievals"]
+    assert max(again["retrievals"]) > max(first["retrievals"])  # what went there long ago is fetched again
 
 
 def test_learn_lists_what_no_word_is_known_for(ready: Desk) -> None:

@@ -84,6 +84,7 @@ def test_says_what_is_wrong_in_a_file(text: str, words: str) -> None:
         ("Hände beidseits", Side.BOTH),
         ("Knie links und rechts", Side.BOTH),
         ("Leber", Side.UNSAID),
+        ("XR L-SPINE 2V", Side.UNSAID),
     ],
 )
 def test_tells_sides(description: str, side: Side) -> None:
