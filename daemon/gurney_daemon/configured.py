@@ -5,13 +5,14 @@ from __future__ import annotations
 from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
 from gurney.pacs.remote import Timeouts
-from gurney.settings import Receiver, Remote, Settings, Watch
+from gurney.settings import Receiver, Remote, Retrieve, Settings, Watch
 from gurney.transfer.routing import Door, RouteTable
 from gurney.transfer.states import Priority
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.patrol import WatchedFolder
-from gurney_daemon.ingest.routes import DoorRoutes
+from gurney_daemon.ingest.routes import DoorRoutes, RetrieveRoutes
 from gurney_daemon.ingest.spool import Spool, find_spool, open_spool
+from gurney_daemon.received import RETRIEVED
 from gurney_daemon.receiving.doorkeeper import Caller, Doorkeeper
 from gurney_daemon.receiving.receiver import ListensAt
 
@@ -25,6 +26,10 @@ __all__ = [
     "present_spool",
     "received_source",
     "receiver_routes",
+    "retrieve_doorkeeper",
+    "retrieve_routes",
+    "retrieve_source",
+    "retrieves_at",
     "spool_of",
     "watched_folder",
 ]
@@ -109,10 +114,44 @@ def listens_at(settings: Settings, receiver: Receiver) -> ListensAt:
     )
 
 
-def every_door(settings: Settings, table: RouteTable) -> dict[str, tuple[Source, DoorRoutes]]:
+def retrieve_source(retrieve: Retrieve) -> Source:
+    """Return what is done with what a retrieve brings."""
+    return Source(RETRIEVED, door=Door.RETRIEVE, on_conflict=retrieve.on_conflict)
+
+
+def retrieve_routes(table: RouteTable) -> RetrieveRoutes:
+    """Return where what a retrieve brings goes, beside what the retrieval says."""
+    return RetrieveRoutes(DoorRoutes(table, RETRIEVED, door=Door.RETRIEVE))
+
+
+def retrieve_doorkeeper(retrieve: Retrieve) -> Doorkeeper:
+    """Return who may send where retrieves arrive: the archives, and our own workers with what they got by C-GET."""
+    callers = [Caller(caller.ae_title, caller.host) for caller in retrieve.accept]
+    if callers:
+        callers += [Caller(retrieve.ae_title, host) for host in ("127.0.0.1", "::1", retrieve.host)]
+    return Doorkeeper(RETRIEVED, (retrieve.ae_title,), callers, (), ())
+
+
+def retrieves_at(retrieve: Retrieve) -> ListensAt:
+    """Return where retrieves arrive, and what is put up with there."""
+    waits = retrieve.timeouts
+    return ListensAt(
+        retrieve.ae_title,
+        retrieve.host,
+        retrieve.port,
+        max_associations=retrieve.max_associations,
+        max_instance_bytes=retrieve.max_instance_bytes,
+        timeouts=Timeouts(acse=waits.acse, network=waits.network),
+    )
+
+
+def every_door(settings: Settings, table: RouteTable) -> dict[str, tuple[Source, DoorRoutes | RetrieveRoutes]]:
     """Return what is done, by each source's name, with what it brings, and where it goes."""
-    watched = {watch.name: (watched_folder(watch).source(), door_routes(watch, table)) for watch in settings.watch}
-    received = {
-        receiver.name: (received_source(receiver), receiver_routes(receiver, table)) for receiver in settings.receiver
+    doors: dict[str, tuple[Source, DoorRoutes | RetrieveRoutes]] = {
+        watch.name: (watched_folder(watch).source(), door_routes(watch, table)) for watch in settings.watch
     }
-    return watched | received
+    for receiver in settings.receiver:
+        doors[receiver.name] = received_source(receiver), receiver_routes(receiver, table)
+    if settings.retrieve is not None:
+        doors[RETRIEVED] = retrieve_source(settings.retrieve), retrieve_routes(table)
+    return doors

@@ -37,9 +37,12 @@ def run_in_one_process(
     """
     # The two homes know nothing of each other; only this makeshift puts them together.
     worker = import_module("gurney_workers.worker")
+    lanes, slots_wanted = [Lane.STAT, Lane.WORK], settings.workers.processes
+    if settings.retrieve is not None:
+        lanes, slots_wanted = [*lanes, Lane.RETRIEVE], slots_wanted + settings.workers.retrievers
     slots = threading.Thread(
         target=worker.run_worker,
-        args=(settings, (Lane.STAT, Lane.WORK), settings.workers.processes, PoolKind.THREADS),
+        args=(settings, lanes, slots_wanted, PoolKind.THREADS),
         kwargs={"broker_url": IN_PROCESS},
         name="worker",
         daemon=True,

@@ -15,6 +15,7 @@ from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.deaths import bury
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.reconciling import RECONCILER, RECONCILER_SECONDS
+from gurney.ledger.retrieving import claims as retrievals
 from gurney_daemon.rounds import Chore, Rounds
 
 __all__ = ["Reconciler"]
@@ -37,6 +38,7 @@ class Reconciler:
         self._quiet, self._max_wait = quiet, max_wait
         chores = [
             Chore(1.0, self._ring_due),
+            Chore(1.0, lambda: ring(retrievals.due_bells(ledger))),
             Chore(2.0, lambda: reconciling.expire_leases(ledger)),
             Chore(2.0, lambda: bury(ledger)),
             Chore(min(5.0, max(0.5, quiet / 4)), self._complete),

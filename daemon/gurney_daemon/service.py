@@ -31,6 +31,10 @@ from gurney_daemon.configured import (
     listens_at,
     received_source,
     receiver_routes,
+    retrieve_doorkeeper,
+    retrieve_routes,
+    retrieve_source,
+    retrieves_at,
     spool_of,
     watched_folder,
 )
@@ -163,6 +167,8 @@ class Daemon:
         table = compile_routes(settings.route_rules)
         self.watchers = [self._watcher(watch, spool, table, ring, holder) for watch in settings.watch]
         self.receivers = [self._receiver(receiver, spool, table, ring, holder) for receiver in settings.receiver]
+        if settings.retrieve is not None:
+            self.receivers.append(self._retrieve_receiver(settings.retrieve, spool, table, ring, holder))
         self._reconciler = Reconciler(
             ledger,
             ring,
@@ -251,6 +257,20 @@ class Daemon:
             self._ledger,
             spool,
             receiver_routes(receiver, table),
+            ring,
+            holder=holder,
+        )
+
+    def _retrieve_receiver(
+        self, retrieve: configuration.Retrieve, spool: Spool, table: RouteTable, ring: Ringer, holder: str
+    ) -> Receiver:
+        return Receiver(
+            retrieve_source(retrieve),
+            retrieves_at(retrieve),
+            retrieve_doorkeeper(retrieve),
+            self._ledger,
+            spool,
+            retrieve_routes(table),
             ring,
             holder=holder,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gurney.jobs.app import SERVE_TASK, is_in_process, make_app
+from gurney.jobs.app import RETRIEVE_TASK, SERVE_TASK, is_in_process, make_app
 from gurney.jobs.doorbell import Doorbell
 from gurney.jobs.embedded import BrokerKind, EmbeddedBroker, embedded_url
 from gurney.jobs.errors import FolderInUseError, RuntimeFolderError, ServerStartError
@@ -11,6 +11,7 @@ from gurney.jobs.queues import Lane, queue_name, queue_names
 from gurney.jobs.worker import PoolKind, in_each_process, worker_arguments
 
 __all__ = [
+    "RETRIEVE_TASK",
     "SERVE_TASK",
     "BrokerKind",
     "Doorbell",

@@ -16,9 +16,10 @@ from kombu.connection import Connection
 
 from gurney.errors import ConfigError
 
-__all__ = ["SERVE_TASK", "is_in_process", "make_app"]
+__all__ = ["RETRIEVE_TASK", "SERVE_TASK", "is_in_process", "make_app"]
 
 SERVE_TASK: Final = "gurney.serve"
+RETRIEVE_TASK: Final = "gurney.retrieve"
 """The one task: serve a destination. Its arguments are names, ``{"destination": str, "spool": str}``."""
 
 _REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "redis+socket", "sentinel"})

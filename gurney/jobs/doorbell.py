@@ -19,7 +19,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
 
-from gurney.jobs.app import SERVE_TASK
+from gurney.jobs.app import RETRIEVE_TASK, SERVE_TASK
 from gurney.jobs.queues import Lane, queue_name
 
 __all__ = ["Doorbell"]
@@ -68,8 +68,9 @@ class Doorbell:
         name, and nothing else.
         """
         queue = queue_name(pool, lane)
+        task = RETRIEVE_TASK if lane is Lane.RETRIEVE else SERVE_TASK
         arguments = {"destination": destination, "spool": pool if spool is None else spool}
-        return self._attempt(lambda producer: self._publish(producer, queue, arguments)) is not None
+        return self._attempt(lambda producer: self._publish(producer, task, queue, arguments)) is not None
 
     def waiting(self, pool: str, lane: Lane) -> int | None:
         """Count the rings that no worker has taken yet, for status pages; None when the broker can't be reached."""
@@ -110,11 +111,11 @@ class Doorbell:
         self._producer = None
         self._silent_until = time.monotonic() + self._pause
 
-    def _publish(self, producer: Producer, queue: str, arguments: dict[str, str]) -> int:
+    def _publish(self, producer: Producer, task: str, queue: str, arguments: dict[str, str]) -> int:
         if self._is_full(producer, queue):
             return 0
         self._app.send_task(
-            SERVE_TASK,
+            task,
             kwargs=arguments,
             queue=queue,
             producer=producer,

@@ -1,6 +1,6 @@
-"""Queue names: ``<pool>.stat`` and ``<pool>.work``.
+"""Queue names: ``<pool>.stat``, ``<pool>.work`` and ``<pool>.retrieve``.
 
-Two queues a pool and no more, however many destinations there are: a queue for each destination was measured at three
+Three queues a pool and no more, however many destinations there are: a queue for each destination was measured at three
 times the latency and five times the CPU with a thousand of them. The message names the destination; the queue only says
 who can do the work (the pool: workers that read the same spool) and how urgent it is (the lane).
 """
@@ -24,6 +24,7 @@ class Lane(StrEnum):
 
     STAT = "stat"
     WORK = "work"
+    RETRIEVE = "retrieve"  # its workers ask an archive and wait for it: they must not keep those who send
 
 
 def queue_name(pool: str, lane: Lane) -> str:

@@ -24,6 +24,8 @@ __all__ = ["check"]
 _SQLITE_PROCESSES = 4
 # The source's name that stands for `gurney send` in the ledger.
 _IMPORTS = "send"
+# And for what is retrieved.
+_RETRIEVES = "retrieve"
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to be found, not to be bound
 _UNUSED = (("node", "timezone"), ("api", "host"), ("api", "port"))
 
@@ -62,6 +64,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _remotes(settings)
     yield from _tls(settings, mountinfo)
     yield from _receivers(settings)
+    yield from _retrieve(settings)
     yield from _watches(settings, mountinfo)
     yield from _routes(settings)
     for slip in check_prefetch(settings):
@@ -109,6 +112,9 @@ def _source_names(settings: Settings) -> Iterator[_Finding]:
         for index, name in enumerate(names):
             if name.lower() == _IMPORTS:
                 message = f'"{name}" is what files are from that `gurney send` takes in'
+                yield _Finding((table, index, "name"), message, "Give it another name.")
+            if name.lower() == _RETRIEVES:
+                message = f'"{name}" is what instances are from that [retrieve] takes in'
                 yield _Finding((table, index, "name"), message, "Give it another name.")
 
 
@@ -172,6 +178,24 @@ def _receivers(settings: Settings) -> Iterator[_Finding]:
             )
 
 
+def _retrieve(settings: Settings) -> Iterator[_Finding]:
+    retrieve = settings.retrieve
+    if retrieve is None:
+        return
+    for receiver in settings.receiver:
+        hosts = {receiver.host, retrieve.host}
+        if receiver.port == retrieve.port and (len(hosts) == 1 or hosts & _EVERYWHERE):
+            message = f'{retrieve.port} is the port of receiver "{receiver.name}" already'
+            yield _Finding(("retrieve", "port"), message, "Give it a port of its own.")
+    if not retrieve.accept and not _is_local(retrieve.host):
+        yield _Finding(
+            ("retrieve",),
+            "takes instances from anyone who reaches its port",
+            "Set accept to { ae_title, host } of each archive.",
+            Severity.WARNING,
+        )
+
+
 def _is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -181,7 +205,7 @@ def _is_local(host: str) -> bool:
 
 def _watches(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     unread = any(problem.is_error and not problem.key for problem in settings.provenance.problems)
-    if not settings.watch and not settings.receiver and not unread:
+    if not settings.watch and not settings.receiver and settings.retrieve is None and not unread:
         yield _Finding(("watch",), "no folder is watched", "Add a [[watch]] with a path.", Severity.WARNING)
     for index, watch in enumerate(settings.watch):
         if watch.after == "move" and not watch.move_to:

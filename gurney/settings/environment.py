@@ -18,7 +18,6 @@ from gurney.settings.layers import Layers
 from gurney.settings.model import Settings
 from gurney.settings.problems import KeyPath, Origin
 from gurney.settings.secrets import rivals
-from gurney.settings.unserved import UNSERVED_TABLES
 
 __all__ = ["PREFIX", "read_environment", "table_of"]
 
@@ -45,10 +44,7 @@ def read_environment(layers: Layers, environ: Mapping[str, str]) -> None:
                 _lay(layers, origin, key, value)
         elif "__" in variable:
             table = table_of(variable)
-            if table in UNSERVED_TABLES:
-                layers.put((table,), {}, origin)
-            else:
-                layers.error(origin, "", f'there is no table "{table}"', schema.suggest(table, schema.keys_at(())))
+            layers.error(origin, "", f'there is no table "{table}"', schema.suggest(table, schema.keys_at(())))
 
 
 def table_of(source: str) -> str:

@@ -50,6 +50,7 @@ __all__ = [
     "Receiver",
     "ReceiverTimeouts",
     "Remote",
+    "Retrieve",
     "Route",
     "Settings",
     "Spool",
@@ -108,6 +109,9 @@ class Workers(_Table):
         le=3600,
         description="Seconds without a sign of life after which a worker's batch goes to another",
     )
+    retrievers: int = Field(
+        default=2, ge=1, le=64, description="Processes on a host that retrieve, where there is a [retrieve], 1 to 64"
+    )
     stat_slot: bool = Field(default=True, description="Keep one slot of every host for STAT")
 
 
@@ -150,6 +154,10 @@ class Timeouts(_Table):
     connect: float = Field(default=10.0, gt=0, le=3600, description="Seconds for the TCP connection and TLS")
     acse: float = Field(default=30.0, gt=0, le=3600, description="Seconds for an answer while associating or releasing")
     store: float = Field(default=300.0, gt=0, le=86_400, description="Seconds for the response to a C-STORE")
+    find: float = Field(default=120.0, gt=0, le=86_400, description="Seconds for the next match of a C-FIND")
+    move_idle: float = Field(
+        default=600.0, gt=0, le=86_400, description="Seconds for the next sign of life from a C-MOVE or C-GET"
+    )
 
 
 class Tls(_Table):
@@ -178,7 +186,7 @@ class Tls(_Table):
 
 
 class Remote(_Table):
-    """A DICOM node that we send to."""
+    """A DICOM node that we send to, or retrieve from."""
 
     name: Name = Field(description="Letters, digits, - and _; what send_to, commands and logs call it")
     ae_title: AETitle = Field(description="The AE title that it answers to; up to 16 characters, no backslash")
@@ -204,7 +212,13 @@ class Remote(_Table):
         default="ok",
         description='What status 0111, "duplicate SOP instance", is: ok (it has it, done with warning) or fail',
     )
-    timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store")
+    retrieve: Literal["move", "get"] = Field(
+        default="move", description="How it is retrieved from: move (C-MOVE), or get (C-GET) where it allows that"
+    )
+    max_retrieves: int = Field(
+        default=1, ge=1, le=32, description="Retrieves under way from it at once, over all hosts, 1 to 32"
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store, find, move_idle")
     tls: Tls | None = Field(
         default=None, description="A table: ca, certificate, key and more; {} trusts the host's CAs; unset: plain TCP"
     )
@@ -253,6 +267,32 @@ class Receiver(_Table):
     )
     send_to: tuple[str, ...] = Field(
         default=(), description="Names of [[remote]]s that get everything from this receiver"
+    )
+
+
+class Retrieve(_Table):
+    """Where what we retrieve arrives: a Storage SCP of its own, whose instances meet no route."""
+
+    ae_title: AETitle = Field(
+        default="GURNEY_QR",
+        description="The AE title that C-MOVE is to send to; archives must know it, with our address and port",
+    )
+    host: Host = Field(default="127.0.0.1", description='An address of this host; "0.0.0.0" or "::" for every one')
+    port: Port = Field(default=11113, description="A TCP port, 1 to 65535")
+    accept: tuple[AcceptedCaller, ...] = Field(
+        default=(), description="Tables { ae_title, host } of the archives that may send here; empty lets anyone"
+    )
+    max_associations: int = Field(default=32, ge=1, le=256, description="Associations open at once, 1 to 256")
+    max_instance_bytes: int = Field(
+        default=8 * 2**30, ge=1, description="An instance with more bytes is refused, with status A700"
+    )
+    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network")
+    on_conflict: Literal["review", "replace", "reject"] = Field(
+        default="replace", description="What to do with another content under a known SOP Instance UID"
+    )
+    move_grace: Duration = Field(
+        default=60.0,
+        description='Time without an arrival after which what is missing is asked for again, such as "60s"',
     )
 
 
@@ -353,6 +393,7 @@ class Settings(BaseSettings):
     complete: Complete = Complete()
     remote: tuple[Remote, ...] = ()
     receiver: tuple[Receiver, ...] = ()
+    retrieve: Retrieve | None = None
     watch: tuple[Watch, ...] = ()
     route: tuple[Route, ...] = ()
     prefetch: tuple[Prefetch, ...] = ()

@@ -14,7 +14,9 @@ __all__ = ["remote_ae", "tls_of"]
 def remote_ae(remote: model.Remote) -> RemoteAE:
     """Return the remote AE that a ``[[remote]]`` describes."""
     waits = remote.timeouts
-    timeouts = Timeouts(connect=waits.connect, acse=waits.acse, store=waits.store)
+    timeouts = Timeouts(
+        connect=waits.connect, acse=waits.acse, store=waits.store, find=waits.find, move=waits.move_idle
+    )
     tls = tls_of(remote.tls) if remote.tls is not None else None
     return RemoteAE(remote.ae_title, remote.host, remote.port, timeouts=timeouts, max_pdu=remote.max_pdu, tls=tls)
 

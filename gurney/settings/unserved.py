@@ -1,6 +1,6 @@
 """Keys of the configuration's language that this version does not serve.
 
-To take ``[retrieve]`` and not retrieve would be a lie. So such a key is refused, with its line, unless it stands at
+To take a ``window`` and send at any hour would be a lie. So such a key is refused, with its line, unless it stands at
 the value that promises nothing.
 """
 
@@ -13,30 +13,17 @@ from gurney.settings.layers import Layers
 from gurney.settings.problems import KeyPath, Origin
 from gurney.settings.schema import label, origin_of
 
-__all__ = ["UNSERVED_TABLES", "refuse_unserved"]
+__all__ = ["refuse_unserved"]
 
-UNSERVED_TABLES = {
-    "retrieve": "nothing would be retrieved",
-}
 _UNSERVED_KEYS: dict[KeyPath, tuple[Any, str]] = {
-    ("remote", "retrieve"): ("move", "nothing would be retrieved"),
     ("remote", "commitment"): ("none", "storage commitment would not be asked for"),
     ("remote", "window"): ("", "instances would go out at any hour"),
     ("remote", "bandwidth"): ("", "the rate would not be limited"),
-    ("remote", "timeouts", "find"): (120, "nothing would be queried"),
-    ("remote", "timeouts", "move_idle"): (600, "nothing would be retrieved"),
 }
 
 
 def refuse_unserved(layers: Layers) -> None:
     """Take the keys of later versions out of ``layers``, with a problem for each that promises something."""
-    for table, effect in UNSERVED_TABLES.items():
-        if table in layers.values:
-            layers.values.pop(table)
-            written = [path for path in layers.origins if path[0] == table]
-            places: list[KeyPath] = [path for path in written if len(path) == 2 and isinstance(path[1], int)]
-            for path in places or [(table,)]:
-                _refuse(layers, path, table, effect, "Remove the table")
     for key, (harmless, effect) in _UNSERVED_KEYS.items():
         for path, holder in _holders(layers.values, key):
             # As texts, because that is how the environment says 120.

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from gurney.settings import InvalidSettingsError, Problem, check, load, show
 from gurney.settings.schema import keys_at
-from gurney.settings.unserved import UNSERVED_TABLES
 
-_TABLES = [*keys_at(()), *UNSERVED_TABLES, "unknown"]
+_TABLES = [*keys_at(()), "unknown"]
 _KEYS = sorted({key for table in _TABLES for key in keys_at((table,))} | {"url_file", "window", "find", "stor"})
 _TEXTS = st.sampled_from(
     ["", "a", "/data", "/data/x", "A B", "\0", "~", "60s", "10%", "redis://:p@h", "sqlite:////x", "é"]

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gurney.settings import Problem, Settings, check, load
+from gurney.settings import Problem, Retrieve, Settings, check, load
 from gurney.settings.schema import field_at, is_named_tables, keys_at
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +20,9 @@ def _keys() -> set[tuple[str, str]]:
     keys = {(table, key) for table in keys_at(()) for key in keys_at((table,))}
     for table in ("timeouts", "tls"):
         keys |= {("remote", f"{table}.{key}") for key in keys_at(("remote", table))}
-    keys |= {("receiver", f"timeouts.{key}") for key in keys_at(("receiver", "timeouts"))}
-    return keys - {("remote", "timeouts"), ("receiver", "timeouts")}
+    for table in ("receiver", "retrieve"):
+        keys |= {(table, f"timeouts.{key}") for key in keys_at((table, "timeouts"))}
+    return keys - {("remote", "timeouts"), ("receiver", "timeouts"), ("retrieve", "timeouts")}
 
 
 def problems_but_for_the_folder(settings: Settings) -> list[Problem]:
@@ -37,7 +38,7 @@ def test_the_example_has_every_key_at_its_default() -> None:
     written = tomllib.loads(EXAMPLE.read_text())
     settings = load(str(EXAMPLE), {})
     for table in keys_at(()):
-        if not is_named_tables(table):
+        if not is_named_tables(table) and table not in _SWITCHED_ON:
             assert set(written[table]) == set(keys_at((table,))), table
             assert getattr(settings, table) == getattr(Settings(), table)
     assert set(written["remote"][0]) | {"tls"} == set(keys_at(("remote",)))
@@ -47,6 +48,8 @@ def test_the_example_has_every_key_at_its_default() -> None:
         assert type(entry)(**required) == entry
 
 
+# Tables that switch something on by being there: the example has them behind a #.
+_SWITCHED_ON = {"retrieve": Retrieve()}
 _REQUIRED = {"name", "ae_title", "host", "port", "path", "send_to"}
 
 
@@ -75,12 +78,26 @@ def test_the_reference_has_every_key_with_its_default() -> None:
 
 
 def _default(table: str, key: str) -> Any:
-    model = Settings.model_fields[table].default
-    found = field_at((table, *key.split("."))) if is_named_tables(table) else type(model).model_fields[key]
+    model = _SWITCHED_ON.get(table, Settings.model_fields[table].default)
+    if is_named_tables(table):
+        found = field_at((table, *key.split(".")))
+    else:
+        *above, last = key.split(".")
+        for part in above:
+            model = getattr(model, part)
+        found = type(model).model_fields[last]
     return found.default if found is not None else None
 
 
 def _parsed(table: str, key: str, value: Any) -> Any:
     if is_named_tables(table):
         return tuple(value) if isinstance(value, list) else value
-    return getattr(getattr(Settings(**{table: {key: value}}), table), key)
+    made: Any = getattr(Settings(**{table: _nested(key, value)}), table)
+    for part in key.split("."):
+        made = getattr(made, part)
+    return made
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest, value) if rest else value}

@@ -58,7 +58,12 @@ def test_a_whole_array_may_be_json(load_text: LoadText) -> None:
         ("GURNEY_WATCH__CT1__SEND_TO", "archive", "", "is not JSON"),
         ("GURNEY_REMOTE", "[{", "", "is not JSON"),
         ("GURNEY_REMOTE__ARCHIVE", "pacs", "", "names no key of [[remote]]"),
-        ("GURNEY_RETRIEVE__PORT", "11113", "retrieve", "is not served by this version"),
+        (
+            "GURNEY_REMOTE__ARCHIVE__WINDOW",
+            "Mon 18:00-20:00",
+            "remote[archive].window",
+            "is not served by this version",
+        ),
         ("GURNEY_REMOTE__MAIN_ARCHIVE__WINDOW", "nights", "remote[main-archive].window", "is not served by this"),
     ],
 )

@@ -35,4 +35,5 @@ def test_what_is_shown_loads_to_the_same(load_text: Callable[..., Settings], con
 def test_json_holds_the_same(load_text: Callable[..., Settings]) -> None:
     shown = json.loads(show(load_text(TEXT), "json"))
     assert shown["spool"]["keep_free"] == "20000000000B"
-    assert shown["remote"][0]["timeouts"] == {"connect": 10.0, "acse": 30.0, "store": 5.0}
+    waits = {"connect": 10.0, "acse": 30.0, "store": 5.0, "find": 120.0, "move_idle": 600.0}
+    assert shown["remote"][0]["timeouts"] == waits

@@ -14,12 +14,9 @@ REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"
 @pytest.mark.parametrize(
     ("text", "line", "key"),
     [
-        ("[retrieve]\nport = 11113\n", 1, "retrieve"),
         (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
         (REMOTE + "window = 'Mon-Fri 18:00-06:00'\n", 6, "remote[archive].window"),
         (REMOTE + "bandwidth = '20Mbit/s'\n", 6, "remote[archive].bandwidth"),
-        (REMOTE + "retrieve = 'get'\n", 6, "remote[archive].retrieve"),
-        (REMOTE + "timeouts = { find = 5 }\n", 6, "remote[archive].timeouts.find"),
     ],
 )
 def test_refuses_what_would_promise_something(
@@ -31,7 +28,4 @@ def test_refuses_what_would_promise_something(
 
 
 def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:
-    load_text(
-        REMOTE + "commitment = 'none'\nwindow = ''\nbandwidth = ''\nretrieve = 'move'\n"
-        "timeouts = { connect = 10, acse = 30, store = 300, find = 120, move_idle = 600 }\n"
-    )
+    load_text(REMOTE + "commitment = 'none'\nwindow = ''\nbandwidth = ''\n")

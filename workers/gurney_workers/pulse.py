@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
-from gurney.ledger.database import Ledger
+from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
-from gurney.ledger.leases import LEASE_SECONDS, LeaseTicket, renew
+from gurney.ledger.leases import LEASE_SECONDS, LeaseTicket
+from gurney.ledger.leases import renew as renew_batch
+from gurney.ledger.retrieving.claims import RetrievalTicket
 from gurney.observability import get_logger
 
 __all__ = ["Pulse"]
@@ -29,12 +32,18 @@ class Pulse:
     def __init__(
         self,
         ledger: Ledger,
-        ticket: LeaseTicket,
+        ticket: LeaseTicket | RetrievalTicket,
         claimed_at: float,
         on_lost: Callable[[], None],
         ttl: float = LEASE_SECONDS,
+        *,
+        renew: Callable[[Transaction, Any, float], None] = renew_batch,
     ) -> None:
-        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``ttl`` the lease's seconds."""
+        """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``ttl`` the lease's seconds.
+
+        ``renew`` renews such a ticket.
+        """
+        self._renew_ticket = renew
         self._ledger, self._ticket, self._on_lost, self._ttl = ledger, ticket, on_lost, ttl
         self._confirmed = claimed_at
         self._ended = threading.Event()
@@ -64,7 +73,7 @@ class Pulse:
         while not self._ended.wait(self._ttl / 4) and not self.is_lost:
             sent = time.monotonic()
             try:
-                self._ledger.transact(renew, self._ticket, self._ttl)
+                self._ledger.transact(self._renew_ticket, self._ticket, self._ttl)
             except LeaseLost as error:
                 if not self._ended.is_set():
                     self._lose(str(error))

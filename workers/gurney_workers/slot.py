@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from gurney.errors import LedgerError
@@ -22,15 +21,19 @@ from gurney.ledger.deaths import bury
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.processes import ProcessName
+from gurney.ledger.retrieving.claims import ClaimedRetrieval
+from gurney.ledger.retrieving.claims import claim as claim_retrieval
 from gurney.ledger.schema import check_schema
 from gurney.ledger.spools import SpoolPlace, known_spools
 from gurney.ledger.terms import BatchLimits, Claim, Claimant
 from gurney.ledger.workers import announce, leave
 from gurney.observability import bound, get_logger
-from gurney.pacs import DicomEngine, RemoteAE, StoreScu
+from gurney.pacs import DicomEngine, StoreScu
 from gurney.transfer.states import Priority
 from gurney_workers.batch import Batch, Carried
+from gurney_workers.fetch import Fetch, OwnDoor
 from gurney_workers.folders import Folders
+from gurney_workers.peer import Peer
 from gurney_workers.vigil import GRACE, Errand, Vigil
 
 __all__ = ["Peer", "Slot"]
@@ -39,15 +42,6 @@ _ANNOUNCE_EVERY = 15.0
 _RING_EVERY = 3.0
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A remote and how it is called."""
-
-    remote: RemoteAE
-    calling_ae_title: str
-    fast_path: bool
 
 
 class Slot:
@@ -66,14 +60,16 @@ class Slot:
         batch_seconds: float,
         draining: Callable[[], bool],
         folders: Folders,
+        own_door: OwnDoor | None = None,
         on_blocked: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
         ``peers`` are the remotes by name, ``folders`` those from which files may be sent where they lie;
+        ``own_door`` is where what we retrieve arrives, None where nothing is to be retrieved;
         ``on_blocked`` is called when a thread that serves hangs for good.
         """
-        self._folders = folders
+        self._folders, self._own_door = folders, own_door
         self._ledger, self._doorbell, self._peers = ledger, doorbell, peers
         self._pool, self._lanes, self._host_slots = pool, lanes, host_slots
         self._limits, self._batch_seconds, self._draining = limits, batch_seconds, draining
@@ -142,6 +138,61 @@ class Slot:
         errand.progress.mark()
         if not carried.wanting:  # else the reconciler rings in a while
             self._ring_on(claimed, place)
+
+    def retrieve(self, source: str, spool: str) -> None:
+        """Answer a ring to retrieve: claim one retrieval, carry it on, pass the ring on."""
+        peer = self._peers.get(source)
+        waits = peer.remote.timeouts if peer is not None else None
+        patience = self._limits.ttl + (max(waits.longest_wait, waits.find, waits.move) if waits is not None else 0.0)
+        with (
+            bound(source=source, worker=self._name),
+            self._vigil.over(patience, source=source, worker=self._name) as errand,
+        ):
+            try:
+                self._retrieve(source, spool, peer, errand)
+            except LedgerUnavailable as error:
+                log.warning("ring_unanswered", reason=str(error))
+
+    def _retrieve(self, source: str, spool: str, peer: Peer | None, errand: Errand) -> None:
+        place, door = self._readable(spool), self._own_door
+        if place is None or peer is None or door is None:
+            log.warning("ring_not_for_us", spool=spool, knows_remote=peer is not None, retrieves=door is not None)
+            return
+        if self._draining():
+            return
+        claimed_at = time.monotonic()
+        claimed = self._ledger.transact(
+            claim_retrieval, source, self._name, place.id, at_once=peer.retrieves_at_once, ttl=self._limits.ttl
+        )
+        if not isinstance(claimed, ClaimedRetrieval):
+            log.debug("nothing_claimed", reason=claimed.reason)
+            return
+        ring = partial(self._doorbell.ring, self._pool, Lane.RETRIEVE, source, spool=place.name)
+        if claimed.ring_on:
+            ring()
+        fetch = Fetch(
+            self._ledger,
+            claimed,
+            claimed_at,
+            self._peers,
+            door,
+            place,
+            lease_seconds=self._limits.ttl,
+            draining=self._draining,
+            progress=errand.progress,
+        )
+        errand.ids["retrieval"] = claimed.ticket.id
+        errand.on_stuck = fetch.abandon
+        begun = time.monotonic()
+        outcome = fetch.carry()
+        errand.progress.mark()
+        log.info(
+            "retrieval_carried",
+            retrieval=claimed.ticket.id,
+            outcome=outcome,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+        ring()  # where nothing more is due, that costs one look
 
     def _batch(
         self,

@@ -14,14 +14,17 @@ from gurney.jobs import Doorbell, Lane, PoolKind, in_each_process, worker_argume
 from gurney.ledger.database import Ledger
 from gurney.ledger.terms import BatchLimits
 from gurney.observability import get_logger
+from gurney.pacs import RemoteAE
 from gurney.settings import Settings
 from gurney.settings.remotes import remote_ae
 from gurney_workers import process
 from gurney_workers.app import worker_app
+from gurney_workers.fetch import OwnDoor
 from gurney_workers.folders import folders_of
-from gurney_workers.slot import Peer, Slot
+from gurney_workers.peer import Peer
+from gurney_workers.slot import Slot
 
-__all__ = ["peers_of", "run_worker", "stop_worker"]
+__all__ = ["own_door_of", "peers_of", "run_worker", "stop_worker"]
 
 log = get_logger(__name__)
 
@@ -54,6 +57,7 @@ def run_worker(
             batch_seconds=settings.workers.batch_seconds,
             draining=process.is_draining,
             folders=folders_of(settings),
+            own_door=own_door_of(settings),
             on_blocked=process.block if pool_kind is PoolKind.THREADS else process.quit_at_once,
         )
 
@@ -89,6 +93,25 @@ def _drain(**_: Any) -> None:
 def peers_of(settings: Settings) -> dict[str, Peer]:
     """Return the configured remotes as the framework wants them."""
     return {
-        remote.name: Peer(remote_ae(remote), settings.calling_ae_title(remote), remote.fast_path)
+        remote.name: Peer(
+            remote_ae(remote),
+            settings.calling_ae_title(remote),
+            remote.fast_path,
+            remote.retrieve,
+            remote.max_retrieves,
+        )
         for remote in settings.remote
     }
+
+
+def own_door_of(settings: Settings) -> OwnDoor | None:
+    """Return where what we retrieve arrives, as our own workers reach it; None where nothing is to be retrieved."""
+    retrieve = settings.retrieve
+    if retrieve is None:
+        return None
+    host = _REACHED_AT.get(retrieve.host, retrieve.host)
+    return OwnDoor(RemoteAE(retrieve.ae_title, host, retrieve.port), retrieve.move_grace)
+
+
+# An address to listen at is not always one to call.
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is called, not what is bound

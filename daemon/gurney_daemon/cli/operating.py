@@ -23,6 +23,7 @@ from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, State, Unknown, known_destination
 from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.hindrance import hindrance
+from gurney_daemon.cli.retrieving import ask_again, take_back
 from gurney_daemon.cli.tables import counts, legible
 
 __all__ = ["register"]
@@ -30,6 +31,7 @@ __all__ = ["register"]
 _Transfer = Annotated[int | None, typer.Option("--transfer", metavar="ID", help="Items of this transfer.")]
 _Study = Annotated[str, typer.Option("--study", metavar="UID", help="Items of this study.")]
 _To = Annotated[str, typer.Option("--to", metavar="NAME", help="Items for this destination.")]
+_Retrieval = Annotated[int | None, typer.Option("--retrieval", metavar="ID", help="This retrieval, and no item.")]
 _All = Annotated[bool, typer.Option("--all", help="Every item there is, where nothing else is said.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
@@ -49,6 +51,7 @@ def retry(
     study: _Study = "",
     to: _To = "",
     state: State = None,
+    retrieval: _Retrieval = None,
     every: _All = False,
     yes: _Yes = False,
     as_json: AsJson = False,
@@ -58,6 +61,10 @@ def retry(
     The destinations concerned are probed at once, and asked again for what they have refused before.
     """
     edge: Edge = ctx.obj
+    if retrieval is not None:
+        _check_alone(transfer is not None, study, to, state, every)
+        ask_again(edge, retrieval, as_json=as_json)
+        return
     selection = _select(transfer, study, to, state, every=every, allowed=RETRYABLE)
     with edge.ledger() as ledger:
         found = _look(ledger, selection, RETRYABLE)
@@ -82,12 +89,17 @@ def cancel(
     study: _Study = "",
     to: _To = "",
     state: State = None,
+    retrieval: _Retrieval = None,
     every: _All = False,
     yes: _Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Cancel what is not done yet. What is on the wire ends as the peer answers: stored is stored."""
     edge: Edge = ctx.obj
+    if retrieval is not None:
+        _check_alone(transfer is not None, study, to, state, every)
+        take_back(edge, retrieval, as_json=as_json)
+        return
     selection = _select(transfer, study, to, state, every=every, allowed=CANCELLABLE)
     with edge.ledger() as ledger:
         found = _look(ledger, selection, CANCELLABLE)
@@ -96,6 +108,11 @@ def cancel(
             _agree(found, "cancel them", yes=yes)
             changed = operations.cancel(ledger, selection, edge.actor)
     _report(changed, found, "cancelled", as_json=as_json)
+
+
+def _check_alone(*others: object) -> None:
+    if any(others):
+        raise typer.BadParameter("stands alone: a retrieval is no item", param_hint="--retrieval")
 
 
 def release(

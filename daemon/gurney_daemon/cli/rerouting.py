@@ -21,7 +21,7 @@ from gurney_daemon.cli.edge import Edge, print_json
 from gurney_daemon.cli.tables import console, table
 from gurney_daemon.configured import every_door
 from gurney_daemon.ingest.rerouting import RoutedAgain, route_again
-from gurney_daemon.ingest.routes import DoorRoutes
+from gurney_daemon.ingest.routes import DoorRoutes, RetrieveRoutes
 
 __all__ = ["again"]
 
@@ -84,7 +84,7 @@ def again(
         raise typer.Exit(1)
 
 
-def _doors(settings: Settings) -> dict[str, DoorRoutes]:
+def _doors(settings: Settings) -> dict[str, DoorRoutes | RetrieveRoutes]:
     rules = compile_routes(settings.route_rules)
     return {name: routes for name, (_, routes) in every_door(settings, rules).items()}
 

@@ -12,7 +12,7 @@ from functools import partial
 import typer
 
 from gurney.errors import GurneyError, LedgerError
-from gurney.jobs import EmbeddedBroker, FolderLock
+from gurney.jobs import EmbeddedBroker, FolderLock, Lane
 from gurney.jobs.tether import SUPERVISOR, tie_to_parent
 from gurney.ledger import workers
 from gurney.ledger.processes import ProcessName
@@ -107,6 +107,8 @@ def _all_children(edge: Edge) -> list[Child]:
 
 def _worker_children(edge: Edge) -> list[Child]:
     lanes = ["stat,work", "stat"] if edge.settings.workers.stat_slot else ["stat,work"]
+    if edge.settings.retrieve is not None:
+        lanes.append(Lane.RETRIEVE.value)
     return [
         Child(f"worker:{served}", _command("gurney_workers", edge, "--lanes", served), _WORKERS_FIRST)
         for served in lanes

@@ -16,10 +16,12 @@ from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.deaths import living
+from gurney.ledger.retrieving import reports as retrievals
 from gurney.ledger.spools import known_spools
 from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
 from gurney_daemon.cli.edge import Edge
+from gurney_daemon.received import RETRIEVED
 
 __all__ = ["RESTARTS_WITHIN", "SEEN_WITHIN", "somebody_sends", "status_report"]
 
@@ -47,7 +49,10 @@ def status_report(edge: Edge) -> Report:
     seen = _look_at_ledger(edge)
     announced = seen["announced"]
     folders = _sources(edge, announced, [watch.name for watch in settings.watch], received=False)
-    receivers = _sources(edge, announced, [receiver.name for receiver in settings.receiver], received=True)
+    listening = [receiver.name for receiver in settings.receiver]
+    if settings.retrieve is not None:
+        listening.append(RETRIEVED)
+    receivers = _sources(edge, announced, listening, received=True)
     needed = bool(folders or receivers) or _waits(seen["destinations"])
     daemon, workers = (
         _NOT_KNOWN if announced is None else _announced(announced, daemons=daemons, needed=needed)
@@ -65,6 +70,7 @@ def status_report(edge: Edge) -> Report:
         "destinations": seen["destinations"],
         "folders": folders,
         "receivers": receivers,
+        "retrieves": seen["retrieves"],
         "sources": seen["sources"],
         "configuration": _configuration(edge),
     }
@@ -115,6 +121,7 @@ def _look_at_ledger(edge: Edge) -> Report:
                 return {
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
                     "destinations": _destinations(conn, now),
+                    "retrieves": retrievals.standing(conn),
                     "sources": reports.source_states(conn),
                     "announced": living(reports.worker_states(conn, now)),
                     "pools": {place.name for place in known_spools(conn)},
@@ -122,7 +129,7 @@ def _look_at_ledger(edge: Edge) -> Report:
     except LedgerError as error:
         return {
             "ledger": {"ok": False, "kind": kind, "draining": False, "error": str(error)},
-            **{name: {} for name in ("destinations", "sources", "pools")},
+            **{name: {} for name in ("destinations", "retrieves", "sources", "pools")},
             "announced": None,
         }
 

@@ -22,7 +22,9 @@ from gurney.ledger.errors import StaleRead
 from gurney.ledger.forwarding import Bell, words
 from gurney.ledger.overwriting import Overwritten
 from gurney.ledger.quarantine import CONFLICT
+from gurney.ledger.retrieving.arrivals import Arrived, settle_arrivals
 from gurney.observability import get_logger
+from gurney.transfer.routing import Door
 from gurney.transfer.states import FileState, Routing
 from gurney_daemon.ingest.comparison import is_same
 from gurney_daemon.ingest.inspection import Inspected, Refused, Source, Whole, inspect, refusal
@@ -201,6 +203,8 @@ class Admission:
     ) -> tuple[intake.Intake, list[int], list[Overwritten]]:
         self._guard(tx)
         report = intake.take_in(tx, arrivals, self._actor) if arrivals else intake.Intake()
+        if arrivals and self.source.door == Door.RETRIEVE:
+            report.bells.extend(settle_arrivals(tx, [_come(arrival) for arrival in arrivals], self._actor))
         file_ids = [
             intake.refuse(tx, self._file_facts(no.settled, no.held), no.state, no.reason, no.detail) for no in refused
         ]
@@ -260,6 +264,11 @@ class Admission:
             called_ae_title=peer.called_ae_title,
             peer_address=peer.address,
         )
+
+
+def _come(arrival: Arrival) -> Arrived:
+    facts = arrival.instance
+    return Arrived(facts.study.study_instance_uid, facts.series.series_instance_uid, facts.sop_instance_uid)
 
 
 def _routing_errors(arrivals: Sequence[Arrival]) -> Counter[tuple[str, str]]:

@@ -28,7 +28,7 @@ from gurney.transfer.states import Routing
 from gurney_daemon.ingest.errors import FileChanged
 from gurney_daemon.ingest.peer import Peer
 from gurney_daemon.ingest.reading import opened, read_header
-from gurney_daemon.ingest.routes import DoorRoutes, check_destinations
+from gurney_daemon.ingest.routes import DoorRoutes, RetrieveRoutes, check_destinations
 from gurney_daemon.ingest.signature import Signature
 
 __all__ = ["RoutedAgain", "route_again"]
@@ -56,7 +56,7 @@ def route_again(
     which: UnroutedFilter,
     *,
     ledger: Ledger,
-    doors: Mapping[str, DoorRoutes],
+    doors: Mapping[str, DoorRoutes | RetrieveRoutes],
     ring: Callable[[Sequence[Bell]], None],
     actor: str,
 ) -> RoutedAgain:
@@ -97,7 +97,11 @@ class _Again:
     """One run in progress."""
 
     def __init__(
-        self, ledger: Ledger, doors: Mapping[str, DoorRoutes], spools: Mapping[str, SpoolPlace], actor: str
+        self,
+        ledger: Ledger,
+        doors: Mapping[str, DoorRoutes | RetrieveRoutes],
+        spools: Mapping[str, SpoolPlace],
+        actor: str,
     ) -> None:
         self._ledger, self._doors, self._spools, self._actor = ledger, doors, spools, actor
         self.report = RoutedAgain()

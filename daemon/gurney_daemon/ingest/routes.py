@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gurney.dicom.part10 import IDENTITY_TAGS, Part10
@@ -14,7 +14,7 @@ from gurney.transfer.states import Priority, Routing
 from gurney_daemon.ingest.errors import NoSuchDestination
 from gurney_daemon.ingest.peer import NO_PEER, Peer
 
-__all__ = ["DoorRoutes", "FixedRoutes", "Routes", "check_destinations"]
+__all__ = ["DoorRoutes", "FixedRoutes", "RetrieveRoutes", "Routes", "check_destinations"]
 
 
 class Routes(Protocol):
@@ -86,6 +86,36 @@ class FixedRoutes:
     def decide(self, part: Part10, study_matched: Set[str], peer: Peer = NO_PEER) -> RoutingDecision:  # noqa: ARG002 - see Routes
         """Send it there."""
         return _to((self.destination,), self.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveRoutes:
+    """For what a retrieve brings: where that goes stands in the retrieval. Only a rule that asks for the door is heard.
+
+    So priors don't flow back to the archive that they are from, and no desk shows them as lost for want of a route.
+    """
+
+    rules: DoorRoutes
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The tags to read of every file."""
+        return self.rules.wanted
+
+    @property
+    def door(self) -> Door:
+        """The door that a rule must ask for."""
+        return self.rules.door
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        """Every destination to which a rule may send."""
+        return self.rules.destinations
+
+    def decide(self, part: Part10, study_matched: Set[str], peer: Peer = NO_PEER) -> RoutingDecision:
+        """Ask the rules; that none is for it is as it should be."""
+        decision = self.rules.decide(part, study_matched, peer)
+        return replace(decision, state=Routing.ROUTED) if decision.state is Routing.NO_ROUTE else decision
 
 
 def _to(destinations: tuple[str, ...], priority: Priority) -> RoutingDecision:

@@ -54,7 +54,9 @@ class ClaimedRetrieval:
     listing: Listing
     was_incomplete: bool
     rounds: int
+    fruitless: int
     answered: bool
+    last_status: int | None
     ring_on: bool
 
 
@@ -106,7 +108,9 @@ def claim(
         Listing(chosen.listing),
         chosen.state == RetrievalState.INCOMPLETE,
         chosen.rounds,
+        chosen.fruitless,
         chosen.answered_at is not None,
+        chosen.last_status,
         more,
     )
 
@@ -183,11 +187,13 @@ def hold_fast(tx: Transaction, ticket: RetrievalTicket) -> AnyRow:
     return row
 
 
-def release(tx: Transaction, ticket: RetrievalTicket, delay: float = 0.0) -> None:
+def release(tx: Transaction, ticket: RetrievalTicket, delay: float = 0.0, words: str = "") -> None:
     """Give a retrieval back as it is, uncharged: this worker is told to stop, or can't do it. Raises LeaseLost."""
     row = hold_fast(tx, ticket)
     tx.conn.execute(
-        update(Retrieval).where(Retrieval.id == ticket.id).values(state=_WAITING, until=None, due_at=tx.now + delay)
+        update(Retrieval)
+        .where(Retrieval.id == ticket.id)
+        .values(state=_WAITING, until=None, due_at=tx.now + delay, words=words[:400] or row.words)
     )
     gates = Gates.of(tx, ticket.source_id)
     for way in (ITSELF, toward(row.direct_to)):

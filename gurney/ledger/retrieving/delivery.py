@@ -5,47 +5,51 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, bindparam, select, type_coerce, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from gurney.ledger.database import Transaction
-from gurney.ledger.models import Wanted
+from gurney.ledger.models import File, Wanted
+from gurney.ledger.models.predicates import can_be_sent
 from gurney.ledger.retrieving.claims import RetrievalTicket, hold_fast
 from gurney.transfer.retrieving import WantedState
 
-__all__ = ["Undelivered", "deliver", "undelivered"]
+__all__ = ["Undelivered", "deliver", "has_undelivered", "undelivered"]
 
 
 class Undelivered(NamedTuple):
-    """An instance that has arrived and is not in the folder yet."""
+    """An instance that has arrived and is not in the folder yet, and where in the spool it lies."""
 
     wanted_id: int
     series_instance_uid: str
     sop_instance_uid: str
-    instance_id: int
+    spool_path: str
 
 
+_ARRIVED = (
+    Wanted.retrieval_id == bindparam("retrieval"),
+    Wanted.state == int(WantedState.ARRIVED),
+    Wanted.instance_id.is_not(None),
+)
 _UNDELIVERED = (
-    select(
-        Wanted.id,
-        Wanted.series_instance_uid,
-        Wanted.sop_instance_uid,
-        # What has arrived at our own door is an instance; only what a third party confirms is none.
-        type_coerce(Wanted.instance_id, BigInteger).label("instance_id"),
-    )
-    .where(
-        Wanted.retrieval_id == bindparam("retrieval"),
-        Wanted.state == int(WantedState.ARRIVED),
-        Wanted.instance_id.is_not(None),
-    )
+    select(Wanted.id, Wanted.series_instance_uid, Wanted.sop_instance_uid, func.max(File.spool_path))
+    .join(File, File.instance_id == Wanted.instance_id)
+    .where(*_ARRIVED, File.spool_id == bindparam("spool"), File.spool_path != "", can_be_sent())
+    .group_by(Wanted.id, Wanted.series_instance_uid, Wanted.sop_instance_uid)
     .order_by(Wanted.id)
     .limit(bindparam("limit"))
 )
+_ANY = select(Wanted.id).where(*_ARRIVED).limit(1)
 
 
-def undelivered(conn: Connection, retrieval_id: int, limit: int) -> list[Undelivered]:
-    """Return what has arrived and is not in the retrieval's folder yet."""
-    rows = conn.execute(_UNDELIVERED, {"retrieval": retrieval_id, "limit": limit})
-    return [Undelivered(*row) for row in rows.tuples()]
+def undelivered(conn: Connection, retrieval_id: int, spool_id: int, limit: int) -> list[Undelivered]:
+    """Return what has arrived in a spool and is not in the retrieval's folder yet."""
+    rows = conn.execute(_UNDELIVERED, {"retrieval": retrieval_id, "spool": spool_id, "limit": limit})
+    return [Undelivered(*row) for row in rows]
+
+
+def has_undelivered(conn: Connection, retrieval_id: int) -> bool:
+    """Tell whether anything has arrived that is not in the retrieval's folder yet."""
+    return conn.scalar(_ANY, {"retrieval": retrieval_id}) is not None
 
 
 def deliver(tx: Transaction, ticket: RetrievalTicket, wanted_ids: Collection[int]) -> None:

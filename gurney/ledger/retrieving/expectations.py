@@ -12,7 +12,7 @@ from gurney.ledger.models import Retrieval, Wanted
 from gurney.ledger.retrieving.claims import RetrievalTicket, hold_fast
 from gurney.transfer.retrieving import Listing, WantedState
 
-__all__ = ["Named", "expect", "is_wanting", "listed", "verify", "wanting"]
+__all__ = ["Named", "expect", "is_wanting", "listed", "series_sizes", "verify", "wanting"]
 
 
 class Named(NamedTuple):
@@ -79,6 +79,18 @@ _WANTING = (
 def wanting(conn: Connection, retrieval_id: int) -> list[Named]:
     """Return what the source named and what is not here, by series."""
     return [Named(*row) for row in conn.execute(_WANTING, {"retrieval": retrieval_id})]
+
+
+_SIZES = (
+    select(Wanted.series_instance_uid, func.count())
+    .where(Wanted.retrieval_id == bindparam("retrieval"), Wanted.named)
+    .group_by(Wanted.series_instance_uid)
+)
+
+
+def series_sizes(conn: Connection, retrieval_id: int) -> dict[str, int]:
+    """Return how many instances the source named of each series."""
+    return dict(conn.execute(_SIZES, {"retrieval": retrieval_id}).all())
 
 
 def verify(tx: Transaction, ticket: RetrievalTicket, sop_instance_uids: Collection[str]) -> int:

@@ -10,6 +10,7 @@ from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.models import Retrieval, Wanted
 from gurney.ledger.retrieving.claims import RetrievalTicket, hold_fast
+from gurney.ledger.retrieving.delivery import has_undelivered
 from gurney.ledger.retrieving.expectations import is_wanting
 from gurney.ledger.retrieving.gates import ITSELF, Gates, toward
 from gurney.transfer import breaker
@@ -62,12 +63,15 @@ def answered(tx: Transaction, ticket: RetrievalTicket, status: int) -> None:
 
 def conclude(
     tx: Transaction, ticket: RetrievalTicket, grace: float, *, uniform: Uniform = random.uniform
-) -> Conclusion:
+) -> Conclusion | None:
     """Judge a round that was answered, and write what becomes of the retrieval. Raises LeaseLost.
 
-    ``grace`` is for how many seconds arrivals must have ceased until what is missing counts as missing.
+    ``grace`` is for how many seconds arrivals must have ceased until what is missing counts as missing. None, and
+    nothing written: something has arrived that is not in the retrieval's folder yet.
     """
     row = hold_fast(tx, ticket)
+    if row.folder and has_undelivered(tx.conn, row.id):
+        return None
     counts = tx.conn.execute(
         select(func.count().filter(Wanted.named), func.count().filter(Wanted.named & is_wanting())).where(
             Wanted.retrieval_id == ticket.id

@@ -55,6 +55,7 @@ def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
         "destinations": {},
         "folders": {},
         "receivers": {},
+        "retrieves": {},
         "sources": {},
         "configuration": {"ok": True, "mistakes": 0, "error": ""},
     }
@@ -142,7 +143,7 @@ def test_daemon_and_workers_are_told_apart_and_forgotten_when_silent(desk: Desk,
         "ok": True,
         "kind": "redis",
         "running": True,
-        "queues": {"main.stat": 0, "main.work": 0},
+        "queues": {"main.stat": 0, "main.work": 0, "main.retrieve": 0},
         "error": "",
     }
     assert (services["daemon"]["seen"], list(services["daemon"]["processes"])) == (1, ["h1:1:daemon"])
