@@ -10,6 +10,7 @@ from datetime import date
 
 from gurney.errors import GurneyError
 from gurney.pacs import Level, Match, Query, QueryRetrieveScu, Range, Retrieval, key
+from gurney.pacs.display import texts_at
 from gurney.pacs.query.entities import Series, Study
 from gurney.pacs.query.keys import Wanted
 from gurney.pacs.query_retrieve.association import QueryAssociation
@@ -104,14 +105,14 @@ class _Conversation:
 
     def _candidate(self, match: Match[Query]) -> Candidate:
         study = Study.of(match.dataset)
-        codes = _StudyQuery.of(match.dataset, Level.STUDY).procedure_codes
         return Candidate(
             study.study_instance_uid,
             self._name,
             study.study_date,
             accession_number=study.accession_number,
             description=study.description,
-            procedure_codes=tuple(code for code in str(codes).split("\\") if code),
+            # A study may have been several procedures (PS3.3 C.7.2.1).
+            procedure_codes=tuple(code for code in texts_at(match.dataset, "ProcedureCodeSequence.CodeValue") if code),
             modalities=tuple(modality for modality in study.modalities if modality),
             series=study.series,
             instances=study.instances,

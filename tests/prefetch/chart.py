@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 
 from gurney.pacs import RemoteAE, StoreScu
 
@@ -27,6 +28,7 @@ class Entry:
     modality: str = "CT"
     body_part: str = ""
     instances: int = 2
+    codes: tuple[str, ...] = ()
 
     @property
     def uid(self) -> str:
@@ -35,7 +37,7 @@ class Entry:
 
 CHART = (
     Entry(1, "4711", "20260301", "CT Thorax nativ"),
-    Entry(2, "4711", "20250901", "CT Thorax mit KM", instances=3),
+    Entry(2, "4711", "20250901", "CT Thorax mit KM", instances=3, codes=("CTCH1", "CTAB1")),
     Entry(3, "4711", "20240101", "MRT Kniegelenk links", "MR"),
     Entry(4, "OLD-4711", "20230601", "", "DX", "CHEST", 1),
     Entry(5, "4711", "20100101", "CT Thorax"),
@@ -57,7 +59,14 @@ def store(remote: RemoteAE, folder: Path, entries: Iterable[Entry]) -> None:
             dataset.StudyDate, dataset.StudyDescription = entry.date, entry.description
             dataset.AccessionNumber = f"A{entry.number}"
             dataset.Modality, dataset.BodyPartExamined = entry.modality, entry.body_part
+            dataset.ProcedureCodeSequence = [_item(code) for code in entry.codes]
             dataset.InstanceNumber = instance
             paths.append(folder / f"{entry.number}-{instance}.dcm")
             dataset.save_as(paths[-1])
     assert all(result.is_stored for result in StoreScu("GURNEY").store_many(remote, paths))
+
+
+def _item(code: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "99LOCAL", "of a procedure"
+    return item

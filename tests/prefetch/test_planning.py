@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -26,20 +28,21 @@ IDS = ["4711", "OLD-4711"]
 
 @pytest.fixture(scope="module", params=["orthanc", "dcmqrscp"])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """An archive with the chart; a workstation with all of study 2; an older archive with study 5 alone."""
+    """An archive with the chart, a workstation with all of study 2 and half of study 3, an older archive with 2 to 5.
+
+    Orthanc tells how many instances a study has, dcmqrscp does not.
+    """
     require("dcmqrscp")
     folder = tmp_path_factory.mktemp("chart")
     for name in ("peer", "ws", "old"):
         (folder / name).mkdir()
-    peer: Orthanc | DcmQrScp
+    kind: type[Orthanc | DcmQrScp] = DcmQrScp
     if request.param == "orthanc":
         require("Orthanc")
-        peer = Orthanc(folder / "peer")
-    else:
-        peer = DcmQrScp(folder / "peer")
-    with peer, DcmQrScp(folder / "ws") as station, DcmQrScp(folder / "old") as old, DicomEngine():
+        kind = Orthanc
+    with kind(folder / "peer") as peer, kind(folder / "ws") as station, DcmQrScp(folder / "old") as old, DicomEngine():
         store(RemoteAE(peer.ae_title, "127.0.0.1", peer.port), folder, CHART)
-        store(RemoteAE(station.ae_title, "127.0.0.1", station.port), folder, CHART[1:2])
+        store(RemoteAE(station.ae_title, "127.0.0.1", station.port), folder, [CHART[1], replace(CHART[2], instances=1)])
         store(RemoteAE(old.ae_title, "127.0.0.1", old.port), folder, CHART[1:5])
         remotes = {"pacs": peer, "ws": station, "old": old}
         yield Settings(
@@ -70,6 +73,22 @@ def test_finds_and_chooses_under_all_ids(settings: Settings) -> None:
     }
     assert plan.is_whole
     assert plan.current.description == "CT Thorax nativ"
+
+
+def test_half_a_study_at_the_target_is_none(settings: Settings) -> None:
+    plan = Planner(settings).plan(rule(), ["4711"], Current(DAY, description="MRT Knie links", modalities=("MR",)))
+    assert verdicts(plan)[3] is Verdict.FETCH
+
+
+def test_procedure_codes_count_where_a_peer_tells_them(settings: Settings, tmp_path: Path) -> None:
+    own = tmp_path / "regions.toml"
+    own.write_text('[region.chest]\ncodes = ["CTCH*"]\n[region.abdomen]\ncodes = ["CTAB*"]\n')
+    abdomen = Current(DAY, CHART[0].uid, procedure_codes=("CTAB9",))
+    plan = Planner(settings).plan(rule(regions=str(own), to=["old"]), ["4711"], abdomen)
+    second = next(one.judged for one in plan.selected if one.judged.candidate.study_instance_uid == CHART[1].uid)
+    tells = settings.remote[0].ae_title == "ORTHANC"
+    assert second.candidate.procedure_codes == (("CTCH1", "CTAB1") if tells else ())
+    assert ("(by procedure code), wanted" in second.reasons[0].words) == tells
 
 
 def test_a_source_is_not_asked_for_what_another_has(settings: Settings) -> None:

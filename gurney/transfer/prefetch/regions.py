@@ -164,9 +164,9 @@ class Regions:
 
 def fold(text: str) -> str:
     """Write a text in small letters and digits with single spaces: ``"Schädel-MRT"`` becomes ``"schaedel mrt"``."""
-    small = "".join(_LETTERS.get(letter, letter) for letter in unicodedata.normalize("NFC", text).casefold())
+    small = "".join(_LETTERS.get(letter, letter) for letter in unicodedata.normalize("NFKC", text).casefold())
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", small) if not unicodedata.combining(letter))
-    return " ".join(re.findall(r"[^\W_]+", plain))
+    return " ".join(re.findall(r"[^\W_]+", plain.casefold()))
 
 
 def _lies_in(inner: tuple[int, int], outer: tuple[int, int]) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Retrieval
 from gurney.pacs import DicomEngine, RemoteAE
+from gurney.pacs.testing import FakePacs
 from gurney.settings import load
 from gurney.transfer.retrieving import RetrievalState
 from tests.daemon.cli.desk import Desk
@@ -103,6 +104,23 @@ def test_run_fetches_once_for_a_target_that_can_not_be_asked(ready: Desk) -> Non
     assert words == ["was fetched lately, says the ledger"]
     assert done not in again["retrievals"]
     assert max(again["retrievals"]) > max(first["retrievals"])  # what went there long ago is fetched again
+
+
+def test_run_fetches_again_what_a_target_has_lost(ready: Desk) -> None:
+    ready.introduce_remotes()
+    with FakePacs(ae_title="RESEARCH") as empty:
+        path = ready.folder / "gurney.toml"
+        path.write_text(path.read_text().replace("port = 9\n", f"port = {empty.port}\n"))
+        first = ready("prefetch", "run", "priors", *OF_CHEST, "--json").json["plans"][0]
+        assert first["unanswered"] == []
+
+        def settle(tx: Transaction) -> None:
+            tx.conn.execute(update(Retrieval).values(state=int(RetrievalState.DONE), settled_at=tx.now))
+
+        ready.ledger.transact(settle)
+        again = ready("prefetch", "run", "priors", *OF_CHEST, "--json").json["plans"][0]
+    assert len(again["retrievals"]) == len(first["retrievals"])
+    assert not {*again["retrievals"]} & {*first["retrievals"]}
 
 
 def test_learn_lists_what_no_word_is_known_for(ready: Desk) -> None:

@@ -155,12 +155,17 @@ def test_looks_only_at_what_the_rule_names() -> None:
 
 def test_what_is_always_included_needs_no_region_and_counts_for_nothing() -> None:
     report = candidate("1.8", description="Knie", modalities=("SR",))
-    ranked = rank([candidate("1.7"), candidate("1.6", days=200), report], CHEST, Relevance(), REGIONS)
+    current = Current(DAY, description="CT Thorax")
+    # The newest report comes before the prior, and takes no place from it.
+    new = candidate("1.9", days=1, modalities=("SR", "KO"))
+    ranked = rank([candidate("1.7"), candidate("1.6", days=200), report, new], current, Relevance(), REGIONS)
+    assert ranked[0].candidate is new
     chosen = select(ranked, ["ws"], {}, Limits(priors=1), REGIONS)
     assert {one.judged.candidate.study_instance_uid: one.verdict for one in chosen} == {
         "1.7": Verdict.FETCH,
         "1.6": Verdict.REJECTED,
         "1.8": Verdict.FETCH,
+        "1.9": Verdict.FETCH,
     }
 
 
