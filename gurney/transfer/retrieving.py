@@ -304,6 +304,6 @@ def conclude_round(stand: Round, *, uniform: Uniform) -> Conclusion:  # noqa: PL
         return Conclusion(
             Verdict.INCOMPLETE, words, None if stand.asked_once_more else ASK_ONCE_MORE, fruitless=fruitless
         )
-    return Conclusion(
-        Verdict.AGAIN, f"{short} instances did not come yet", ITEM.delay(fruitless + 1, uniform), fruitless
-    )
+    # What goes on well is not made to wait.
+    delay = ITEM.delay(fruitless, uniform) if fruitless else 0.0
+    return Conclusion(Verdict.AGAIN, f"{short} instances did not come yet", delay, fruitless)

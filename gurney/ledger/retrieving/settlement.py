@@ -206,7 +206,7 @@ def fail(
         "attempts": history.attempts + charged,
         "first_failed_at": (history.first_failed_at or tx.now) if charged else history.first_failed_at,
         "last_status": event.status if event.status is not None else row.last_status,
-        "words": decision.words[:400],
+        "words": (decision.hold or decision.words)[:400],
         "answered_at": None,
     }
     tx.conn.execute(update(Retrieval).where(Retrieval.id == row.id).values(values))
