@@ -27,7 +27,7 @@ _IMPORTS = "send"
 # And for what is retrieved.
 _RETRIEVES = "retrieve"
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to be found, not to be bound
-_UNUSED = (("node", "timezone"), ("api", "host"), ("api", "port"))
+_UNUSED = (("api", "host"), ("api", "port"))
 
 
 class _Finding(NamedTuple):
@@ -272,7 +272,7 @@ def _api(settings: Settings) -> Iterator[_Finding]:
 
 
 def _unused(settings: Settings) -> Iterator[_Finding]:
-    """Tell what is taken for the sake of later versions: this one has neither schedules nor an HTTP interface."""
+    """Tell what is taken for the sake of later versions: this one has no HTTP interface."""
     for table, key in _UNUSED:
         holder = getattr(settings, table)
         if getattr(holder, key) != type(holder).model_fields[key].default:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.uids import is_valid_uid
+from gurney.transfer.windows import parse_window
 
 __all__ = [
     "AETitle",
@@ -29,6 +30,7 @@ __all__ = [
     "ServerName",
     "TimeZone",
     "Uid",
+    "WindowText",
 ]
 
 _BROKERS = frozenset({"amqp", "amqps", "memory", "redis", "redis+socket", "rediss", "sentinel"})
@@ -77,6 +79,11 @@ def _server_name(value: str) -> str:
     if value.startswith("."):
         raise ValueError("is not a host name or address")
     return _host(value) if value else value
+
+
+def _window(value: str) -> str:
+    parse_window(value)
+    return value
 
 
 def _timezone(value: str) -> str:
@@ -131,4 +138,5 @@ ServerName = Annotated[str, AfterValidator(_server_name)]
 CallingTitle = Annotated[str, AfterValidator(_optional_title)]
 Network = Annotated[str, AfterValidator(_network)]
 Uid = Annotated[str, AfterValidator(_uid)]
+WindowText = Annotated[str, AfterValidator(_window)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

@@ -30,6 +30,7 @@ from gurney.settings.fields import (
     ServerName,
     TimeZone,
     Uid,
+    WindowText,
 )
 from gurney.settings.prefetch import Prefetch
 from gurney.settings.problems import Provenance
@@ -71,7 +72,7 @@ class Node(_Table):
         default="/var/lib/gurney", description="Folder for everything of ours that has no path of its own"
     )
     timezone: TimeZone = Field(
-        default="UTC", description='An IANA name such as "Europe/Berlin"; this version does not use it'
+        default="UTC", description='An IANA name such as "Europe/Berlin", for windows and schedules'
     )
 
 
@@ -218,6 +219,11 @@ class Remote(_Table):
     max_retrieves: int = Field(
         default=1, ge=1, le=32, description="Retrieves under way from it at once, over all hosts, 1 to 32"
     )
+    window: WindowText = Field(
+        default="",
+        description='When it may be sent to and asked, such as "Mon-Fri 18:00-06:00"; empty: always',
+    )
+    window_stat: bool = Field(default=True, description="false: STAT waits for the window as well")
     timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store, find, move_idle")
     tls: Tls | None = Field(
         default=None, description="A table: ca, certificate, key and more; {} trusts the host's CAs; unset: plain TCP"

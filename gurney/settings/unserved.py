@@ -1,7 +1,7 @@
 """Keys of the configuration's language that this version does not serve.
 
-To take a ``window`` and send at any hour would be a lie. So such a key is refused, with its line, unless it stands at
-the value that promises nothing.
+To take a ``bandwidth`` and use all there is would be a lie. So such a key is refused, with its line, unless it stands
+at the value that promises nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ __all__ = ["refuse_unserved"]
 
 _UNSERVED_KEYS: dict[KeyPath, tuple[Any, str]] = {
     ("remote", "commitment"): ("none", "storage commitment would not be asked for"),
-    ("remote", "window"): ("", "instances would go out at any hour"),
     ("remote", "bandwidth"): ("", "the rate would not be limited"),
 }
 

@@ -78,10 +78,9 @@ def test_a_folder_that_is_not_there_is_unwise_unless_a_share_may_bring_it(
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[node]\ntimezone = 'Europe/Berlin'\n", "node.timezone"),
         ("[api]\nport = 9000\n", "api.port"),
         ("[api]\nhost = '::1'\n", "api.host"),
-        ("[node]\ntimezone = 'UTC'\n[api]\nport = 8642\n", ""),
+        ("[node]\ntimezone = 'Europe/Berlin'\n[api]\nport = 8642\n", ""),
     ],
 )
 def test_what_this_version_does_not_use_is_told(load_text: Callable[..., Settings], text: str, key: str) -> None:

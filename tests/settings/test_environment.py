@@ -59,12 +59,12 @@ def test_a_whole_array_may_be_json(load_text: LoadText) -> None:
         ("GURNEY_REMOTE", "[{", "", "is not JSON"),
         ("GURNEY_REMOTE__ARCHIVE", "pacs", "", "names no key of [[remote]]"),
         (
-            "GURNEY_REMOTE__ARCHIVE__WINDOW",
-            "Mon 18:00-20:00",
-            "remote[archive].window",
+            "GURNEY_REMOTE__ARCHIVE__BANDWIDTH",
+            "20Mbit/s",
+            "remote[archive].bandwidth",
             "is not served by this version",
         ),
-        ("GURNEY_REMOTE__MAIN_ARCHIVE__WINDOW", "nights", "remote[main-archive].window", "is not served by this"),
+        ("GURNEY_REMOTE__MAIN_ARCHIVE__WINDOW", "nights", "remote[main-archive].window", "is no window"),
     ],
 )
 def test_a_mistake_names_its_variable(

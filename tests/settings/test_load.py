@@ -133,7 +133,7 @@ def test_a_problem_is_plain_json(problems_of: Callable[..., tuple[Problem, ...]]
         "column": 1,
         "key": "node.timezone",
         "message": '"Mars/Base" is not a time zone',
-        "remedy": 'An IANA name such as "Europe/Berlin"; this version does not use it.',
+        "remedy": 'An IANA name such as "Europe/Berlin", for windows and schedules.',
     }
 
 

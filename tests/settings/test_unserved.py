@@ -15,7 +15,6 @@ REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"
     ("text", "line", "key"),
     [
         (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
-        (REMOTE + "window = 'Mon-Fri 18:00-06:00'\n", 6, "remote[archive].window"),
         (REMOTE + "bandwidth = '20Mbit/s'\n", 6, "remote[archive].bandwidth"),
     ],
 )
@@ -28,4 +27,4 @@ def test_refuses_what_would_promise_something(
 
 
 def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:
-    load_text(REMOTE + "commitment = 'none'\nwindow = ''\nbandwidth = ''\n")
+    load_text(REMOTE + "commitment = 'none'\nbandwidth = ''\n")

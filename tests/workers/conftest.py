@@ -21,6 +21,7 @@ from gurney.ledger.spools import MARKER
 from gurney.ledger.terms import BatchLimits
 from gurney.pacs import RemoteAE, Timeouts
 from gurney.pacs.testing import FakePacs
+from gurney.transfer.windows import ALWAYS, Window
 from gurney_workers.folders import Folders
 from gurney_workers.slot import Peer, Slot
 from tests.ledger.world import ManualClock, World
@@ -62,11 +63,15 @@ class Ward:
         remote: RemoteAE | None = None,
         folders: Folders | None = None,
         stat_only: bool = False,
+        window: Window = ALWAYS,
+        stat_passes: bool = True,
         on_blocked: Callable[[], object] = lambda: None,
         **limits: int,
     ) -> Slot:
         """Make a slot; the test opens and closes it."""
-        peer = Peer(remote or self.pacs.remote(PACS_TIMEOUTS), "GURNEY", fast_path=True)
+        peer = Peer(
+            remote or self.pacs.remote(PACS_TIMEOUTS), "GURNEY", fast_path=True, window=window, stat_passes=stat_passes
+        )
         return Slot(
             Ledger(str(self.world.ledger.url), clock=self.world.clock),
             self.doorbell,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,9 @@ from gurney.pacs import RemoteAE
 from gurney.pacs.testing import Break, How, Reject, Respond, Stall, When
 from gurney.transfer.backoff import ATTEMPT_BUDGET
 from gurney.transfer.states import ItemState, Outcome, Priority
+from gurney.transfer.windows import ALWAYS, Window, parse_window
 from gurney_workers.folders import Folder, Folders
+from gurney_workers.peer import Peer
 from tests.services import free_port, wait_until
 from tests.workers.conftest import PACS_TIMEOUTS, Ward
 
@@ -186,6 +191,41 @@ def test_the_stat_slot_takes_nothing_else(ward: Ward) -> None:
     ward.serve(stat_only=True)
     assert ward.world.states(stat) == [ItemState.DONE]
     assert set(ward.world.states(routine)) == {ItemState.READY}
+
+
+def shut_now() -> Window:
+    """Make a window that opens in half a day."""
+    hour = (datetime.now(UTC).hour + 12) % 24
+    return parse_window(f"{hour:02}:00-{hour:02}:30")
+
+
+def test_outside_its_window_a_remote_gets_stat_alone(ward: Ward) -> None:
+    routine = ward.items(2)
+    stat = ward.items(1, study="1.9", priority=Priority.STAT)
+    ward.serve(2, window=shut_now())
+    assert ward.world.states(stat) == [ItemState.DONE]
+    assert set(ward.world.states(routine)) == {ItemState.READY}
+    ward.serve(window=ALWAYS)
+    assert set(ward.world.states(routine)) == {ItemState.DONE}
+
+
+def test_a_window_may_hold_for_stat_as_well(ward: Ward) -> None:
+    stat = ward.items(1, priority=Priority.STAT)
+    ward.serve(window=shut_now(), stat_passes=False)
+    assert ward.world.states(stat) == [ItemState.READY]
+
+
+def test_a_window_that_shuts_ends_a_batch_at_the_next_instance(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ward.items(30)
+    looks = itertools.count()
+    # Open for the claim and the first few instances, then shut.
+    monkeypatch.setattr(Peer, "is_shut", property(lambda _: next(looks) > 8))
+    ward.serve()
+    states = Counter(ward.world.states(ids))
+    assert states[ItemState.DONE] > 0
+    assert states[ItemState.READY] > 0
+    assert states.total() == states[ItemState.DONE] + states[ItemState.READY]
+    assert {ward.world.item(one).attempts for one in ids} == {0}, "what goes back has lost no attempt"
 
 
 def test_a_destination_gone_bad_is_left_within_a_batch(ward: Ward) -> None:

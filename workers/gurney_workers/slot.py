@@ -120,9 +120,10 @@ class Slot:
         if place is None or peer is None:
             log.warning("ring_not_for_us", spool=spool, knows_remote=peer is not None)
             return
-        if self._draining():
+        stat_only = self._lanes == (Lane.STAT,) or peer.is_shut
+        if self._draining() or (peer.is_shut and not peer.stat_passes):
             return
-        claimant = Claimant(self._name, self._host, self._host_slots, place.id, stat_only=self._lanes == (Lane.STAT,))
+        claimant = Claimant(self._name, self._host, self._host_slots, place.id, stat_only=stat_only)
         claimed_at = time.monotonic()
         claimed = self._ledger.transact(claim, destination, claimant, self._limits)
         if not isinstance(claimed, Claim):
@@ -158,11 +159,18 @@ class Slot:
         if place is None or peer is None or door is None:
             log.warning("ring_not_for_us", spool=spool, knows_remote=peer is not None, retrieves=door is not None)
             return
-        if self._draining():
+        shut = peer.is_shut
+        if self._draining() or (shut and not peer.stat_passes):
             return
         claimed_at = time.monotonic()
         claimed = self._ledger.transact(
-            claim_retrieval, source, self._name, place.id, at_once=peer.retrieves_at_once, ttl=self._limits.ttl
+            claim_retrieval,
+            source,
+            self._name,
+            place.id,
+            at_once=peer.retrieves_at_once,
+            ttl=self._limits.ttl,
+            stat_only=shut,
         )
         if not isinstance(claimed, ClaimedRetrieval):
             log.debug("nothing_claimed", reason=claimed.reason)
@@ -214,7 +222,7 @@ class Slot:
             actor=self._name,
             seconds=self._batch_seconds,
             lease_seconds=self._limits.ttl,
-            draining=self._draining,
+            draining=partial(self._must_stop, peer, claimed.priority),
             progress=errand.progress,
             on_first_stored=on_first_stored,
         )
@@ -222,6 +230,11 @@ class Slot:
         errand.ids["lease"] = claimed.ticket.id
         errand.on_stuck = batch.abandon
         return batch
+
+    def _must_stop(self, peer: Peer, priority: Priority) -> bool:
+        """Tell whether to end at the next instance: this worker drains, or the peer's window has shut."""
+        passes = peer.stat_passes and priority is Priority.STAT
+        return self._draining() or (peer.is_shut and not passes)
 
     def _carry(self, batch: Batch, claimed: Claim) -> Carried:
         begun = time.monotonic()

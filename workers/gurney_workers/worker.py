@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import billiard.util
 import celery.apps.worker
@@ -17,6 +18,7 @@ from gurney.observability import get_logger
 from gurney.pacs import RemoteAE
 from gurney.settings import Settings
 from gurney.settings.remotes import remote_ae
+from gurney.transfer.windows import parse_window
 from gurney_workers import process
 from gurney_workers.app import worker_app
 from gurney_workers.fetch import OwnDoor
@@ -92,6 +94,7 @@ def _drain(**_: Any) -> None:
 
 def peers_of(settings: Settings) -> dict[str, Peer]:
     """Return the configured remotes as the framework wants them."""
+    zone = ZoneInfo(settings.node.timezone)
     return {
         remote.name: Peer(
             remote_ae(remote),
@@ -99,6 +102,9 @@ def peers_of(settings: Settings) -> dict[str, Peer]:
             remote.fast_path,
             remote.retrieve,
             remote.max_retrieves,
+            parse_window(remote.window),
+            remote.window_stat,
+            zone,
         )
         for remote in settings.remote
     }

@@ -6,9 +6,12 @@ and the health check of a container.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -20,6 +23,7 @@ from gurney.ledger.retrieving import reports as retrievals
 from gurney.ledger.spools import known_spools
 from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
+from gurney.transfer.windows import parse_window
 from gurney_daemon.cli.edge import Edge
 from gurney_daemon.received import RETRIEVED
 
@@ -120,7 +124,7 @@ def _look_at_ledger(edge: Edge) -> Report:
             with ledger.read() as conn:
                 return {
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
-                    "destinations": _destinations(conn, now),
+                    "destinations": _destinations(conn, now, _windows(edge)),
                     "retrieves": retrievals.standing(conn),
                     "sources": reports.source_states(conn),
                     "announced": living(reports.worker_states(conn, now)),
@@ -134,11 +138,27 @@ def _look_at_ledger(edge: Edge) -> Report:
         }
 
 
-def _destinations(conn: Connection, now: float) -> Report:
+def _windows(edge: Edge) -> Report:
+    """Say of each remote whether its window is open now, and when that changes, by the clock on the wall."""
+    zone = ZoneInfo(edge.reach.node.timezone)
+    told: Report = {}
+    for remote in edge.reach.remote:
+        stand = parse_window(remote.window).stand(time.time(), zone)
+        changes_at = None if stand.changes_at is None else datetime.fromtimestamp(stand.changes_at, zone).isoformat()
+        told[remote.name] = {"open": stand.is_open, "changes_at": changes_at}
+    return told
+
+
+def _destinations(conn: Connection, now: float, windows: Report) -> Report:
     """Describe the destinations; ``busy_seconds`` says for how long one has kept us waiting for an association."""
     busy = reports.busy_since(conn)
+    always = {"open": True, "changes_at": None}
     return {
-        name: state | {"busy_seconds": max(0.0, round(now - busy[name], 1)) if name in busy else None}
+        name: state
+        | {
+            "busy_seconds": max(0.0, round(now - busy[name], 1)) if name in busy else None,
+            "window": windows.get(name, always),
+        }
         for name, state in reports.destination_states(conn, now).items()
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -129,6 +130,9 @@ def _why(state: dict[str, Any]) -> str:
     """Say what matters of a destination: who paused it, else what keeps it and when it is tried again."""
     if state["paused_by"]:
         return f"paused by {state['paused_by']}"
+    if not state["window"]["open"] and state["state"] == "closed":
+        opens = datetime.fromisoformat(state["window"]["changes_at"])
+        return f"outside its window, which opens {opens:%a %H:%M}"
     waits = state["state"] in _PROBED and not state["retired"]
     return _trouble(state) + (f"; next probe {next_probe(state)}" if waits else "")
 

@@ -21,6 +21,7 @@ from gurney.transfer import breaker
 from gurney.transfer.backoff import ITEM
 from gurney.transfer.breaker import Admit
 from gurney.transfer.retrieving import Listing, RetrievalState
+from gurney.transfer.states import Priority
 
 __all__ = ["ClaimedRetrieval", "RetrievalTicket", "claim", "due_bells", "hold_fast", "release", "renew"]
 
@@ -61,7 +62,14 @@ class ClaimedRetrieval:
 
 
 def claim(
-    tx: Transaction, source: str, worker: str, spool_id: int, *, at_once: int, ttl: float = LEASE_SECONDS
+    tx: Transaction,
+    source: str,
+    worker: str,
+    spool_id: int,
+    *,
+    at_once: int,
+    ttl: float = LEASE_SECONDS,
+    stat_only: bool = False,
 ) -> ClaimedRetrieval | Denied:
     """Claim what is due most urgently from a source, or say why there is nothing; ``at_once`` are allowed to run."""
     row = destinations.lock(tx, source)
@@ -80,7 +88,7 @@ def claim(
     if len(running) >= (1 if probe else at_once):
         return Denied("as many retrieves as it allows are under way")
     closed = gates.closed_ways()
-    found = tx.conn.execute(_due(row.id, tx.now, closed)).all()
+    found = tx.conn.execute(_due(row.id, tx.now, closed, stat_only=stat_only)).all()
     chosen = next((one for one in found if one.study_instance_uid not in running), None)
     if chosen is None:
         return Denied("nothing is due", min((one.next_at for one in closed.values() if one.next_at), default=None))
@@ -119,7 +127,7 @@ def _running_studies(source_id: int) -> Any:
     return select(Retrieval.study_instance_uid).where(Retrieval.source_id == source_id, Retrieval.state == _RUNNING)
 
 
-def _due(source_id: int, now: float, closed: dict[str, breaker.Admission]) -> Any:
+def _due(source_id: int, now: float, closed: dict[str, breaker.Admission], *, stat_only: bool) -> Any:
     shut = ["" if way == toward("") else way for way in closed if way != ITSELF]
     due = (
         select(Retrieval.__table__)
@@ -127,6 +135,8 @@ def _due(source_id: int, now: float, closed: dict[str, breaker.Admission]) -> An
         .order_by(Retrieval.priority, Retrieval.due_at, Retrieval.id)
         .limit(_LOOKED_THROUGH)
     )
+    if stat_only:
+        due = due.where(Retrieval.priority == int(Priority.STAT))
     return due.where(Retrieval.direct_to.not_in(shut)) if shut else due
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ DESTINATION_KEYS = {
     *(state.name.lower() for state in ItemState),
     "associations",
     "busy_seconds",
+    "window",
     "max_associations",
     "oldest_seconds",
     "last_error",
@@ -311,6 +313,17 @@ def test_an_error_that_is_over_is_not_told_of_a_healthy_destination(changed: dic
         "dead": 0,
         "hold_reason": "",
         "paused_by": "",
+        "window": {"open": True, "changes_at": None},
     }
     over |= {"last_error": "refused", "last_error_seconds": 180.0, "last_success_seconds": 60.0}
     assert _why(over | changed) == told
+
+
+def test_a_remote_outside_its_window_says_when_it_opens(desk: Desk) -> None:
+    hour = (datetime.now(UTC).hour + 12) % 24
+    desk.configure(f'window = "{hour:02}:00-{hour:02}:30"\n')  # of the last remote
+    desk.world.items(1, destination="research")
+    windows = {name: one["window"] for name, one in desk("status", "--json").json["destinations"].items()}
+    assert windows["research"]["open"] is False
+    assert f"T{hour:02}:00:00" in windows["research"]["changes_at"]
+    assert "outside its window" in " ".join(desk("status").out.split())
