@@ -119,12 +119,42 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wanted")),
         sa.UniqueConstraint("retrieval_id", "sop_instance_uid", name=op.f("uq_wanted_retrieval_id_sop_instance_uid")),
     )
+    op.create_table(
+        "commitment_item",
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("item_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("proof", sa.SmallInteger(), nullable=False),
+        sa.Column("reason", sa.Integer(), nullable=True),
+        sa.CheckConstraint("proof BETWEEN 1 AND 4", name=op.f("ck_commitment_item_proof")),
+        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_commitment_item_item_id")),
+        sa.ForeignKeyConstraint(
+            ["transaction_uid"], ["commitment.transaction_uid"], name=op.f("fk_commitment_item_transaction_uid")
+        ),
+        sa.PrimaryKeyConstraint("transaction_uid", "item_id", name=op.f("pk_commitment_item")),
+    )
+    op.create_index(
+        "ix_commitment_awaited",
+        "commitment",
+        ["requested_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'requested'"),
+        postgresql_where=sa.text("state = 'requested'"),
+    )
+    op.create_index("ix_commitment_item_item", "commitment_item", ["item_id"], unique=False)
     op.execute("UPDATE ledger_meta SET schema_version = 2, min_code = 1")
 
 
 def downgrade() -> None:
     """Undo."""
     op.execute("UPDATE ledger_meta SET schema_version = 1, min_code = 1")
+    op.drop_index(
+        "ix_commitment_awaited",
+        table_name="commitment",
+        sqlite_where=sa.text("state = 'requested'"),
+        postgresql_where=sa.text("state = 'requested'"),
+    )
+    op.drop_index("ix_commitment_item_item", table_name="commitment_item")
+    op.drop_table("commitment_item")
     op.drop_table("wanted")
     op.drop_table("retrieve_gate")
     op.drop_index("ix_retrieval_study", table_name="retrieval")

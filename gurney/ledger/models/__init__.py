@@ -12,6 +12,7 @@ from gurney.ledger.models.content import (
     StudyRoute,
     Tombstone,
 )
+from gurney.ledger.models.proof import CommitmentItem
 from gurney.ledger.models.record import Audit, Clock, Count, CountDelta, LedgerMeta, Seal
 from gurney.ledger.models.retrieval import Retrieval, RetrieveGate, Wanted
 from gurney.ledger.models.work import (
@@ -35,6 +36,7 @@ __all__ = [
     "Bell",
     "Clock",
     "Commitment",
+    "CommitmentItem",
     "Completion",
     "Conflict",
     "Count",

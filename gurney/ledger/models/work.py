@@ -317,6 +317,12 @@ class Commitment(Base):
     __tablename__ = "commitment"
     __table_args__ = (
         CheckConstraint("state IN ('requested', 'committed', 'partial', 'refused', 'overdue')", name="state"),
+        Index(
+            "ix_commitment_awaited",
+            "requested_at",
+            sqlite_where=text("state = 'requested'"),
+            postgresql_where=text("state = 'requested'"),
+        ),
     )
 
     transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
