@@ -23,7 +23,7 @@ PAGES = {
     "engine": (
         "Engine, remote AEs, associations",
         "association.engine remote association.scu association.association terms contexts wire.command wire.response "
-        "progress stream cancellation gurney.dicom.presentation wire.dimse",
+        "progress throttle stream cancellation gurney.dicom.presentation wire.dimse",
     ),
     "store": (
         "Store",

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -28,6 +28,7 @@ __all__ = [
     "assert_live",
     "expire",
     "is_dead",
+    "live_leases",
     "lock_destination",
     "postpone",
     "release",
@@ -108,6 +109,14 @@ def renew(tx: Transaction, ticket: LeaseTicket, ttl: float = LEASE_SECONDS) -> N
     ours = {"lease": ticket.id, "our_fence": ticket.fence, "now": tx.now, "new_until": tx.now + ttl}
     if tx.conn.execute(_RENEW, ours).rowcount != 1:
         raise LeaseLost(f"lease {ticket.id} could not be renewed: it has run out or was taken over")
+
+
+_LIVE = select(func.count()).select_from(Lease).where(Lease.destination_id == bindparam("destination"), is_live())
+
+
+def live_leases(conn: Connection, destination_id: int) -> int:
+    """Count the batches that are on their way to a destination, from whatever host: they share what it may get."""
+    return conn.scalar(_LIVE, {"destination": destination_id}) or 0
 
 
 def release(tx: Transaction, ticket: LeaseTicket, actor: str, reason: str = "done") -> int | None:

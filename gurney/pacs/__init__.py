@@ -130,6 +130,7 @@ from gurney.pacs.store.sources import request_for_file
 from gurney.pacs.store.storing import StoreTally, Storing
 from gurney.pacs.stream import CancellableStream, Stream
 from gurney.pacs.terms import AssociationTerms, Role, UserIdentity, UserIdentityKind
+from gurney.pacs.throttle import Throttle
 from gurney.pacs.tls.options import InboundTls, PeerCertificate, SecureLink, Tls, TlsIdentity, TlsProfile
 from gurney.pacs.wire.command import DimsePriority
 from gurney.pacs.wire.inbound import Received
@@ -282,6 +283,7 @@ __all__ = [
     "Stream",
     "Study",
     "SubOperations",
+    "Throttle",
     "Timeouts",
     "Tls",
     "TlsFailed",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from gurney.dicom.ae_titles import check_ae_title
 from gurney.dicom.uids import is_valid_uid
+from gurney.settings.quantities import parse_rate
 from gurney.transfer.windows import parse_window
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Path",
     "Port",
     "PriorityName",
+    "RateText",
     "ServerName",
     "TimeZone",
     "Uid",
@@ -79,6 +81,11 @@ def _server_name(value: str) -> str:
     if value.startswith("."):
         raise ValueError("is not a host name or address")
     return _host(value) if value else value
+
+
+def _rate(value: str) -> str:
+    parse_rate(value)
+    return value
 
 
 def _window(value: str) -> str:
@@ -138,5 +145,6 @@ ServerName = Annotated[str, AfterValidator(_server_name)]
 CallingTitle = Annotated[str, AfterValidator(_optional_title)]
 Network = Annotated[str, AfterValidator(_network)]
 Uid = Annotated[str, AfterValidator(_uid)]
+RateText = Annotated[str, AfterValidator(_rate)]
 WindowText = Annotated[str, AfterValidator(_window)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]

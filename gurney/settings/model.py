@@ -27,6 +27,7 @@ from gurney.settings.fields import (
     Path,
     Port,
     PriorityName,
+    RateText,
     ServerName,
     TimeZone,
     Uid,
@@ -222,6 +223,12 @@ class Remote(_Table):
     window: WindowText = Field(
         default="",
         description='When it may be sent to and asked, such as "Mon-Fri 18:00-06:00"; empty: always',
+    )
+    bandwidth: RateText = Field(
+        default="", description='What it gets in a second at most, over all associations and hosts, such as "20Mbit/s"'
+    )
+    max_instances_per_minute: int = Field(
+        default=0, ge=0, description="What it gets in a minute at most, over all associations and hosts; 0: no limit"
     )
     window_stat: bool = Field(default=True, description="false: STAT waits for the window as well")
     timeouts: Timeouts = Field(default=Timeouts(), description="Seconds: connect, acse, store, find, move_idle")

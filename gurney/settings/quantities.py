@@ -17,6 +17,7 @@ __all__ = [
     "format_duration",
     "parse_age",
     "parse_duration",
+    "parse_rate",
     "parse_reserve",
     "parse_size",
 ]
@@ -111,3 +112,19 @@ def parse_reserve(value: Any) -> Reserve:
 
 
 ReserveField = Annotated[Reserve, BeforeValidator(parse_reserve), PlainSerializer(str)]
+
+
+_RATES = {"bit/s": 1 / 8, "kbit/s": 1e3 / 8, "Mbit/s": 1e6 / 8, "Gbit/s": 1e9 / 8} | {
+    f"{unit}/s": float(n) for unit, n in _BYTES.items()
+}
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+/s)\s*")
+
+
+def parse_rate(text: str) -> float | None:
+    """Return bytes a second for a text such as ``"20Mbit/s"`` or ``"2.5MB/s"``; None, no limit, for an empty one."""
+    if not text:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None or match[2] not in _RATES or float(match[1]) == 0:
+        raise ValueError('is no rate; write a number and kbit/s, Mbit/s, kB/s or MB/s, such as "20Mbit/s"')
+    return float(match[1]) * _RATES[match[2]]

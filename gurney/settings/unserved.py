@@ -1,6 +1,6 @@
 """Keys of the configuration's language that this version does not serve.
 
-To take a ``bandwidth`` and use all there is would be a lie. So such a key is refused, with its line, unless it stands
+To take ``commitment`` and never ask for it would be a lie. So such a key is refused, with its line, unless it stands
 at the value that promises nothing.
 """
 
@@ -17,7 +17,6 @@ __all__ = ["refuse_unserved"]
 
 _UNSERVED_KEYS: dict[KeyPath, tuple[Any, str]] = {
     ("remote", "commitment"): ("none", "storage commitment would not be asked for"),
-    ("remote", "bandwidth"): ("", "the rate would not be limited"),
 }
 
 

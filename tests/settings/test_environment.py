@@ -59,9 +59,9 @@ def test_a_whole_array_may_be_json(load_text: LoadText) -> None:
         ("GURNEY_REMOTE", "[{", "", "is not JSON"),
         ("GURNEY_REMOTE__ARCHIVE", "pacs", "", "names no key of [[remote]]"),
         (
-            "GURNEY_REMOTE__ARCHIVE__BANDWIDTH",
-            "20Mbit/s",
-            "remote[archive].bandwidth",
+            "GURNEY_REMOTE__ARCHIVE__COMMITMENT",
+            "after_study",
+            "remote[archive].commitment",
             "is not served by this version",
         ),
         ("GURNEY_REMOTE__MAIN_ARCHIVE__WINDOW", "nights", "remote[main-archive].window", "is no window"),

@@ -15,7 +15,6 @@ REMOTE = '[[remote]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"
     ("text", "line", "key"),
     [
         (REMOTE + "commitment = 'after_study'\n", 6, "remote[archive].commitment"),
-        (REMOTE + "bandwidth = '20Mbit/s'\n", 6, "remote[archive].bandwidth"),
     ],
 )
 def test_refuses_what_would_promise_something(
@@ -27,4 +26,4 @@ def test_refuses_what_would_promise_something(
 
 
 def test_takes_what_promises_nothing(load_text: Callable[..., Settings]) -> None:
-    load_text(REMOTE + "commitment = 'none'\nbandwidth = ''\n")
+    load_text(REMOTE + "commitment = 'none'\n")

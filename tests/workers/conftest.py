@@ -65,12 +65,21 @@ class Ward:
         stat_only: bool = False,
         window: Window = ALWAYS,
         stat_passes: bool = True,
+        bytes_per_second: float | None = None,
+        instances_per_minute: int = 0,
+        fast_path: bool = True,
         on_blocked: Callable[[], object] = lambda: None,
         **limits: int,
     ) -> Slot:
         """Make a slot; the test opens and closes it."""
         peer = Peer(
-            remote or self.pacs.remote(PACS_TIMEOUTS), "GURNEY", fast_path=True, window=window, stat_passes=stat_passes
+            remote or self.pacs.remote(PACS_TIMEOUTS),
+            "GURNEY",
+            fast_path=fast_path,
+            window=window,
+            stat_passes=stat_passes,
+            bytes_per_second=bytes_per_second,
+            instances_per_minute=instances_per_minute,
         )
         return Slot(
             Ledger(str(self.world.ledger.url), clock=self.world.clock),

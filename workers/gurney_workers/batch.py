@@ -17,7 +17,7 @@ from gurney.dicom.presentation import MAX_CONTEXTS, plan_contexts
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost, LedgerUnavailable
 from gurney.ledger.interruptions import interruption
-from gurney.ledger.leases import postpone
+from gurney.ledger.leases import postpone, renew
 from gurney.ledger.settlement import Settlement, conclude
 from gurney.ledger.spools import SpoolPlace
 from gurney.ledger.terms import Claim, Work
@@ -37,6 +37,7 @@ from gurney.transfer.outcomes import Event, EventKind
 from gurney_workers.folders import Folder, Folders
 from gurney_workers.pulse import Pulse
 from gurney_workers.recorder import Recorder
+from gurney_workers.share import Share
 
 __all__ = ["Batch", "Carried"]
 
@@ -84,13 +85,15 @@ class Batch:
         draining: Callable[[], bool],
         progress: Progress,
         on_first_stored: Callable[[], object] = lambda: None,
+        share: Share | None = None,
     ) -> None:
         """Prepare; ``claimed_at`` is the monotonic time at which the claim was sent, ``seconds`` the batch's length.
 
         ``lease_seconds`` is for how long the ledger grants the lease at the claim and at each renewal;
         ``progress`` is marked whenever something moves; ``on_first_stored`` is called once the ledger knows of
-        something stored, while the batch goes on.
+        something stored, while the batch goes on; ``share`` is what it may use of the destination's limits.
         """
+        self._share = share
         self._ledger, self._claim = ledger, claim
         self._remote, self._scu, self._actor = remote, scu, actor
         self._spool, self._folders = spool, folders
@@ -111,7 +114,9 @@ class Batch:
         # What was asked for and has no result yet: one on the wire at most, and the one whose file is read.
         self._asked: list[Work] = []
         self._recorder = Recorder(ledger, claim.ticket, self.stop, lease_seconds, on_first_stored)
-        self._pulse = Pulse(ledger, claim.ticket, claimed_at, self.stop, lease_seconds)
+        self._pulse = Pulse(
+            ledger, claim.ticket, claimed_at, self.stop, lease_seconds, renew=renew if share is None else share.renew
+        )
 
     def carry(self) -> Carried:
         """Send the batch and settle it; return when everything that can be written is written."""
@@ -150,7 +155,8 @@ class Batch:
         proposals = plan_contexts(pairs)[0]
         if self._claim.probe and len(proposals) < MAX_CONTEXTS:
             proposals = [*proposals, VERIFICATION]
-        assoc = self._scu.associate(self._remote, proposals, self._progress)
+        throttle = None if self._share is None else self._share.bytes
+        assoc = self._scu.associate(self._remote, proposals, self._progress, throttle=throttle)
         with self._aborting:
             self._assoc = assoc
         with assoc:
@@ -164,9 +170,18 @@ class Batch:
             self._look()
             if self._stop_reason:
                 return
+            if self._share is not None:
+                self._share.await_instance(self._must_stop, self._progress.mark)
+                self._look()
+                if self._stop_reason:
+                    return
             if work.item_id not in self._cancelled:
                 self._asked.append(work)
                 yield self._request(work)
+
+    def _must_stop(self) -> bool:
+        self._look()
+        return bool(self._stop_reason)
 
     def _look(self) -> None:
         """Look between two instances whether to go on, and what has been cancelled."""

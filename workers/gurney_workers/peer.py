@@ -27,6 +27,8 @@ class Peer:
     window: Window = ALWAYS
     stat_passes: bool = True
     zone: ZoneInfo = _UTC
+    bytes_per_second: float | None = None
+    instances_per_minute: int = 0
 
     @property
     def is_shut(self) -> bool:

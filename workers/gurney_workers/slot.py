@@ -34,6 +34,7 @@ from gurney_workers.batch import Batch, Carried
 from gurney_workers.fetch import Fetch, OwnDoor
 from gurney_workers.folders import Folders
 from gurney_workers.peer import Peer
+from gurney_workers.share import Share
 from gurney_workers.vigil import GRACE, Errand, Vigil
 
 __all__ = ["Peer", "Slot"]
@@ -225,11 +226,19 @@ class Slot:
             draining=partial(self._must_stop, peer, claimed.priority),
             progress=errand.progress,
             on_first_stored=on_first_stored,
+            share=self._share_of(claimed, peer),
         )
         errand.progress.mark()
         errand.ids["lease"] = claimed.ticket.id
         errand.on_stuck = batch.abandon
         return batch
+
+    def _share_of(self, claimed: Claim, peer: Peer) -> Share | None:
+        share = Share(peer)
+        if not share.is_limited:
+            return None
+        self._ledger.transact(share.settle, claimed.ticket)
+        return share
 
     def _must_stop(self, peer: Peer, priority: Priority) -> bool:
         """Tell whether to end at the next instance: this worker drains, or the peer's window has shut."""

@@ -17,6 +17,7 @@ from gurney.ledger.terms import BatchLimits
 from gurney.observability import get_logger
 from gurney.pacs import RemoteAE
 from gurney.settings import Settings
+from gurney.settings.quantities import parse_rate
 from gurney.settings.remotes import remote_ae
 from gurney.transfer.windows import parse_window
 from gurney_workers import process
@@ -105,6 +106,8 @@ def peers_of(settings: Settings) -> dict[str, Peer]:
             parse_window(remote.window),
             remote.window_stat,
             zone,
+            parse_rate(remote.bandwidth),
+            remote.max_instances_per_minute,
         )
         for remote in settings.remote
     }

@@ -17,6 +17,7 @@ from gurney.pacs.store.compression import NATIVE, Compression
 from gurney.pacs.store.events import AfterCStore, StoreEvents
 from gurney.pacs.store.preparation import Preparation
 from gurney.pacs.store.refusals import RefusedRequestError, held_back
+from gurney.pacs.throttle import Throttle
 from gurney.pacs.wire.carriers import Carrier, FastCarrier, PlainCarrier, Prepared
 from gurney.pacs.wire.instance import StoreRequest, StoreResult, UnusableFileError
 from gurney.pacs.wire.response import Response
@@ -87,6 +88,7 @@ class StoreAssociation(Association):
         *,
         fast_path: bool,
         compression: Compression = NATIVE,
+        throttle: Throttle | None = None,
     ) -> None:
         super().__init__(remote, negotiated, events, progress, fast_path=fast_path)
         self._carrier: Carrier | None = None
@@ -95,9 +97,9 @@ class StoreAssociation(Association):
             return
         patience = remote.timeouts.store
         if fast_path:
-            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience, progress)
+            self._carrier = FastCarrier(self._assoc, self._witness, negotiated.max_pdu, patience, progress, throttle)
         else:
-            self._carrier = PlainCarrier(self._assoc, self._witness, patience, progress)
+            self._carrier = PlainCarrier(self._assoc, self._witness, patience, progress, throttle)
 
     def store(self, requests: Iterable[StoreRequest]) -> Iterator[StoreResult]:
         """Send instances in order and yield the result of each (C-STORE, PS3.7 9.1.1).

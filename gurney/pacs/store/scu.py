@@ -23,6 +23,7 @@ from gurney.pacs.store.lookahead import LOOK_AHEAD, Feed, LookAhead, plan_ahead
 from gurney.pacs.store.sources import BESIDE_INSTANCES, Requests, Source, request_for
 from gurney.pacs.store.storing import Storing
 from gurney.pacs.terms import AssociationTerms, Role
+from gurney.pacs.throttle import Throttle
 from gurney.pacs.wire.instance import StoreResult
 
 __all__ = ["StoreScu"]
@@ -58,11 +59,13 @@ class StoreScu(StorageCommitmentScu):
         *,
         roles: Sequence[Role] = (),
         compression: Compression | None = None,
+        throttle: Throttle | None = None,
     ) -> StoreAssociation:
         """Associate with a remote AE, proposing 1 to 128 contexts (PS3.8 7.1).
 
         A peer that refuses them all gives an association that is not usable, but answers each request with its
         refusal. ``progress`` is marked whenever something moves, for whoever watches the association from outside.
+        ``throttle`` limits the bytes a second, of this association or of all that share it in turns.
         To transcode, propose what ``compression.wishes(transfer_syntax_uid)`` gives for each SOP class.
 
         Raises as :meth:`gurney.pacs.Scu.associate` does.
@@ -77,6 +80,7 @@ class StoreScu(StorageCommitmentScu):
                 progress,
                 fast_path=self._fast_path,
                 compression=compression or self._compression,
+                throttle=throttle,
             ),
             progress,
         )

@@ -15,6 +15,7 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from gurney.pacs.errors import AssociationEnded, BadResponse
 from gurney.pacs.progress import Progress
+from gurney.pacs.throttle import Throttle
 from gurney.pacs.wire.command import DimsePriority, encode_c_store_rq
 from gurney.pacs.wire.dimse import Dimse
 from gurney.pacs.wire.fast_store import Wire
@@ -82,7 +83,15 @@ class Carrier(Protocol):
 class PlainCarrier:
     """pynetdicom carries; each instance is held in memory once."""
 
-    def __init__(self, assoc: PacedAssociation, witness: Witness, patience: float, progress: Progress) -> None:
+    def __init__(
+        self,
+        assoc: PacedAssociation,
+        witness: Witness,
+        patience: float,
+        progress: Progress,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self._throttle = throttle
         self._assoc = assoc
         self._witness = witness
         self._patience = patience
@@ -120,6 +129,8 @@ class PlainCarrier:
         """Queue the request."""
         if not isinstance(prepared.message, C_STORE):
             raise TypeError("prepared by another carrier")
+        if self._throttle is not None:
+            self._hold_back(self._throttle, prepared.size)
         self._dimse.send(prepared.message, prepared.awaited.context_id)
 
     def receive(self, prepared: Prepared) -> Response:
@@ -128,6 +139,14 @@ class PlainCarrier:
 
     def leave(self) -> None:
         """Nothing is held that pynetdicom needs to end."""
+
+    def _hold_back(self, throttle: Throttle, size: int) -> None:
+        while seconds := throttle.wait:
+            if self._witness.wait(min(seconds, _TURN_SECONDS)):
+                raise self._witness.failure()
+            self.check_quiet()
+            self._progress.mark()
+        throttle.take(size)
 
     def _read(self, payload: Payload) -> bytearray:
         """Read the whole data set in steps that even a slow share takes in good time."""
@@ -143,12 +162,18 @@ class FastCarrier:
     """The wire fast path carries; pynetdicom gets the wire whenever something unexpected comes."""
 
     def __init__(
-        self, assoc: PacedAssociation, witness: Witness, max_pdu: int, patience: float, progress: Progress
+        self,
+        assoc: PacedAssociation,
+        witness: Witness,
+        max_pdu: int,
+        patience: float,
+        progress: Progress,
+        throttle: Throttle | None = None,
     ) -> None:
         self._assoc = assoc
         self._witness = witness
         self._patience = patience
-        self._wire = Wire(assoc.wire, max_pdu, patience, progress)
+        self._wire = Wire(assoc.wire, max_pdu, patience, progress, throttle)
         self._dimse = Dimse(assoc, witness, progress)
         self._pause = ExitStack()
         self._is_lent = False

@@ -12,6 +12,7 @@ import select
 
 from gurney.pacs.errors import AssociationEnded, BadResponse, DimseTimeout
 from gurney.pacs.progress import Progress
+from gurney.pacs.throttle import Throttle
 from gurney.pacs.wire.command import C_STORE_RSP, MalformedCommandError, read_command
 from gurney.pacs.wire.instance import Payload
 from gurney.pacs.wire.outgoing import Outgoing
@@ -26,12 +27,22 @@ __all__ = ["Wire"]
 _BUFFER = 1 << 20
 # Responses are short: what does not fit is none.
 _RECEIVE_BUFFER = 1 << 17
+# So often whoever is held back shows that it lives.
+_GLANCE_SECONDS = 0.5
 
 
 class Wire:
     """A lent wire: send requests on it and read their responses, one at a time."""
 
-    def __init__(self, wire: WireSocket, max_pdu: int, patience: float, progress: Progress) -> None:
+    def __init__(
+        self,
+        wire: WireSocket,
+        max_pdu: int,
+        patience: float,
+        progress: Progress,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self._throttle = throttle
         self._wire = wire
         self._progress = progress
         self._socket = wire.connection
@@ -46,6 +57,9 @@ class Wire:
         self._either = select.poll()
         self._either.register(wire.fd, select.POLLIN | select.POLLOUT)
         self._either.register(wire.wake_fd, select.POLLIN)
+        self._held = select.poll()
+        self._held.register(wire.fd, select.POLLIN)
+        self._held.register(wire.wake_fd, select.POLLIN)
 
     def take_unread(self) -> bytes:
         """Give out what was received and is not for us."""
@@ -72,7 +86,10 @@ class Wire:
         message is cut off, and the association can't carry another.
         """
         while not outgoing.is_complete:
-            self._send(outgoing.take())
+            data = outgoing.take()
+            if self._throttle is not None:
+                self._hold_back(self._throttle, len(data))
+            self._send(data)
             outgoing.fill()
         self._wire.expect_answer()
 
@@ -97,6 +114,13 @@ class Wire:
             raise BadResponse("a response that something follows")
         return Response(status, command.comment, command.offending_elements)
 
+    def _hold_back(self, throttle: Throttle, length: int) -> None:
+        """Wait until so much may go, listening to what the peer may say meanwhile."""
+        while seconds := throttle.wait:
+            self._hear(dict(self._held.poll(max(1.0, min(seconds, _GLANCE_SECONDS) * 1000))))
+            self._progress.mark()
+        throttle.take(length)
+
     def _send(self, data: memoryview) -> None:
         self.is_mid_pdu = True
         while data:
@@ -113,10 +137,14 @@ class Wire:
     def _await_room(self) -> None:
         """Wait until the peer takes bytes again, listening to what it may say meanwhile."""
         events = dict(self._either.poll(self._patience * 1000))
-        self._check_wake(events)
         if not events:
             raise DimseTimeout(f"the peer took no byte for {self._patience:g} s")
-        if events[self._wire.fd] & ~select.POLLOUT:
+        self._hear(events)
+
+    def _hear(self, events: dict[int, int]) -> None:
+        """Take what the peer says while we are sending: nothing but the end of the association is in place then."""
+        self._check_wake(events)
+        if events.get(self._wire.fd, 0) & ~select.POLLOUT:
             self._reader.receive()
             if self._reader.is_at_other_pdu:
                 raise HandBack
