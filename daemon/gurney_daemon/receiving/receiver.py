@@ -28,6 +28,7 @@ from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.routes import Routes
 from gurney_daemon.ingest.spool import Shelf, Spool
 from gurney_daemon.receiving.adoption import adopt
+from gurney_daemon.receiving.commitments import CommitmentAnswers
 from gurney_daemon.receiving.doorkeeper import Doorkeeper
 from gurney_daemon.receiving.landing import Landing
 
@@ -144,6 +145,7 @@ class Receiver:
             max_associations=self._door.max_associations,
             timeouts=self._door.timeouts,
         )
+        listener.event_report(CommitmentAnswers(self._ledger, self._ring, self._actor).hear)
         with DicomEngine(), listener:
             self.port = listener.port
             while True:
