@@ -45,6 +45,7 @@ from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
 from gurney_daemon.ringing import Ringer
 from gurney_daemon.rounds import Chore, Rounds
+from gurney_daemon.scheduler import SCHEDULER, Scheduler
 
 __all__ = ["DRAIN_SECONDS", "Daemon", "run_daemon"]
 
@@ -193,11 +194,13 @@ class Daemon:
             holder=holder,
             seconds=_CHECK_SECONDS,
         )
+        scheduler = Scheduler(settings, ledger, ring, holder=holder)
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
             self._thread("pruner", self._pruner.run),
             self._thread("bookkeeper", self._bookkeeper.run),
             self._thread("announce", self._announce),
+            self._thread(SCHEDULER, scheduler.run),
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
             *[self._thread(f"receive:{receiver.name}", receiver.run) for receiver in self.receivers],
         ]

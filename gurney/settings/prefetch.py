@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from cronsim import CronSim, CronSimError
@@ -53,6 +53,9 @@ class Prefetch(Table):
     horizon: Annotated[str, AfterValidator(_horizon)] = Field(
         default="next_working_day",
         description='How far ahead appointments count: today, next_day, next_working_day, or a time such as "36h"',
+    )
+    holidays: tuple[date, ...] = Field(
+        default=(), description='Days that are no working days, such as "2026-12-25", for next_working_day'
     )
     catch_up: Literal["skip", "once", "all"] = Field(
         default="once", description="What becomes of the times that a stopped Gurney missed: skip, once or all"

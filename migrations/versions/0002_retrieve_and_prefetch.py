@@ -141,12 +141,26 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'requested'"),
     )
     op.create_index("ix_commitment_item_item", "commitment_item", ["item_id"], unique=False)
+    op.create_table(
+        "schedule",
+        sa.Column("rule", sa.String(length=128), nullable=False),
+        sa.Column("plan", sa.String(length=200), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("look_at", sa.Double(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("done_at", sa.Double(), nullable=True),
+        sa.Column("patients", sa.Integer(), nullable=False),
+        sa.Column("retrievals", sa.Integer(), nullable=False),
+        sa.Column("words", sa.String(length=400), nullable=False),
+        sa.PrimaryKeyConstraint("rule", name=op.f("pk_schedule")),
+    )
     op.execute("UPDATE ledger_meta SET schema_version = 2, min_code = 1")
 
 
 def downgrade() -> None:
     """Undo."""
     op.execute("UPDATE ledger_meta SET schema_version = 1, min_code = 1")
+    op.drop_table("schedule")
     op.drop_index(
         "ix_commitment_awaited",
         table_name="commitment",

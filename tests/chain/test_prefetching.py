@@ -74,6 +74,7 @@ def ward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 }
                 for path in ("through", "direct")
             ]
+            rules.append(rules[0] | {"name": "often", "every": "1s"})
             site = Site(folder / "site", remotes, retrieve={"port": ours, "move_grace": "3s"}, watch={"send_to": []})
             configured = site.config.read_text()
             tables = "".join(
@@ -101,3 +102,16 @@ def test_what_the_rule_says_is_at_the_workstation_and_nothing_else(ward: Ward) -
     for patient in ("P0", "P1"):
         ward.run("run", "through", "--patient", patient)
     assert len(ward.retrievals()) == 4, "what is there is not fetched again"
+
+
+def test_a_rule_is_done_by_itself_for_whoever_the_list_names(ward: Ward) -> None:
+    (ward.site.folder / "list.csv").write_text("patient_id\nP0\nP1\n")
+
+    def schedule() -> dict[str, Any]:
+        told = json.loads(ward.site.run("schedules", "--json").stdout)["schedules"]
+        return next(one for one in told if one["rule"] == "often")
+
+    wait_until(lambda: schedule()["patients"] == 2, 60, "the scheduler has seen to both")
+    assert schedule()["words"] == ""
+    expected = ward.priors(*OF_P0, *OF_P1)
+    wait_until(lambda: ward.workstation.sop_instance_uids() == expected, 60, "all priors are at the workstation")

@@ -29,6 +29,7 @@ COMMANDS = {
     "retrieve": ("retrieving", "Retrieve a study, a series or an instance from a remote."),
     "retrievals": ("retrieving", "List retrievals, the newest first."),
     "retrieval": ("retrieving", "Show one retrieval, and what is missing of it."),
+    "schedules": ("prefetching", "List when each rule of prefetch is next done."),
     "retry": ("operating", "Try again what failed, or waits for its next try."),
     "cancel": ("operating", "Cancel what is not done yet."),
     "release": ("operating", "Let go what is held back."),

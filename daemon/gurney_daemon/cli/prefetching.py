@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
+from gurney.ledger import schedules
 from gurney.pacs import DicomEngine
 from gurney.prefetch import Current, Plan, Planner, carry_out
+from gurney.prefetch.appointments import see_to
 from gurney.prefetch.archive import Archive
 from gurney.settings import Prefetch, Settings
 from gurney.settings.regions import read_regions
@@ -30,6 +35,7 @@ def register(app: typer.Typer) -> None:
     prefetch.command("run")(run)
     prefetch.command("learn")(learn)
     app.add_typer(prefetch, name="prefetch")
+    app.command("schedules")(list_schedules)
 
 
 _RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The name of a [[prefetch]].")]
@@ -72,9 +78,9 @@ def run(
     ctx: typer.Context,
     name: _RuleName,
     patient: Annotated[
-        list[str],
-        typer.Option("--patient", metavar="ID", help="As for plan; may be repeated, for each patient."),
-    ],
+        list[str] | None,
+        typer.Option("--patient", metavar="ID", help="As for plan; may be repeated. Else whoever the rule says comes."),
+    ] = None,
     study: _Study = "",
     accession: _Accession = "",
     description: _Description = "",
@@ -82,8 +88,11 @@ def run(
     code: _Code = "",
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what a rule wants of these patients: a retrieval for each prior that is missing, now."""
+    """Fetch what a rule wants of these patients, or of all who come: a retrieval for each prior that is missing."""
     edge: Edge = ctx.obj
+    if not patient:
+        _run_for_all(edge, name, as_json=as_json)
+        return
     done = []
     with failing_in_json(wanted=as_json):
         rule = _rule(edge.settings, name)
@@ -112,6 +121,78 @@ def run(
             _tell_unanswered(one.plan)
     if not all(one.plan.is_whole for one in done):
         raise typer.Exit(1)
+
+
+def _run_for_all(edge: Edge, name: str, *, as_json: bool) -> None:
+    """Do a rule as its schedule would, at once."""
+    now = time.time()
+    with failing_in_json(wanted=as_json):
+        rule = _rule(edge.settings, name)
+        if rule.hl7:
+            raise typer.BadParameter("messages tell who comes: name them by --patient", param_hint="RULE")
+        with edge.ledger() as ledger, DicomEngine():
+            seen = see_to(edge.settings, ledger, rule, now, now, partial(edge.ring, ledger), actor=edge.actor)
+    if as_json:
+        print_json(
+            {
+                "ok": not seen.words,
+                "patients": seen.patients,
+                "retrievals": seen.retrievals,
+                "trouble": seen.trouble,
+                "mistakes": [{"line": one.line, "words": one.words} for one in seen.mistakes],
+            }
+        )
+    else:
+        typer.echo(f"{several(seen.retrievals, 'retrieval')} for {several(seen.patients, 'patient')}")
+        for mistake in seen.mistakes:
+            typer.echo(f"line {mistake.line}: {mistake.words}", err=True)
+        if seen.trouble:
+            typer.echo(legible(seen.trouble), err=True)
+    if seen.words:
+        raise typer.Exit(1)
+
+
+def list_schedules(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List when each rule of prefetch is next done, and what came of it last."""
+    edge: Edge = ctx.obj
+    zone = ZoneInfo(edge.settings.node.timezone)
+    with edge.ledger() as ledger, ledger.read() as conn:
+        known = schedules.schedules(conn)
+    told = []
+    for rule in edge.settings.prefetch:
+        row = known.get(rule.name, {})
+        told.append(
+            {
+                "rule": rule.name,
+                "schedule": rule.schedule,
+                "every_seconds": rule.every,
+                "next": _iso(row.get("look_at"), zone),
+                "tries": row.get("tries", 0),
+                "last": _iso(row.get("done_at"), zone),
+                "patients": row.get("patients", 0),
+                "retrievals": row.get("retrievals", 0),
+                "words": row.get("words", ""),
+            }
+        )
+    if as_json:
+        print_json({"schedules": told})
+        return
+    rows = (
+        (
+            one["rule"],
+            one["next"] or "never by itself",
+            one["last"] or "",
+            one["patients"],
+            one["retrievals"],
+            one["words"],
+        )
+        for one in told
+    )
+    console().print(table(("RULE", "NEXT", "LAST", "PATIENTS", "RETRIEVALS", "WHY"), rows))
+
+
+def _iso(moment: float | None, zone: ZoneInfo) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, zone).isoformat(timespec="minutes")
 
 
 def learn(

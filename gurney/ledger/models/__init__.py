@@ -15,6 +15,7 @@ from gurney.ledger.models.content import (
 from gurney.ledger.models.proof import CommitmentItem
 from gurney.ledger.models.record import Audit, Clock, Count, CountDelta, LedgerMeta, Seal
 from gurney.ledger.models.retrieval import Retrieval, RetrieveGate, Wanted
+from gurney.ledger.models.schedule import Schedule
 from gurney.ledger.models.work import (
     Attempt,
     Bell,
@@ -51,6 +52,7 @@ __all__ = [
     "Retrieval",
     "RetrieveGate",
     "Role",
+    "Schedule",
     "Seal",
     "Series",
     "SourceCount",
