@@ -113,5 +113,7 @@ def test_a_rule_is_done_by_itself_for_whoever_the_list_names(ward: Ward) -> None
 
     wait_until(lambda: schedule()["patients"] == 2, 60, "the scheduler has seen to both")
     assert schedule()["words"] == ""
+    at_once = ward.run("run", "often")
+    assert (at_once["ok"], at_once["patients"], at_once["mistakes"]) == (True, 2, [])
     expected = ward.priors(*OF_P0, *OF_P1)
     wait_until(lambda: ward.workstation.sop_instance_uids() == expected, 60, "all priors are at the workstation")

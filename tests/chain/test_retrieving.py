@@ -80,6 +80,7 @@ def test_a_study_comes_whole_and_meets_no_route(running: Running) -> None:
     assert report["missing"] == 0
     stand = json.loads(running.site.run("study", study, "--json").stdout)
     assert stand["destinations"] == {}, "what was retrieved is sent nowhere unless it was asked for"
+    assert [(one["state"], one["arrived"]) for one in stand["retrievals"]] == [("done", 4)]
     assert json.loads(running.site.run("status", "--json").stdout)["ok"]
 
 

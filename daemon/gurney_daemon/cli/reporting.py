@@ -9,6 +9,7 @@ import typer
 from sqlalchemy import Connection
 
 from gurney.ledger import reports
+from gurney.ledger.retrieving.reports import list_retrievals
 from gurney.transfer.states import ItemState
 from gurney_daemon.cli.amounts import several
 from gurney_daemon.cli.asked import AsJson, State, Unknown, known_destination
@@ -21,6 +22,10 @@ Report = dict[str, Any]
 
 # What a person looks for in a transfer; what is done is counted.
 _NOT_DONE = tuple(state for state in ItemState if state not in {ItemState.DONE, ItemState.CANCELLED})
+
+
+# The newest; `gurney retrievals --study` has all.
+_RETRIEVALS_SHOWN = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -176,10 +181,19 @@ def show_study(
     edge: Edge = ctx.obj
     with edge.ledger() as ledger, ledger.read() as conn:
         report = reports.study_report(conn, study)
-    if report is None:
+        asked = list_retrievals(conn, study_instance_uid=study, limit=_RETRIEVALS_SHOWN)
+    if report is None and not asked:
         raise Unknown(f"the ledger knows no study {study}")
     if as_json:
-        print_json(report)
+        empty = {"study_instance_uid": study, "instances": 0, "destinations": {}}
+        print_json((report or empty) | {"retrievals": asked})
+        return
+    for one in asked:
+        why = f": {one['words']}" if one["words"] else ""
+        came = several(one["arrived"], "instance")
+        typer.echo(legible(f"retrieval {one['id']} from {one['source']}: {one['state']}, {came} came{why}"))
+    if report is None:
+        typer.echo(f"study {study}: nothing of it is here yet")
         return
     typer.echo(f"study {study}: {report['instances']} instances in {len(report['series'])} series")
     for came in report["came_by"]:

@@ -51,6 +51,7 @@ def test_a_study_is_the_contract_and_more(desk: Desk) -> None:
         "not_routed": [],
         "destinations": {"archive": counted(done=1, warned=1, failed=1, ready=1)},
         "reasons": {"archive": {"words": desk.world.item(3).last_words, "items": 1}},
+        "retrievals": [],
         "transfers": [{"id": 1, "destination": "archive", "generation": 1}],
     }
     told = desk("study", "1.2.3").out
