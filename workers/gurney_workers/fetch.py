@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from pydicom.dataset import Dataset
 
 from gurney.dicom.status import Service
 from gurney.errors import GurneyError
@@ -23,22 +20,23 @@ from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LeaseLost
 from gurney.ledger.retrieving.claims import ClaimedRetrieval, release, renew
 from gurney.ledger.retrieving.delivery import deliver, undelivered
-from gurney.ledger.retrieving.expectations import Named, expect, listed, series_sizes, verify, wanting
+from gurney.ledger.retrieving.expectations import expect, listed, series_sizes, verify, wanting
 from gurney.ledger.retrieving.settlement import answered, begin_round, conclude, fail, take_on_trust
 from gurney.ledger.spools import SpoolPlace
 from gurney.observability import get_logger
-from gurney.pacs import Level, Progress, Query, QueryRetrieveScu, RemoteAE, Retrieval, StoreScu
+from gurney.pacs import Progress, QueryRetrieveScu, RemoteAE, Retrieval, StoreScu
 from gurney.pacs.association.association import Association
 from gurney.pacs.errors import AssociationFailure, ContextRefused, OperationFailed
 from gurney.pacs.query.models import STUDY_ROOT
 from gurney.pacs.query_retrieve.association import QueryAssociation
 from gurney.pacs.retrieve.inventory import Inventory, take_inventory
 from gurney.transfer.outcomes import Event, EventKind
-from gurney.transfer.retrieving import Listing, SeriesListing, Step, judge_listing
+from gurney.transfer.retrieving import Listing, Step
 from gurney_workers.asking import what_to_ask, whole
 from gurney_workers.folder import put
 from gurney_workers.peer import Peer
 from gurney_workers.pulse import Pulse
+from gurney_workers.stocktaking import UNKNOWN, take_stock
 
 __all__ = ["Fetch", "OwnDoor"]
 
@@ -48,7 +46,6 @@ _RELAYED_AT_ONCE: Final = 100
 _TRY_AGAIN_AFTER: Final = 30.0
 _SOME_FAILED: Final = 0xB000
 _SUCCESS: Final = 0x0000
-_NEARLINE: Final = frozenset({"NEARLINE", "OFFLINE"})
 
 log = get_logger(__name__)
 
@@ -165,50 +162,18 @@ class Fetch:
 
     def _list(self) -> None:
         """Ask the source what it has, and enter each instance that it names."""
-        what = whole(self._claimed)
         try:
             with self._holding(self._scu.associate_for(self._peer.remote)) as association:
-                inventory = take_inventory(association, what, STUDY_ROOT)
-                self._look_up()
-                said, series_said, nearline = self._counts(association)
+                stock = take_stock(association, self._claimed)
         except ContextRefused:
-            inventory, said, series_said, nearline = None, None, {}, False
-        holdings = inventory.holdings if inventory is not None else None
-        series = None if holdings is None else _by_series(holdings, series_said, self._claimed)
-        said = self._said(said, series_said)
-        self._listing, words = judge_listing(series, said)
-        named = [Named(one.series_instance_uid, one.sop_instance_uid, one.sop_class_uid) for one in holdings or ()]
-        for start in range(0, len(named), _ROWS):
-            self._ledger.transact(expect, self._ticket, named[start : start + _ROWS])
-        self._ledger.transact(listed, self._ticket, self._listing, words=words, said=said, nearline=nearline)
-
-    def _said(self, said: int | None, series_said: Mapping[str, int]) -> int | None:
-        if self._claimed.sop_instance_uid:
-            return None
-        series = self._claimed.series_instance_uid
-        return series_said.get(series) if series else said
-
-    def _counts(self, association: QueryAssociation) -> tuple[int | None, dict[str, int], bool]:
-        """Ask how many instances the study and each series of it have, and whether they lie on tape (0008,0056)."""
-        study = self._claimed.study_instance_uid
-        wanted = Dataset()
-        wanted.NumberOfStudyRelatedInstances = ""
-        wanted.InstanceAvailability = ""
-        matches = list(association.find(Query(level=Level.STUDY, study_instance_uid=study), template=wanted))
-        said = _number(matches[0].dataset, "NumberOfStudyRelatedInstances") if matches else None
-        nearline = any(match.availability in _NEARLINE for match in matches)
-        wanted = Dataset()
-        wanted.NumberOfSeriesRelatedInstances = ""
-        series: dict[str, int] = {}
-        try:
-            query = Query(level=Level.SERIES, study_instance_uid=study)
-            for match in association.find(query, template=wanted):
-                n = _number(match.dataset, "NumberOfSeriesRelatedInstances")
-                if n is not None:
-                    series[str(match.value.series_instance_uid)] = n
-        except OperationFailed:
-            pass  # what it does not say can't be counted on
-        return said, series, nearline
+            stock = UNKNOWN
+        self._look_up()
+        self._listing = stock.listing
+        for start in range(0, len(stock.named), _ROWS):
+            self._ledger.transact(expect, self._ticket, stock.named[start : start + _ROWS])
+        self._ledger.transact(
+            listed, self._ticket, stock.listing, words=stock.words, said=stock.said, nearline=stock.is_nearline
+        )
 
     # --- Asking -------------------------------------------------------------------------------------------------------
 
@@ -353,18 +318,3 @@ class Fetch:
                 except OSError as error:
                     raise _NotKept(f"{folder}: {os.strerror(error.errno or 0)}") from error
             self._ledger.transact(deliver, self._ticket, [one.wanted_id for one in waiting])
-
-
-def _by_series(holdings: Iterable[Any], said: Mapping[str, int], claimed: ClaimedRetrieval) -> list[SeriesListing]:
-    listed_of = Counter(one.series_instance_uid for one in holdings)
-    if claimed.sop_instance_uid:
-        return [SeriesListing(n) for n in listed_of.values()]
-    series = {claimed.series_instance_uid} if claimed.series_instance_uid else {*listed_of, *said}
-    return [SeriesListing(listed_of[uid], said.get(uid)) for uid in sorted(series) if listed_of[uid] or uid in said]
-
-
-def _number(dataset: Dataset, keyword: str) -> int | None:
-    try:
-        return int(str(dataset.get(keyword, "") or ""))
-    except ValueError:  # left out, or not a number: it is not said
-        return None
