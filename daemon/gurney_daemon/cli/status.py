@@ -70,6 +70,8 @@ def _page(report: dict[str, Any]) -> RenderableType:
     if destinations := report["destinations"]:
         columns = ("DESTINATION", "STATE", "READY", "RUNNING", "RETRY", "HELD", "FAILED", "OLDEST", "WHY")
         parts += ["", table(columns, _destinations(destinations))]
+    if retrieves := report["retrieves"]:
+        parts += ["", table(("RETRIEVES FROM", "OPEN", "WHY"), _retrieves(retrieves))]
     if folders := report["folders"]:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
         parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
@@ -79,6 +81,16 @@ def _page(report: dict[str, Any]) -> RenderableType:
     if sources := report["sources"]:
         parts += ["", table(("SOURCE", "IN QUARANTINE NOW", "RULE FAILED NOW", "FILES SO FAR"), _sources(sources))]
     return Group(*parts)
+
+
+def _retrieves(retrieves: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
+    """Tell what is open of each source, and which of its ways are not."""
+    for name, stand in retrieves.items():
+        ways = [
+            f"{'' if way == 'itself' else f'towards {way} '}{one['state']}: {one['why']}"
+            for way, one in stand["ways"].items()
+        ]
+        yield name, ", ".join(f"{n} {state}" for state, n in stand["open"].items()), "; ".join(ways)
 
 
 def _sources(sources: dict[str, dict[str, int]]) -> Iterator[tuple[object, ...]]:

@@ -14,7 +14,11 @@ from gurney.ledger import workers
 from gurney.ledger.database import Ledger
 from gurney.ledger.models import SourceCount
 from gurney.ledger.processes import ProcessName
-from gurney.transfer.outcomes import EventKind
+from gurney.ledger.retrieving import claims, requests, settlement
+from gurney.ledger.retrieving.claims import ClaimedRetrieval
+from gurney.ledger.retrieving.requests import Request
+from gurney.transfer.outcomes import Event, EventKind
+from gurney.transfer.retrieving import Step
 from gurney.transfer.states import ItemState
 from gurney_daemon.cli.status import _why
 from tests.daemon.cli.desk import Desk
@@ -327,3 +331,19 @@ def test_a_remote_outside_its_window_says_when_it_opens(desk: Desk) -> None:
     assert windows["research"]["open"] is False
     assert f"T{hour:02}:00:00" in windows["research"]["changes_at"]
     assert "outside its window" in " ".join(desk("status").out.split())
+
+
+def test_what_is_to_be_retrieved_is_shown_with_the_way_that_is_shut(desk: Desk) -> None:
+    ledger = desk.world.ledger
+    desk.world.destination("archive")
+    ledger.transact(requests.ask, Request("archive", "1.2", direct_to="station"), "op")
+    claimed = ledger.transact(claims.claim, "archive", "w1", desk.world.spool(), at_once=1)
+    assert isinstance(claimed, ClaimedRetrieval)
+    unknown = Event(EventKind.RESPONSE, status=0xA801)
+    ledger.transact(lambda tx: settlement.fail(tx, claimed.ticket, unknown, Step.MOVE, move_destination="READING1"))
+    shown = desk("status", "--json").json["retrieves"]["archive"]
+    assert shown["open"] == {"waiting": 1}
+    assert shown["ways"]["station"]["state"] == "held"
+    text = " ".join(desk("status").out.split())
+    assert "1 waiting" in text
+    assert "'READING1'" in text
