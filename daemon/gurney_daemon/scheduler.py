@@ -91,7 +91,7 @@ class Scheduler:
                 actor=SCHEDULER,
                 is_over=self._stop.is_set,
             )
-            total.patients += seen.patients
+            total.comers += seen.comers
             total.retrievals += seen.retrievals
             words = seen.words or words
             if seen.trouble and tries < _MOST_TRIES:
@@ -104,7 +104,7 @@ class Scheduler:
                 rule.name,
                 now,
                 next_time(rule, self._zone, max(now, due_at)),
-                patients=total.patients,
+                patients=total.comers,
                 retrievals=total.retrievals,
                 words=words if times else "missed while nobody ran; skipped, as catch_up says",
             )

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 class Seen:
     """What came of it. ``trouble`` says why some could not be seen to; asked again they may be."""
 
-    patients: int = 0
+    comers: int = 0
     retrievals: int = 0
     mistakes: list[Mistake] = field(default_factory=list)
     trouble: str = ""
@@ -84,13 +84,13 @@ def see_to(
             settings, ledger, rule, comer.patient_ids, comer.current, _due(rule, comer, ledger, now), actor=actor
         )
         ring(done.bells)
-        seen.patients += 1
+        seen.comers += 1
         seen.retrievals += sum(asked.is_new for asked in done.asked)
         if not done.plan.is_whole:
             seen.trouble = "; ".join(
                 sorted({f"{one.remote}: {one.words}" for one in done.plan.unanswered if one.is_source})
             )
-    log.info("prefetch_done", rule=rule.name, patients=seen.patients, retrievals=seen.retrievals)
+    log.info("prefetch_done", rule=rule.name, comers=seen.comers, retrievals=seen.retrievals)
     return seen
 
 

@@ -169,8 +169,8 @@ class Fetch:
             stock = UNKNOWN
         self._look_up()
         self._listing = stock.listing
-        for start in range(0, len(stock.named), _ROWS):
-            self._ledger.transact(expect, self._ticket, stock.named[start : start + _ROWS])
+        for start in range(0, len(stock.instances), _ROWS):
+            self._ledger.transact(expect, self._ticket, stock.instances[start : start + _ROWS])
         self._ledger.transact(
             listed, self._ticket, stock.listing, words=stock.words, said=stock.said, nearline=stock.is_nearline
         )

@@ -28,7 +28,7 @@ _ON_TAPE: Final = frozenset({"NEARLINE", "OFFLINE"})
 class Stock:
     """The instances that a source names, what its list is worth and why, and how many it says there are."""
 
-    named: tuple[Named, ...]
+    instances: tuple[Named, ...]
     listing: Listing
     words: str
     said: int | None = None

@@ -136,14 +136,14 @@ def _run_for_all(edge: Edge, name: str, *, as_json: bool) -> None:
         print_json(
             {
                 "ok": not seen.words,
-                "patients": seen.patients,
+                "patients": seen.comers,
                 "retrievals": seen.retrievals,
                 "trouble": seen.trouble,
                 "mistakes": [{"line": one.line, "words": one.words} for one in seen.mistakes],
             }
         )
     else:
-        typer.echo(f"{several(seen.retrievals, 'retrieval')} for {several(seen.patients, 'patient')}")
+        typer.echo(f"{several(seen.retrievals, 'retrieval')} for {several(seen.comers, 'patient')}")
         for mistake in seen.mistakes:
             typer.echo(f"line {mistake.line}: {mistake.words}", err=True)
         if seen.trouble:
