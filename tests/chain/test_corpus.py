@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ class Afterwards:
     quarantined: dict[str, str]
 
 
+_ROUNDS_OF_REFUSALS = 3.0
+
+
 @pytest.fixture(scope="module", params=["embedded", "postgresql and redis", "rabbitmq"])
 def afterwards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Afterwards]:
     """Send everything to every peer that is here."""
@@ -89,6 +93,8 @@ def afterwards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         expected = (len(samples) - len(held_back)) * len(remotes)
         books.wait_until(lambda: len(books.items()) == expected, "every item to be there")
         books.let_pass_until_settled()
+        # The time that passed may have ended refusals as well: what they failed is asked once more, within a second.
+        time.sleep(_ROUNDS_OF_REFUSALS)
         books.wait_until_complete()
         yield Afterwards(site, archives, {sample.sop_instance_uid: sample for sample in samples}, quarantined)
     site.check_logs()
