@@ -49,6 +49,8 @@ def destination_spec(settings: Settings, remote: Remote) -> DestinationSpec:
         max_associations=remote.max_associations,
         association=remote.association,
         duplicate_ok=remote.duplicate == "ok",
+        commitment=remote.commitment,
+        verify=remote.verify == "find",
     )
 
 

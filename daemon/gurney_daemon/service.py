@@ -40,6 +40,7 @@ from gurney_daemon.configured import (
 )
 from gurney_daemon.ingest.spool import Spool
 from gurney_daemon.ingest.watcher import Watcher
+from gurney_daemon.prover import Prover, proves
 from gurney_daemon.receiving.receiver import Receiver
 from gurney_daemon.reconciler import Reconciler
 from gurney_daemon.retention import Retention
@@ -195,12 +196,15 @@ class Daemon:
             seconds=_CHECK_SECONDS,
         )
         scheduler = Scheduler(settings, ledger, ring, holder=holder)
+        asked = filter(proves, settings.remote)
+        provers = [Prover(settings, remote, ledger, ring, holder=holder) for remote in asked]
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
             self._thread("pruner", self._pruner.run),
             self._thread("bookkeeper", self._bookkeeper.run),
             self._thread("announce", self._announce),
             self._thread(SCHEDULER, scheduler.run),
+            *[self._thread(prover.name, prover.run) for prover in provers],
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
             *[self._thread(f"receive:{receiver.name}", receiver.run) for receiver in self.receivers],
         ]

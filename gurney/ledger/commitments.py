@@ -6,26 +6,27 @@ by these rows alone, and may be given twice.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, literal_column, select, update
 
-from gurney.ledger import bells, sendable, trail
-from gurney.ledger.changes import change
+from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.leases import lock_destination
 from gurney.ledger.models import Commitment, CommitmentItem, Destination, Instance, Item
 from gurney.ledger.models.predicates import item_is
-from gurney.transfer.commitment import MOST_REFERENCES, Step, after_failure
-from gurney.transfer.states import ItemState, Priority, Proof
+from gurney.ledger.proving.errands import COMMITMENT, FIND, take_off, want_again
+from gurney.ledger.proving.findings import send_again
+from gurney.transfer.commitment import MOST_REFERENCES, Step, after_failure, after_silence, ask_again_after
+from gurney.transfer.states import ItemState, Proof
 
-__all__ = ["Answered", "Reference", "answer", "overdue", "request"]
+__all__ = ["Answered", "Reference", "answer", "not_taken", "overdue", "request"]
 
+_OPEN = (Step.ASK_AGAIN, Step.FIND)
 _AWAITED = (int(Proof.REQUESTED), int(Proof.OVERDUE))
-_NO_FILE = "the peer does not have it, and its file is gone: nothing is left to send again"
 
 
 class Reference(NamedTuple):
@@ -59,6 +60,7 @@ def request(
     if destination_id is None:
         return []
     lock_destination(tx, destination_id)
+    take_off(tx, item_ids)
     rows = tx.conn.execute(
         select(Item.id, Instance.sop_class_uid)
         .add_columns(func.coalesce(Item.sent_sop_instance_uid, Instance.sop_instance_uid).label("sop_instance_uid"))
@@ -101,7 +103,7 @@ def answer(
     nothing else is said of it; what was answered before stays, and an item that is on its way again is left alone.
     """
     asked = tx.conn.execute(
-        select(Commitment.destination_id, Destination.name, Destination.ae_title)
+        select(Commitment.destination_id, Destination.name, Destination.ae_title, Destination.verify)
         .join(Destination, Destination.id == Commitment.destination_id)
         .where(Commitment.transaction_uid == transaction_uid)
     ).one_or_none()
@@ -123,16 +125,16 @@ def answer(
     # What was sent again or proven otherwise since is not touched by what is said of an older request.
     _prove(tx, kept, Proof.COMMITTED)
     steps = _steps(tx, [row for row in refused if row.proof in _AWAITED], failed)
-    _prove(tx, [row.id for row, step in steps if step in (Step.ASK_AGAIN, Step.FIND)], Proof.OVERDUE)
-    given_up = [row.id for row, step in steps if step is Step.GIVE_UP]
-    again, rung = _send_again(tx, asked, [row for row, step in steps if step is Step.SEND_AGAIN], actor)
+    _leave_open(tx, asked, steps, failed)
+    given_up = [row.id for row, step, _ in steps if step is Step.GIVE_UP]
+    again, rung = send_again(tx, asked.name, [row for row, step, _ in steps if step is Step.SEND_AGAIN], actor)
     _prove(tx, given_up, Proof.REFUSED)
     _conclude(tx, transaction_uid)
-    wanted_again = sum(step is Step.SEND_AGAIN for _, step in steps)
+    wanted_again = sum(step is Step.SEND_AGAIN for _, step, _ in steps)
     answered = Answered(
         len(kept),
         again,
-        sum(step in (Step.ASK_AGAIN, Step.FIND) for _, step in steps),
+        sum(step in _OPEN for _, step, _ in steps),
         len(given_up) + wanted_again - again,
         rung,
     )
@@ -151,44 +153,80 @@ def answer(
     return answered
 
 
-def overdue(tx: Transaction, timeout: float, actor: str) -> int:
-    """Mark the oldest request without an answer for ``timeout`` seconds as overdue; return how many items that leaves.
+def overdue(tx: Transaction, destination: str, timeout: float, actor: str) -> int:
+    """Mark a destination's oldest request without an answer for ``timeout`` seconds; return how many items that leaves.
 
     One request a call, so that the transaction is short. A late answer counts all the same.
     """
     late = tx.conn.execute(
-        select(Commitment.transaction_uid, Commitment.destination_id)
-        .where(Commitment.state == literal_column("'requested'"), Commitment.requested_at <= tx.now - timeout)
+        _ASKED.where(Commitment.state == literal_column("'requested'"), Commitment.requested_at <= tx.now - timeout)
+        .where(Destination.name == destination)
         .order_by(Commitment.requested_at)
         .limit(1)
     ).one_or_none()
-    if late is None:
-        return 0
-    lock_destination(tx, late.destination_id)
-    silent = tx.conn.scalars(
-        update(CommitmentItem)
-        .where(CommitmentItem.transaction_uid == late.transaction_uid, CommitmentItem.proof == int(Proof.REQUESTED))
-        .values(proof=int(Proof.OVERDUE))
-        .returning(CommitmentItem.item_id)
-    ).all()
-    _prove(tx, silent, Proof.OVERDUE)
-    _conclude(tx, late.transaction_uid)
+    return 0 if late is None else _unanswered(tx, late, None, actor, "commitment.overdue")
+
+
+def not_taken(tx: Transaction, transaction_uid: str, status: int | None, actor: str) -> int:
+    """Note that the peer refused the request itself (PS3.7 10.1.4.1.10), or ended the association without a response.
+
+    Return how many items that leaves. Should it have taken the request all the same, its answer counts.
+    """
+    asked = tx.conn.execute(_ASKED.where(Commitment.transaction_uid == transaction_uid)).one()
+    return _unanswered(tx, asked, status, actor, "commitment.not_taken")
+
+
+_ASKED = select(Commitment.transaction_uid, Commitment.destination_id, Destination.name, Destination.verify).join(
+    Destination, Destination.id == Commitment.destination_id
+)
+
+
+def _unanswered(tx: Transaction, asked: AnyRow, status: int | None, actor: str, action: str) -> int:
+    """Give up one request, with ``status`` where the peer did not even take it; ask for its items again, or look."""
+    lock_destination(tx, asked.destination_id)
+    silent = [row for row in _awaited(tx, asked.transaction_uid) if row.of_request == Proof.REQUESTED]
+    _note(tx, asked.transaction_uid, [row.id for row in silent], Proof.OVERDUE, status)
+    # What another request asks for, or was proven otherwise since, is not this one's business.
+    waiting = [row for row in silent if row.proof == Proof.REQUESTED]
+    n = _times_asked(tx, [row.id for row in waiting])
+    steps = [(row, after_silence(n[row.id]), n[row.id]) for row in waiting]
+    _leave_open(tx, asked, steps, dict.fromkeys((row.sop_instance_uid for row in waiting), status))
+    _conclude(tx, asked.transaction_uid)
     trail.record(
         tx,
         actor,
-        "commitment.overdue",
-        destination_id=late.destination_id,
-        transaction=late.transaction_uid,
+        action,
+        destination_id=asked.destination_id,
+        transaction=asked.transaction_uid,
         items=len(silent),
+        status=None if status is None else f"{status:04X}",
     )
     return len(silent)
+
+
+def _leave_open(
+    tx: Transaction,
+    asked: AnyRow,
+    steps: Sequence[tuple[AnyRow, Step, int]],
+    reasons: Mapping[str, int | None],
+) -> None:
+    """Leave items without proof for now: ask again later, or look where that is wanted; else a late answer may come."""
+    _prove(tx, [row.id for row, step, _ in steps if step in _OPEN], Proof.OVERDUE)
+    errands = defaultdict[tuple[str, float], list[int]](list)
+    for row, step, n in steps:
+        if step is Step.ASK_AGAIN:
+            errands[COMMITMENT, ask_again_after(n, reasons[row.sop_instance_uid])].append(row.id)
+        elif step is Step.FIND and asked.verify:
+            errands[FIND, 0.0].append(row.id)
+    for (how, delay), item_ids in errands.items():
+        want_again(tx, asked.destination_id, item_ids, how, delay)
 
 
 def _awaited(tx: Transaction, transaction_uid: str) -> Sequence[AnyRow]:
     """Return what of a request is not answered yet, with the item's own state and proof."""
     return tx.conn.execute(
         select(Item.id, Item.state, Item.proof, Item.transfer_id, Item.destination_id, Item.instance_id, Item.file_id)
-        .add_columns(Item.spool_id, Item.priority, Instance.sop_class_uid)
+        .add_columns(Item.spool_id, Item.priority, Instance.sop_class_uid, CommitmentItem.proof.label("of_request"))
         .add_columns(func.coalesce(Item.sent_sop_instance_uid, Instance.sop_instance_uid).label("sop_instance_uid"))
         .join(CommitmentItem, CommitmentItem.item_id == Item.id)
         .join(Instance, Instance.id == Item.instance_id)
@@ -215,44 +253,26 @@ def _prove(tx: Transaction, item_ids: Sequence[int], proof: Proof) -> None:
     )
 
 
-def _steps(tx: Transaction, refused: Sequence[AnyRow], failed: Mapping[str, int | None]) -> list[tuple[AnyRow, Step]]:
-    """Decide upon each refused item by all that was ever asked for it, this answer included."""
-    asked, missed = Counter[int](), Counter[tuple[int, int | None]]()
+def _steps(
+    tx: Transaction, refused: Sequence[AnyRow], failed: Mapping[str, int | None]
+) -> list[tuple[AnyRow, Step, int]]:
+    """Decide upon each refused item by all that was ever asked for it, this answer included; and say how often."""
+    asked, missed = _times_asked(tx, [row.id for row in refused]), Counter[tuple[int, int | None]]()
     for item_id, reason in tx.conn.execute(
         select(CommitmentItem.item_id, CommitmentItem.reason).where(
             CommitmentItem.item_id.in_([row.id for row in refused])
         )
     ):
-        asked[item_id] += 1
         missed[item_id, reason] += 1
     return [
-        (row, after_failure(reason, missed[row.id, reason], asked[row.id]))
+        (row, after_failure(reason, missed[row.id, reason], asked[row.id]), asked[row.id])
         for row in refused
         for reason in [failed[row.sop_instance_uid]]
     ]
 
 
-def _send_again(tx: Transaction, asked: AnyRow, rows: Sequence[AnyRow], actor: str) -> tuple[int, list[Bell]]:
-    """Make items READY once more, charged, by a file that we still have; those without one are refused."""
-    files = sendable.secure(tx, {row.instance_id for row in rows})
-    present = [row for row in rows if row.instance_id in files]
-    gone = [row.id for row in rows if row.instance_id not in files]
-    tx.conn.execute(update(Item).where(Item.id.in_(gone)).values(proof=int(Proof.REFUSED), last_words=_NO_FILE))
-    if not present:
-        return 0, []
-    places = set()
-    for row in present:
-        known = {file.file_id: file.spool_id for file in files[row.instance_id]}
-        file_id = row.file_id if row.file_id in known else files[row.instance_id][-1].file_id
-        tx.conn.execute(update(Item).where(Item.id == row.id).values(file_id=file_id, spool_id=known[file_id]))
-        places.add((known[file_id], "stat" if row.priority == Priority.STAT else "work"))
-    values: dict[str, object] = {"proof": int(Proof.NONE), "attempts": Item.attempts + 1, "settled_at": None}
-    change(tx, present, ItemState.READY, values, actor, "items.uncommitted")
-    return len(present), [
-        Bell(asked.name, spool_id, lane)
-        for spool_id, lane in sorted(places)
-        if bells.claim_ring(tx, asked.destination_id, spool_id, lane)
-    ]
+def _times_asked(tx: Transaction, item_ids: Sequence[int]) -> Counter[int]:
+    return Counter(tx.conn.scalars(select(CommitmentItem.item_id).where(CommitmentItem.item_id.in_(item_ids))))
 
 
 def _conclude(tx: Transaction, transaction_uid: str) -> None:

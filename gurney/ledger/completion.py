@@ -13,6 +13,7 @@ from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Completion, Instance, Item, Transfer
 from gurney.ledger.models.predicates import item_is
 from gurney.ledger.operations import release_held
+from gurney.ledger.proving.errands import want
 from gurney.ledger.selection import Selection
 from gurney.transfer.states import ItemState
 
@@ -105,6 +106,7 @@ def _complete(tx: Transaction, transfer_id: int, quiet: float, actor: str) -> No
     )
     new = tx.conn.execute(settled if waiting is None else settled.where(Item.id < waiting)).one()
     tx.conn.execute(update(Transfer).where(Transfer.id == transfer_id).values(quiet_since=tx.now))
+    want(tx, transfer_id)
     if new.n or waiting is not None:
         tx.conn.execute(
             insert(Completion).values(

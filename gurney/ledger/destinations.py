@@ -39,6 +39,8 @@ class DestinationSpec:
     max_associations: int = 1
     association: str = "study"
     duplicate_ok: bool = True
+    commitment: str = "none"
+    verify: bool = False
 
 
 def sync(tx: Transaction, specs: Iterable[DestinationSpec], actor: str) -> None:
@@ -68,6 +70,8 @@ def _put(tx: Transaction, row: AnyRow | None, spec: DestinationSpec, actor: str)
         "max_associations": spec.max_associations,
         "association": spec.association,
         "duplicate_ok": spec.duplicate_ok,
+        "commitment": spec.commitment,
+        "verify": spec.verify,
         "retired": False,
     }
     if row is None:

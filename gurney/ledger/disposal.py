@@ -14,15 +14,15 @@ from sqlalchemy.orm import aliased
 
 from gurney.ledger import trail
 from gurney.ledger.database import Transaction
-from gurney.ledger.models import File, Instance, Item, Tombstone
-from gurney.ledger.models.predicates import file_is
+from gurney.ledger.models import Destination, File, Instance, Item, Tombstone
+from gurney.ledger.models.predicates import file_is, proves
 from gurney.transfer.states import FileState, ItemState, Proof, Routing
 
 __all__ = ["Disposable", "begin", "disposable", "finish", "give_back", "interrupted"]
 
 # Stored, but not what was sent, or not said to be what was sent (PS3.4 B.2.3; PS3.7 C.5.2): no ground to delete upon.
 _DOUBTFUL = (0xB006, 0xB007, 0x0111)
-_PROVEN = (Proof.NONE, Proof.COMMITTED, Proof.VERIFIED)
+_PROVEN = (int(Proof.COMMITTED), int(Proof.VERIFIED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,25 +117,24 @@ def _files(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> li
 def _everybody_has_it() -> list[ColumnElement[bool]]:
     """Match files whose instance was routed, and which every destination that it was meant for has stored for sure."""
     later = aliased(Item)
-    stored = and_(
-        or_(
-            Item.state == int(ItemState.DONE),
-            and_(Item.state == int(ItemState.WARNED), Item.last_status.not_in(_DOUBTFUL)),
-        ),
-        Item.proof.in_([int(proof) for proof in _PROVEN]),
-    )
     stored_later = exists().where(
         later.instance_id == Item.instance_id,
         later.destination_id == Item.destination_id,
         later.id > Item.id,
-        or_(
-            later.state == int(ItemState.DONE),
-            and_(later.state == int(ItemState.WARNED), later.last_status.not_in(_DOUBTFUL)),
-        ),
-        later.proof.in_([int(proof) for proof in _PROVEN]),
+        _has_it(later),
     )
-    missing = exists().where(Item.instance_id == File.instance_id, ~stored, ~stored_later)
+    missing = exists().where(Item.instance_id == File.instance_id, ~_has_it(Item), ~stored_later)
     meant = exists().where(Item.instance_id == File.instance_id)
     pruned = exists().where(Tombstone.instance_id == File.instance_id)
     routed = exists().where(Instance.id == File.instance_id, Instance.routing == int(Routing.ROUTED))
     return [routed, or_(meant, pruned), ~missing]
+
+
+def _has_it(item: type[Item]) -> ColumnElement[bool]:
+    """Match items that are stored for sure: proven, where the destination is to prove what it stores."""
+    stored = or_(
+        item.state == int(ItemState.DONE),
+        and_(item.state == int(ItemState.WARNED), item.last_status.not_in(_DOUBTFUL)),
+    )
+    asked = exists().where(Destination.id == item.destination_id, proves()).correlate(item)
+    return and_(stored, or_(item.proof.in_(_PROVEN), and_(item.proof == int(Proof.NONE), ~asked)))

@@ -33,12 +33,12 @@ from gurney.ledger.models import (
     Transfer,
     Worker,
 )
-from gurney.ledger.models.predicates import file_is, is_live, item_is
+from gurney.ledger.models.predicates import file_is, is_live, is_provable, item_is
 from gurney.ledger.rerouting import UnroutedFilter, count_unrouted
 from gurney.ledger.selection import Selection
 from gurney.ledger.tally import WHOLE
 from gurney.transfer import breaker
-from gurney.transfer.states import FileState, ItemState, Outcome, Priority, Routing
+from gurney.transfer.states import FileState, ItemState, Outcome, Priority, Proof, Routing
 
 __all__ = [
     "busy_since",
@@ -237,6 +237,7 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
         # The newest generation speaks for the destination; older ones are history.
         items = counts.get((row.destination_id, row.id)) or _no_items()
         reached[row.name] = items
+    newest = {row.id: row.name for row in {row.name: row for row in transfers}.values()}
     series = conn.execute(
         select(Series.series_instance_uid, Series.modality, func.count(Instance.sop_instance_uid.distinct()).label("n"))
         .join(Instance, Instance.series_id == Series.id)
@@ -273,7 +274,8 @@ def study_report(conn: Connection, study_instance_uid: str) -> Report | None:
             for row in unrouted
         ],
         "destinations": reached,
-        "reasons": _reasons(conn, {row.id: row.name for row in {row.name: row for row in transfers}.values()}),
+        "proofs": _proofs(conn, newest),
+        "reasons": _reasons(conn, newest),
         "transfers": [{"id": row.id, "destination": row.name, "generation": row.generation} for row in transfers],
     }
 
@@ -300,6 +302,22 @@ def _came_by(conn: Connection, study_id: int) -> list[Report]:
         }
         for row in rows
     ]
+
+
+def _proofs(conn: Connection, transfers: dict[int, str]) -> dict[str, dict[str, int]]:
+    """Count by proof what is stored, for each transfer's destination that was asked for some."""
+    rows = conn.execute(
+        select(Item.transfer_id, Item.proof, func.count().label("n"))
+        .where(Item.transfer_id.in_(transfers), is_provable())
+        .group_by(Item.transfer_id, Item.proof)
+        .order_by(Item.transfer_id, Item.proof)
+    ).all()
+    asked = {row.transfer_id for row in rows if row.proof != Proof.NONE}
+    told: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        if row.transfer_id in asked:
+            told[transfers[row.transfer_id]][Proof(row.proof).name.lower()] = row.n
+    return dict(told)
 
 
 def _reasons(conn: Connection, transfers: dict[int, str]) -> dict[str, Report]:
@@ -392,6 +410,7 @@ def transfer_report(
         select(
             Item.id,
             Item.state,
+            Item.proof,
             Item.priority,
             Item.attempts,
             Item.due_at,
@@ -426,6 +445,7 @@ def transfer_report(
                 "version": row.version,
                 "superseded": bool(row.superseded),
                 "state": ItemState(row.state).name.lower(),
+                "proof": Proof(row.proof).name.lower(),
                 "priority": Priority(row.priority).name.lower(),
                 "attempts": row.attempts,
                 "due_at": row.due_at,

@@ -2,8 +2,9 @@
 
 A file whose every item has ended well is kept for some days, so that it can be sent again; then the spool's copy goes.
 Where the file still lies unchanged in its folder, that one stands for it from then on. What failed is kept until
-somebody retries or cancels it; what no rule sent is kept for ever. What was never an instance, or is that no more
-(rejected, discarded, released under another name, overwritten in its folder), goes at once.
+somebody retries or cancels it, what a destination is to prove until it has; what no rule sent is kept for ever. What
+was never an instance, or is that no more (rejected, discarded, released under another name, overwritten in its folder),
+goes at once.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, or_, select, update
 
 from gurney.ledger.database import Transaction
-from gurney.ledger.models import File, Item
+from gurney.ledger.models import File, Item, ProofWanted
 from gurney.ledger.models.predicates import file_is, item_is
-from gurney.transfer.states import FileState, ItemState
+from gurney.transfer.states import FileState, ItemState, Proof
 
 __all__ = ["Retained", "let_go", "lock", "releasable", "still_held"]
 
 _ENDED = (ItemState.DONE, ItemState.WARNED, ItemState.CANCELLED)
+_UNPROVEN = (int(Proof.REQUESTED), int(Proof.REFUSED), int(Proof.OVERDUE))
 _OTHERS = tuple(state for state in ItemState if state not in _ENDED)
 
 
@@ -64,6 +66,9 @@ def _was_sent_before(before: float) -> ColumnElement[bool]:
         exists().where(items, item_is(ItemState.DONE, ItemState.WARNED)),
         ~exists().where(items, item_is(*_OTHERS)),
         ~exists().where(items, Item.settled_at > before),
+        # What a peer has not proven yet may have to be sent again.
+        ~exists().where(items, Item.proof.in_(_UNPROVEN)),
+        ~exists().where(items, ProofWanted.item_id == Item.id),
     )
 
 

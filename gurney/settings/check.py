@@ -145,6 +145,13 @@ def _remotes(settings: Settings) -> Iterator[_Finding]:
                 "Use one name for one node.",
                 Severity.WARNING,
             )
+        if remote.commitment != "none" and not settings.receiver and settings.retrieve is None:
+            yield _Finding(
+                ("remote", index, "commitment"),
+                "nothing listens for its answer, which most archives bring on an association of their own",
+                "Add a [[receiver]], and tell the archive its port for our AE title.",
+                Severity.WARNING,
+            )
 
 
 def _tls(settings: Settings, mountinfo: str) -> Iterator[_Finding]:

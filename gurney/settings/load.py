@@ -20,7 +20,6 @@ from gurney.settings.model import Settings
 from gurney.settings.problems import KeyPath, Origin, Problem, Provenance, Severity
 from gurney.settings.secrets import SECRETS, read_secrets
 from gurney.settings.tls import TLS_FILES
-from gurney.settings.unserved import refuse_unserved
 
 __all__ = ["DEFAULT_PATH", "load", "read"]
 
@@ -60,7 +59,6 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
         layers.read_files(path)
     base = os.path.dirname(path) if path else os.getcwd()
     read_environment(layers, environ)
-    refuse_unserved(layers)
     read_secrets(layers, base)
     _make_absolute(layers.values, base)
     settings = _validate(layers, path or "environment")

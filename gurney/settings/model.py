@@ -214,6 +214,17 @@ class Remote(_Table):
         default="ok",
         description='What status 0111, "duplicate SOP instance", is: ok (it has it, done with warning) or fail',
     )
+    commitment: Literal["none", "after_study", "before_delete"] = Field(
+        default="none",
+        description="Storage commitment is asked for: none, after_study, or before_delete (what we keep no copy of)",
+    )
+    commitment_timeout: Duration = Field(
+        default=86_400.0, description='Time that it may take to commit itself until it is asked again, such as "24h"'
+    )
+    verify: Literal["none", "find"] = Field(
+        default="none",
+        description="find asks it by C-FIND whether it has what was sent, where it does not commit itself",
+    )
     retrieve: Literal["move", "get"] = Field(
         default="move", description="How it is retrieved from: move (C-MOVE), or get (C-GET) where it allows that"
     )

@@ -154,12 +154,61 @@ def upgrade() -> None:
         sa.Column("words", sa.String(length=400), nullable=False),
         sa.PrimaryKeyConstraint("rule", name=op.f("pk_schedule")),
     )
+    op.create_table(
+        "proof_wanted",
+        sa.Column("item_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("destination_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("how", sa.String(length=10), nullable=False),
+        sa.Column("due_at", sa.Float(precision=53), nullable=False),
+        sa.Column("looked", sa.SmallInteger(), nullable=False),
+        sa.CheckConstraint("how IN ('commitment', 'find')", name=op.f("ck_proof_wanted_how")),
+        sa.ForeignKeyConstraint(["destination_id"], ["destination.id"], name=op.f("fk_proof_wanted_destination_id")),
+        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_proof_wanted_item_id")),
+        sa.PrimaryKeyConstraint("item_id", name=op.f("pk_proof_wanted")),
+    )
+    op.create_index("ix_proof_wanted_due", "proof_wanted", ["destination_id", "how", "due_at", "item_id"], unique=False)
+    op.create_table(
+        "prover",
+        sa.Column(
+            "destination_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("trouble", sa.String(length=400), nullable=False),
+        sa.Column("since", sa.Float(precision=53), nullable=True),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("look_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["destination_id"], ["destination.id"], name=op.f("fk_prover_destination_id")),
+        sa.PrimaryKeyConstraint("destination_id", name=op.f("pk_prover")),
+    )
+    op.add_column("destination", sa.Column("commitment", sa.String(length=13), server_default="none", nullable=False))
+    op.add_column("destination", sa.Column("verify", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.create_index(
+        "ix_item_unproven",
+        "item",
+        ["destination_id", "proof"],
+        unique=False,
+        sqlite_where=sa.text("proof IN (1, 3, 4)"),
+        postgresql_where=sa.text("proof IN (1, 3, 4)"),
+    )
     op.execute("UPDATE ledger_meta SET schema_version = 2, min_code = 1")
 
 
 def downgrade() -> None:
     """Undo."""
     op.execute("UPDATE ledger_meta SET schema_version = 1, min_code = 1")
+    op.drop_index(
+        "ix_item_unproven",
+        table_name="item",
+        sqlite_where=sa.text("proof IN (1, 3, 4)"),
+        postgresql_where=sa.text("proof IN (1, 3, 4)"),
+    )
+    op.drop_column("destination", "verify")
+    op.drop_column("destination", "commitment")
+    op.drop_table("prover")
+    op.drop_index("ix_proof_wanted_due", table_name="proof_wanted")
+    op.drop_table("proof_wanted")
     op.drop_table("schedule")
     op.drop_index(
         "ix_commitment_awaited",

@@ -120,10 +120,10 @@ def test_silence_is_overdue_and_a_late_answer_counts_all_the_same(world: World) 
     references = ask(world, ids)
     say(world, references[:1])
     world.clock.pass_by(99)
-    assert world.ledger.transact(commitments.overdue, 100, "daemon") == 0
+    assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 0
     world.clock.pass_by(1)
-    assert world.ledger.transact(commitments.overdue, 100, "daemon") == 1
-    assert world.ledger.transact(commitments.overdue, 100, "daemon") == 0
+    assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 1
+    assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 0
     assert (proofs(world, ids), state(world)) == ([P.COMMITTED, P.OVERDUE], "overdue")
     assert ask(world, ids, "2.25.10") == references[1:]
     assert say(world, references) == Answered(1, 0, 0, 0, [])
@@ -134,7 +134,7 @@ def test_a_failure_of_an_older_request_does_not_touch_what_is_sent_again(world: 
     ids = world.items(1, state=S.DONE)
     ask(world, ids)
     world.clock.pass_by(100)
-    world.ledger.transact(commitments.overdue, 100, "daemon")
+    world.ledger.transact(commitments.overdue, "archive", 100, "daemon")
     ask(world, ids, "2.25.10")
     assert say(world, failed={"2.25.1": 0x0112}, uid="2.25.10") is not None
     assert world.states(ids) == [S.READY]

@@ -57,6 +57,10 @@ class Orthanc(Service):
         """Post to the REST API and parse the JSON that comes back."""
         return json.loads(self._request(path, body.encode()))
 
+    def delete(self, path: str) -> None:
+        """Delete what the REST API calls so."""
+        self._request(path, method="DELETE")
+
     def upload(self, content: bytes) -> str:
         """Give it a Part 10 file, and return the name that it has for the instance."""
         return str(json.loads(self._request("/instances", content))["ID"])

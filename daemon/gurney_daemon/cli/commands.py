@@ -32,6 +32,7 @@ COMMANDS = {
     "schedules": ("prefetching", "List when each rule of prefetch is next done."),
     "retry": ("operating", "Try again what failed, or waits for its next try."),
     "cancel": ("operating", "Cancel what is not done yet."),
+    "prove": ("operating", "Ask again for proof that what was sent is there."),
     "release": ("operating", "Let go what is held back."),
     "pause": ("steering", "Send nothing more to a destination."),
     "resume": ("steering", "Send to a paused destination again."),

@@ -1,4 +1,4 @@
-"""``retry``, ``cancel``, ``release``: act on many items at once, after saying how many.
+"""``retry``, ``cancel``, ``release``, ``prove``: act on many items at once, after saying how many.
 
 Which ones is said by transfer, study, destination and state, alone or together. Everything must be asked for by name.
 """
@@ -15,7 +15,9 @@ from sqlalchemy import Connection
 from gurney.ledger import destinations, operations, reconciling, reports
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
+from gurney.ledger.models.predicates import PROVABLE
 from gurney.ledger.operations import CANCELLABLE, RETRYABLE
+from gurney.ledger.proving.anew import prove_again
 from gurney.ledger.selection import Selection
 from gurney.transfer.breaker import Shown
 from gurney.transfer.states import ItemState
@@ -43,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("retry")(retry)
     app.command("cancel")(cancel)
     app.command("release")(release)
+    app.command("prove")(prove)
 
 
 def retry(
@@ -136,6 +139,35 @@ def release(
             changed, bells = operations.release_held(ledger, selection, edge.actor)
             edge.ring(ledger, bells)
     _report(changed, found, "released", as_json=as_json)
+
+
+def prove(
+    ctx: typer.Context,
+    transfer: _Transfer = None,
+    study: _Study = "",
+    to: _To = "",
+    every: _All = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask destinations again for proof of what they stored and have not proven: it was refused, or never answered.
+
+    By storage commitment, or by a query, as the configuration says of each. What is proven is not asked for again.
+    """
+    edge: Edge = ctx.obj
+    selection = _select(transfer, study, to, None, every=every, allowed=PROVABLE)
+    with edge.ledger() as ledger:
+        with ledger.read() as conn:
+            _require(conn, selection)
+        asked = prove_again(ledger, selection, edge.actor)
+    if asked is None:
+        raise Unknown(
+            f"{to or 'no destination'} is{'' if not to else ' not'} to prove what it stores: "
+            "set commitment or verify of its [[remote]]"
+        )
+    if as_json:
+        print_json({"items": asked})
+    else:
+        typer.echo(f"{several(asked, 'item')} to be proven" if asked else "all of it is proven, or nothing is stored")
 
 
 def _warn_of_pauses(ledger: Ledger, names: Sequence[str]) -> None:

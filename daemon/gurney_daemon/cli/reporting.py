@@ -123,7 +123,7 @@ def _show_items(transfer: Report, now: float) -> None:
     )
     if not transfer["items"]:
         return
-    columns = ("ITEM", "SOP INSTANCE", "STATE", "PRIORITY", "TRIES", "STATUS", "NEXT", "WHY")
+    columns = ("ITEM", "SOP INSTANCE", "STATE", "PROOF", "PRIORITY", "TRIES", "STATUS", "NEXT", "WHY")
     console().print(table(columns, (_item_row(item, now) for item in transfer["items"])))
 
 
@@ -132,6 +132,7 @@ def _item_row(item: Report, now: float) -> tuple[object, ...]:
         item["id"],
         item["sop_instance_uid"],
         item["state"],
+        "" if item["proof"] == "none" else item["proof"],
         item["priority"],
         item["attempts"],
         item["status"],
@@ -211,5 +212,7 @@ def show_study(
         for name, items in report["destinations"].items()
     )
     console().print(table(columns, rows))
+    for name, by_proof in report["proofs"].items():
+        typer.echo(f"{name}: " + ", ".join(f"{n} {proof}" for proof, n in by_proof.items()))
     for name, reason in report["reasons"].items():
         typer.echo(f"{name}: {several(reason['items'], 'item')}: {legible(reason['words'])}")

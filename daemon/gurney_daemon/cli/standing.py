@@ -19,6 +19,7 @@ from gurney.errors import LedgerError
 from gurney.jobs import Doorbell, Lane, embedded_url, make_app, queue_name
 from gurney.ledger import reports
 from gurney.ledger.deaths import living
+from gurney.ledger.proving import standing as proofs
 from gurney.ledger.retrieving import reports as retrievals
 from gurney.ledger.spools import known_spools
 from gurney.ledger.workers import RESTARTING
@@ -75,6 +76,7 @@ def status_report(edge: Edge) -> Report:
         "folders": folders,
         "receivers": receivers,
         "retrieves": seen["retrieves"],
+        "proofs": seen["proofs"],
         "sources": seen["sources"],
         "configuration": _configuration(edge),
     }
@@ -126,6 +128,7 @@ def _look_at_ledger(edge: Edge) -> Report:
                     "ledger": {"ok": True, "kind": kind, "draining": reports.is_draining(conn), "error": ""},
                     "destinations": _destinations(conn, now, _windows(edge)),
                     "retrieves": retrievals.standing(conn),
+                    "proofs": proofs.standing(conn, now),
                     "sources": reports.source_states(conn),
                     "announced": living(reports.worker_states(conn, now)),
                     "pools": {place.name for place in known_spools(conn)},
@@ -133,7 +136,7 @@ def _look_at_ledger(edge: Edge) -> Report:
     except LedgerError as error:
         return {
             "ledger": {"ok": False, "kind": kind, "draining": False, "error": str(error)},
-            **{name: {} for name in ("destinations", "retrieves", "sources", "pools")},
+            **{name: {} for name in ("destinations", "retrieves", "proofs", "sources", "pools")},
             "announced": None,
         }
 

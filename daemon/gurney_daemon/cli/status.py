@@ -72,6 +72,9 @@ def _page(report: dict[str, Any]) -> RenderableType:
         parts += ["", table(columns, _destinations(destinations))]
     if retrieves := report["retrieves"]:
         parts += ["", table(("RETRIEVES FROM", "OPEN", "WHY"), _retrieves(retrieves))]
+    if proofs := report["proofs"]:
+        headings = ("PROOF BY", "WANTED", "REQUESTED", "OVERDUE", "REFUSED", "OLDEST", "WHY")
+        parts += ["", table(headings, _proofs(proofs))]
     if folders := report["folders"]:
         told = [(name, health["state"], health["why"]) for name, health in folders.items()]
         parts += ["", table(("FOLDER", "STATE", "WHY"), told)]
@@ -91,6 +94,13 @@ def _retrieves(retrieves: dict[str, dict[str, Any]]) -> Iterator[tuple[object, .
             for way, one in stand["ways"].items()
         ]
         yield name, ", ".join(f"{n} {state}" for state, n in stand["open"].items()), "; ".join(ways)
+
+
+def _proofs(proofs: dict[str, dict[str, Any]]) -> Iterator[tuple[object, ...]]:
+    """Tell how it stands with what each destination is to prove; ``OLDEST`` request without its answer."""
+    for name, stand in proofs.items():
+        counted = (stand[what] for what in ("wanted", "requested", "overdue", "refused"))
+        yield name, *counted, duration(stand["oldest_seconds"]), stand["trouble"]
 
 
 def _sources(sources: dict[str, dict[str, int]]) -> Iterator[tuple[object, ...]]:

@@ -12,7 +12,7 @@ from gurney.ledger.models.content import (
     StudyRoute,
     Tombstone,
 )
-from gurney.ledger.models.proof import CommitmentItem
+from gurney.ledger.models.proof import CommitmentItem, ProofWanted, Prover
 from gurney.ledger.models.record import Audit, Clock, Count, CountDelta, LedgerMeta, Seal
 from gurney.ledger.models.retrieval import Retrieval, RetrieveGate, Wanted
 from gurney.ledger.models.schedule import Schedule
@@ -48,6 +48,8 @@ __all__ = [
     "Item",
     "Lease",
     "LedgerMeta",
+    "ProofWanted",
+    "Prover",
     "Refusal",
     "Retrieval",
     "RetrieveGate",

@@ -5,10 +5,22 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, TextClause, and_, literal_column, or_, text
 
 from gurney.ledger.models.content import File
-from gurney.ledger.models.work import Item, Lease
+from gurney.ledger.models.work import Destination, Item, Lease
 from gurney.transfer.states import FileState, ItemState
 
-__all__ = ["can_be_sent", "file_is", "is_live", "is_refused", "item_is"]
+__all__ = [
+    "PROVABLE",
+    "can_be_sent",
+    "file_is",
+    "is_live",
+    "is_provable",
+    "is_refused",
+    "item_is",
+    "proves",
+]
+
+PROVABLE = (ItemState.DONE, ItemState.WARNED)
+"""The states in which a peer has said that it stored an item, so that it may be asked for proof."""
 
 
 def item_is(*states: ItemState) -> ColumnElement[bool]:
@@ -39,3 +51,13 @@ def is_live() -> ColumnElement[bool]:
 def is_refused() -> TextClause:
     """Match items that a refusal failed, spelt as the index is: SQLAlchemy would write ``refused = 1`` for SQLite."""
     return text("item.refused")
+
+
+def is_provable() -> ColumnElement[bool]:
+    """Match items of which the peer has said that it stored them."""
+    return item_is(*PROVABLE)
+
+
+def proves() -> ColumnElement[bool]:
+    """Match destinations that are to prove what they store, by storage commitment or by a query."""
+    return or_(Destination.commitment != literal_column("'none'"), Destination.verify)

@@ -46,6 +46,8 @@ class Destination(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
     association: Mapped[str] = mapped_column(String(8), default="study")
     duplicate_ok: Mapped[bool] = mapped_column(default=True)
+    commitment: Mapped[str] = mapped_column(String(13), default="none", server_default="none")
+    verify: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     max_associations: Mapped[int] = mapped_column(default=1)
     effective_concurrency: Mapped[int] = mapped_column(default=1)
     retired: Mapped[bool] = mapped_column(default=False)  # no longer in the configuration
@@ -129,6 +131,7 @@ class Completion(Base):
 
 _READY, _RUNNING, _RETRY = int(ItemState.READY), int(ItemState.RUNNING), int(ItemState.RETRY)
 _FAILED, _HELD = int(ItemState.FAILED), int(ItemState.HELD)
+_UNPROVEN = f"proof IN ({Proof.REQUESTED:d}, {Proof.REFUSED:d}, {Proof.OVERDUE:d})"
 
 
 class Item(Base):
@@ -171,6 +174,14 @@ class Item(Base):
             "destination_id",
             sqlite_where=text(f"state = {_FAILED} AND refused"),
             postgresql_where=text(f"state = {_FAILED} AND refused"),
+        ),
+        # What a peer was asked to prove and has not: small where all is well.
+        Index(
+            "ix_item_unproven",
+            "destination_id",
+            "proof",
+            sqlite_where=text(_UNPROVEN),
+            postgresql_where=text(_UNPROVEN),
         ),
         Index(
             "ix_item_held",

@@ -62,6 +62,7 @@ def test_nothing_to_do_and_nothing_running_is_no_fault(desk: Desk) -> None:
         "folders": {},
         "receivers": {},
         "retrieves": {},
+        "proofs": {},
         "sources": {},
         "configuration": {"ok": True, "mistakes": 0, "error": ""},
     }

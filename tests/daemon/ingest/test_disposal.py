@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from gurney.ledger import disposal as rows
 from gurney.ledger import operations, reports
 from gurney.ledger.database import Ledger
-from gurney.ledger.models import Audit, Instance, Item, Tombstone, Transfer
+from gurney.ledger.models import Audit, Destination, Instance, Item, Tombstone, Transfer
 from gurney.ledger.selection import Selection
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState, Proof, Routing
@@ -98,10 +98,11 @@ def test_only_what_is_stored_for_sure_lets_a_file_go(
     assert path.exists() is not goes
 
 
+@pytest.mark.parametrize("asked", [{}, {"commitment": "before_delete"}, {"verify": True}])
 @pytest.mark.parametrize(
     ("proof", "goes"),
     [
-        (Proof.NONE, True),
+        (Proof.NONE, False),
         (Proof.COMMITTED, True),
         (Proof.VERIFIED, True),
         (Proof.REQUESTED, False),
@@ -109,12 +110,17 @@ def test_only_what_is_stored_for_sure_lets_a_file_go(
         (Proof.OVERDUE, False),
     ],
 )
-def test_a_proof_that_was_asked_for_is_waited_for(site: Site, proof: Proof, goes: bool) -> None:
+def test_a_proof_that_is_to_be_asked_for_is_waited_for(
+    site: Site, asked: dict[str, object], proof: Proof, goes: bool
+) -> None:
     path = drop(site.folder, "1")
     accept(site, path)
     site.settle_items(DONE, proof=int(proof))
+    with site.ledger.write() as tx:
+        if asked:
+            tx.conn.execute(update(Destination).values(**asked))
     disposal(site).step()
-    assert path.exists() is not goes
+    assert path.exists() is not (goes or (proof is Proof.NONE and not asked))
 
 
 def test_what_no_rule_sent_stays(site: Site) -> None:
