@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import insert, select, update
 
-from gurney.ledger import forwarding, overwriting, trail
+from gurney.ledger import forwarding, loops, overwriting, trail
 from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
 from gurney.ledger.database import AnyRow, Transaction
 from gurney.ledger.errors import StaleRead
@@ -29,10 +29,14 @@ __all__ = ["Intake", "count", "refuse", "take_in"]
 
 @dataclass(slots=True)
 class Intake:
-    """What became of a group: counts by kind, conflicts to tell people of, and whom to ring after the commit."""
+    """What became of a group: counts by kind, conflicts to tell people of, and whom to ring after the commit.
+
+    ``returned`` counts, by destination, what came back from where it was sent to: a routing loop.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
+    returned: Counter[str] = field(default_factory=Counter)
     bells: list[Bell] = field(default_factory=list)
 
 
@@ -87,6 +91,8 @@ class _Group:
         self.forwarding = Forwarding(tx, actor)
         self.newest = self._newest([arrival.instance.sop_instance_uid for arrival in arrivals])
         self.before = self._before([arrival.file.path for arrival in arrivals])
+        known = (one for one in arrivals if one.instance.sop_instance_uid in self.newest)
+        self.sent_to = loops.sent_to(tx, map(_way, known))
         self.studies: dict[str, int] = {}
         self.series: dict[tuple[int, str], int] = {}
         self.matches = StudyMatches(tx)
@@ -217,6 +223,10 @@ class _Group:
 
     def _conflict(self, arrival: Arrival, instance: AnyRow) -> None:
         policy = arrival.on_conflict
+        why = f"another data set of SOP Instance {arrival.instance.sop_instance_uid} is known already"
+        if policy == "replace" and loops.goes_round(self.tx, arrival.instance.sop_instance_uid):
+            policy = "review"
+            why += f", the {loops.MOST_VERSIONS}th within a day: does something send it in a circle and change it?"
         state = {"review": "open", "replace": "replaced", "reject": "rejected"}[policy]
         if policy == "replace":
             file_id = self._new_version(arrival, instance.version + 1)
@@ -228,7 +238,7 @@ class _Group:
                 file_state,
                 None,
                 "conflict",
-                f"another data set of SOP Instance {arrival.instance.sop_instance_uid} is known already",
+                why,
             )
             self.report.counts[file_state.name.lower()] += 1
         self.tx.conn.execute(
@@ -261,8 +271,14 @@ class _Group:
         return file_id
 
     def _forward(self, arrival: Arrival, content: Content, *, fresh: bool) -> None:
+        decision = arrival.decision
+        if came_from := self.sent_to.get(_way(arrival)):
+            # Where it comes from it is, in this content or in another: to send it back would be to send it round.
+            decision = replace(decision, sends=tuple(to for to in decision.sends if to.destination not in came_from))
+            self.report.counts["returned"] += 1
+            self.report.returned.update(came_from)
         self.forwarding.add(
-            arrival.decision,
+            decision,
             content,
             study_instance_uid=arrival.instance.study.study_instance_uid,
             spool_id=arrival.file.spool_id,
@@ -301,6 +317,10 @@ class _Group:
         if series_id is None:
             series_id = self.series[key] = _series(self.tx, study_id, arrival.instance.series)
         return study_id, series_id
+
+
+def _way(arrival: Arrival) -> tuple[str, str]:
+    return arrival.file.calling_ae_title, arrival.instance.sop_instance_uid
 
 
 def _kept_unless_routed(arrival: Arrival) -> Arrival:

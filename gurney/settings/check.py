@@ -145,6 +145,13 @@ def _remotes(settings: Settings) -> Iterator[_Finding]:
                 "Use one name for one node.",
                 Severity.WARNING,
             )
+        if _is_local(remote.host) and remote.port in _ports(settings):
+            yield _Finding(
+                ("remote", index, "port"),
+                f"{remote.port} is a port that we listen at ourselves: what goes there would come in again",
+                "Give the remote its own host and port.",
+                Severity.WARNING,
+            )
         if remote.commitment != "none" and not settings.receiver and settings.retrieve is None:
             yield _Finding(
                 ("remote", index, "commitment"),
@@ -152,6 +159,12 @@ def _remotes(settings: Settings) -> Iterator[_Finding]:
                 "Add a [[receiver]], and tell the archive its port for our AE title.",
                 Severity.WARNING,
             )
+
+
+def _ports(settings: Settings) -> set[int]:
+    """Return the ports of our own doors."""
+    ports = {receiver.port for receiver in settings.receiver}
+    return ports if settings.retrieve is None else ports | {settings.retrieve.port}
 
 
 def _tls(settings: Settings, mountinfo: str) -> Iterator[_Finding]:

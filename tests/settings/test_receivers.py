@@ -67,3 +67,17 @@ def test_comes_from_the_environment_too(load_text: Callable[[str, Mapping[str, s
     environ = {"GURNEY_RECEIVER__MAIN__AE_TITLES": '["A", "B"]', "GURNEY_RECEIVER__MAIN__PORT": "104"}
     (receiver,) = load_text(REMOTE + RECEIVER, environ).receiver
     assert (receiver.ae_titles, receiver.port) == (("A", "B"), 104)
+
+
+def test_warns_of_a_remote_that_is_our_own_door(load_text: Load) -> None:
+    (problem,) = check(load_text(REMOTE.replace("4242", "11112") + RECEIVER))
+    assert (problem.key, problem.is_error) == ("remote[archive].port", False)
+    assert "come in again" in problem.message
+
+
+def test_warns_of_a_commitment_whose_answer_nobody_hears(load_text: Load) -> None:
+    watch = '[[watch]]\nname = "ct1"\npath = "/"\nsend_to = ["archive"]\n'
+    alone = load_text(REMOTE + 'commitment = "after_study"\n' + watch)
+    assert "remote[archive].commitment" in [problem.key for problem in check(alone)]
+    heard = load_text(REMOTE + 'commitment = "after_study"\n' + RECEIVER)
+    assert check(heard) == []

@@ -180,6 +180,8 @@ class Admission:
                     raise
         for (study, rules), n in _routing_errors(arrivals).items():
             log.warning("routing_failed", source=self.source.name, study_instance_uid=study, instances=n, rules=rules)
+        for destination, n in report.returned.items():
+            log.warning("routing_loop", source=self.source.name, destination=destination, instances=n)
         taken.arrivals.extend(arrivals)
         taken.counts.update(report.counts)
         taken.conflicts.extend(report.conflicts)
