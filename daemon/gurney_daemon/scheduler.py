@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
-from gurney.ledger import schedules
+from gurney.ledger import appointments, schedules
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.observability import get_logger
 from gurney.pacs import DicomEngine
 from gurney.prefetch.appointments import Seen, see_to
+from gurney.prefetch.orders import see_to_orders
 from gurney.prefetch.schedules import is_scheduled, missed, next_time
 from gurney.settings import Prefetch, Settings
 from gurney_daemon.rounds import Chore, Rounds
@@ -30,6 +31,8 @@ _ROLE_SECONDS = 600.0
 _LOOK_EVERY = 1.0
 _TRY_AGAIN_AFTER = 300.0
 _MOST_TRIES = 12
+_FORGET_EVERY = 3600.0
+_REMEMBERED = 30 * 86_400.0
 
 log = get_logger(__name__)
 
@@ -50,8 +53,14 @@ class Scheduler:
         self._settings, self._ledger, self._ring, self._clock = settings, ledger, ring, clock
         self._zone = ZoneInfo(settings.node.timezone)
         self._rules = {rule.name: rule for rule in settings.prefetch if is_scheduled(rule)}
+        self._by_message = [rule for rule in settings.prefetch if rule.hl7]
         self._stop = threading.Event()
-        self._rounds = Rounds(SCHEDULER, ledger, [Chore(_LOOK_EVERY, self.step)], holder=holder, seconds=_ROLE_SECONDS)
+        chores = [
+            Chore(_LOOK_EVERY, self.step),
+            Chore(_LOOK_EVERY, self.follow),
+            Chore(_FORGET_EVERY, self.forget),
+        ]
+        self._rounds = Rounds(SCHEDULER, ledger, chores, holder=holder, seconds=_ROLE_SECONDS)
         self._is_known = False
 
     def run(self, stop: threading.Event) -> None:
@@ -76,6 +85,25 @@ class Scheduler:
             row = known[name]
             if row["look_at"] <= now and not self._stop.is_set():
                 self._do(rule, row["due_at"], row["tries"], now)
+
+    def follow(self) -> None:
+        """See to what messages told of. Raises LedgerError."""
+        for rule in self._by_message:
+            if not self._stop.is_set():
+                see_to_orders(
+                    self._settings,
+                    self._ledger,
+                    rule,
+                    self._clock(),
+                    self._ring,
+                    actor=SCHEDULER,
+                    is_over=self._stop.is_set,
+                )
+
+    def forget(self) -> None:
+        """Forget appointments that are long past. Raises LedgerError."""
+        while not self._stop.is_set() and self._ledger.transact(appointments.forget, self._clock() - _REMEMBERED):
+            pass
 
     def _do(self, rule: Prefetch, due_at: float, tries: int, now: float) -> None:
         total, words = Seen(), ""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
 from gurney import settings as configuration
 from gurney.errors import BrokerError, GurneyError
@@ -38,6 +39,7 @@ from gurney_daemon.configured import (
     spool_of,
     watched_folder,
 )
+from gurney_daemon.hl7_listener import Hl7Listener
 from gurney_daemon.ingest.spool import Spool
 from gurney_daemon.ingest.watcher import Watcher
 from gurney_daemon.prover import Prover, proves
@@ -198,6 +200,7 @@ class Daemon:
         scheduler = Scheduler(settings, ledger, ring, holder=holder)
         asked = filter(proves, settings.remote)
         provers = [Prover(settings, remote, ledger, ring, holder=holder) for remote in asked]
+        messages = [] if settings.hl7 is None else [Hl7Listener(settings.hl7, ledger, ZoneInfo(settings.node.timezone))]
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
             self._thread("pruner", self._pruner.run),
@@ -205,6 +208,7 @@ class Daemon:
             self._thread("announce", self._announce),
             self._thread(SCHEDULER, scheduler.run),
             *[self._thread(prover.name, prover.run) for prover in provers],
+            *[self._thread(listener.name, listener.run) for listener in messages],
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
             *[self._thread(f"receive:{receiver.name}", receiver.run) for receiver in self.receivers],
         ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gurney.errors import GurneyError
+from gurney.ledger import appointments
 from gurney.ledger.database import Ledger
 from gurney.ledger.forwarding import Bell
 from gurney.observability import get_logger
@@ -16,7 +17,7 @@ from gurney.prefetch.comers import Comer, Mistake, on_list, on_worklist
 from gurney.prefetch.schedules import horizon
 from gurney.settings import Prefetch, Settings
 
-__all__ = ["Seen", "see_to", "who_comes"]
+__all__ = ["Seen", "due_at", "see_to", "who_comes"]
 
 log = get_logger(__name__)
 
@@ -76,27 +77,44 @@ def see_to(
     except GurneyError as error:
         seen.trouble = str(error)
         return seen
+    origin = f"rule:{rule.name}"
     for comer in comers:
         if is_over():
             seen.trouble = "stopped on the way"
             break
-        done = carry_out(
-            settings, ledger, rule, comer.patient_ids, comer.current, _due(rule, comer, ledger, now), actor=actor
-        )
+        # What was asked for who comes at another time now is withdrawn, and asked for at that.
+        expected = appointments.Expected(comer.key, (), comer.scheduled_at)
+        ledger.transact(appointments.note, origin, expected, now, now, actor)
+        due = due_at(rule, comer.scheduled_at, ledger, now)
+        done = carry_out(settings, ledger, rule, comer.patient_ids, comer.current, due, actor=actor)
+        ledger.transact(appointments.link, origin, comer.key, [asked.retrieval_id for asked in done.asked])
         ring(done.bells)
         seen.comers += 1
         seen.retrievals += sum(asked.is_new for asked in done.asked)
         if not done.plan.is_whole:
-            seen.trouble = "; ".join(
-                sorted({f"{one.remote}: {one.words}" for one in done.plan.unanswered if one.is_source})
-            )
+            seen.trouble = done.plan.trouble
+    else:
+        _withdraw_vanished(settings, ledger, rule, at, now, [comer.key for comer in comers], actor)
     log.info("prefetch_done", rule=rule.name, comers=seen.comers, retrievals=seen.retrievals)
     return seen
 
 
-def _due(rule: Prefetch, comer: Comer, ledger: Ledger, now: float) -> float | None:
+def _withdraw_vanished(
+    settings: Settings, ledger: Ledger, rule: Prefetch, at: float, now: float, keys: Sequence[str], actor: str
+) -> None:
+    """Withdraw what was asked for who is not expected any more: the worklist, or the list, has told of all who are."""
+    begin, end = horizon(rule.horizon, at, ZoneInfo(settings.node.timezone), rule.holidays)
+    origin = f"rule:{rule.name}"
+    with ledger.read() as conn:
+        gone = appointments.vanished(conn, origin, keys, max(begin, now), end)
+    for key in gone:
+        withdrawn = ledger.transact(appointments.cancel, origin, key, now, now, actor)
+        log.info("appointment_vanished", rule=rule.name, retrievals_withdrawn=len(withdrawn))
+
+
+def due_at(rule: Prefetch, scheduled_at: float | None, ledger: Ledger, now: float) -> float | None:
     """Return when to fetch, by the ledger's clock: so long before the appointment, or now."""
-    if rule.lead is None or comer.scheduled_at is None:
+    if rule.lead is None or scheduled_at is None:
         return None
-    ahead = comer.scheduled_at - rule.lead - now
+    ahead = scheduled_at - rule.lead - now
     return ledger.now() + ahead if ahead > 0 else None

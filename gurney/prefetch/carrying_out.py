@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from gurney.ledger.aliases import known_ids
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.retrieving.recent import delivered_since
@@ -43,11 +44,13 @@ def carry_out(
     *,
     actor: str,
 ) -> CarriedOut:
-    """Plan for one patient, under all of their IDs, and ask for what is missing; equal requests become one.
+    """Plan for one patient, under all IDs that are known, and ask for what is missing; equal requests become one.
 
     ``due_at`` is ledger time, None for now. Raises as :meth:`Planner.plan` does, and LedgerError for a source that the
     ledger does not know. See whether the plan is whole: a source that was away is worth asking again.
     """
+    with ledger.read() as conn:
+        patient_ids = known_ids(conn, [one.strip() for one in patient_ids])
     plan = _without_delivered(Planner(settings).plan(rule, patient_ids, current), ledger)
     wanted = requests_of(rule, plan, due_at)
     asked = ledger.transact(_ask_all, wanted, actor) if wanted else ()

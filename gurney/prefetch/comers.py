@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,13 @@ class Comer:
     patient_ids: tuple[str, ...] = field(repr=False)
     current: Current = field(repr=False)
     scheduled_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Tell this appointment from others, also when it moves; it shows nothing of the patient."""
+        known = self.current.accession_number or self.current.study_instance_uid
+        day = self.current.day.isoformat() if not known else ""
+        return hashlib.sha256("\n".join((*sorted(self.patient_ids), known, day)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,11 @@ class Plan:
         """Whether every source was asked: else there may be more to fetch, and it is worth planning again."""
         return not any(one.is_source for one in self.unanswered)
 
+    @property
+    def trouble(self) -> str:
+        """Say which sources could not be asked, and why."""
+        return "; ".join(sorted({f"{one.remote}: {one.words}" for one in self.unanswered if one.is_source}))
+
 
 class Planner:
     """Plans by the rules of a configuration. Use it inside a :class:`gurney.pacs.DicomEngine`."""

@@ -65,6 +65,7 @@ def _findings(settings: Settings, mountinfo: str) -> Iterator[_Finding]:
     yield from _tls(settings, mountinfo)
     yield from _receivers(settings)
     yield from _retrieve(settings)
+    yield from _hl7(settings)
     yield from _watches(settings, mountinfo)
     yield from _routes(settings)
     for slip in check_prefetch(settings):
@@ -214,6 +215,20 @@ def _retrieve(settings: Settings) -> Iterator[_Finding]:
             "Set accept to { ae_title, host } of each archive.",
             Severity.WARNING,
         )
+
+
+def _hl7(settings: Settings) -> Iterator[_Finding]:
+    hl7 = settings.hl7
+    if hl7 is None:
+        return
+    if hl7.port in _ports(settings):
+        yield _Finding(("hl7", "port"), f"{hl7.port} is a port of ours already", "Give it a port of its own.")
+    if not hl7.accept and not _is_local(hl7.host):
+        yield _Finding(
+            ("hl7",), "takes messages from anyone who reaches its port", "Set accept to its senders.", Severity.WARNING
+        )
+    if not any(rule.hl7 for rule in settings.prefetch):
+        yield _Finding(("hl7",), "feeds no rule", "Set hl7 = true in a [[prefetch]].", Severity.WARNING)
 
 
 def _is_local(host: str) -> bool:

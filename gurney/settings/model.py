@@ -33,6 +33,7 @@ from gurney.settings.fields import (
     Uid,
     WindowText,
 )
+from gurney.settings.hl7 import Hl7
 from gurney.settings.prefetch import Prefetch
 from gurney.settings.problems import Provenance
 from gurney.settings.quantities import Duration, Reserve, ReserveField
@@ -418,6 +419,7 @@ class Settings(BaseSettings):
     remote: tuple[Remote, ...] = ()
     receiver: tuple[Receiver, ...] = ()
     retrieve: Retrieve | None = None
+    hl7: Hl7 | None = None
     watch: tuple[Watch, ...] = ()
     route: tuple[Route, ...] = ()
     prefetch: tuple[Prefetch, ...] = ()

@@ -29,6 +29,9 @@ def check_prefetch(settings: Settings) -> Iterator[PrefetchFinding]:
     for index, rule in enumerate(settings.prefetch):
         yield from _remotes(settings, index, rule)
         yield from _triggers(index, rule)
+        if rule.hl7 and settings.hl7 is None:
+            message = "is done by hand only: nothing listens for messages"
+            yield PrefetchFinding(("prefetch", index, "hl7"), message, "Add a table [hl7].", is_error=False)
         try:
             read_regions(rule.regions)
         except InvalidRegions as error:

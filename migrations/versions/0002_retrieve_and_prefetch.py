@@ -192,12 +192,63 @@ def upgrade() -> None:
         sqlite_where=sa.text("proof IN (1, 3, 4)"),
         postgresql_where=sa.text("proof IN (1, 3, 4)"),
     )
+    op.create_table(
+        "appointment",
+        sa.Column("origin", sa.String(length=140), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("patient_ids", sa.Text(), nullable=False),
+        sa.Column("scheduled_at", sa.Double(), nullable=True),
+        sa.Column("accession_number", sa.String(length=64), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("procedure_code", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.String(length=256), nullable=False),
+        sa.Column("modality", sa.String(length=16), nullable=False),
+        sa.Column("told_at", sa.Double(), nullable=False),
+        sa.Column("cancelled_at", sa.Double(), nullable=True),
+        sa.Column("noted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("origin", "key", name=op.f("pk_appointment")),
+    )
+    op.create_index("ix_appointment_expected", "appointment", ["origin", "scheduled_at"], unique=False)
+    op.create_table(
+        "appointment_plan",
+        sa.Column("origin", sa.String(length=140), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("rule", sa.String(length=128), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("look_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("origin", "key", "rule", name=op.f("pk_appointment_plan")),
+    )
+    op.create_table(
+        "patient_alias",
+        sa.Column("patient_id", sa.String(length=256), nullable=False),
+        sa.Column("person", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("patient_id", name=op.f("pk_patient_alias")),
+    )
+    op.create_index(op.f("ix_patient_alias_person"), "patient_alias", ["person"], unique=False)
+    op.create_table(
+        "appointment_fetch",
+        sa.Column("origin", sa.String(length=140), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column(
+            "retrieval_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.ForeignKeyConstraint(["retrieval_id"], ["retrieval.id"], name=op.f("fk_appointment_fetch_retrieval_id")),
+        sa.PrimaryKeyConstraint("origin", "key", "retrieval_id", name=op.f("pk_appointment_fetch")),
+    )
+    op.create_index("ix_appointment_fetch_retrieval", "appointment_fetch", ["retrieval_id"], unique=False)
     op.execute("UPDATE ledger_meta SET schema_version = 2, min_code = 1")
 
 
 def downgrade() -> None:
     """Undo."""
     op.execute("UPDATE ledger_meta SET schema_version = 1, min_code = 1")
+    op.drop_index("ix_appointment_fetch_retrieval", table_name="appointment_fetch")
+    op.drop_table("appointment_fetch")
+    op.drop_index(op.f("ix_patient_alias_person"), table_name="patient_alias")
+    op.drop_table("patient_alias")
+    op.drop_table("appointment_plan")
+    op.drop_index("ix_appointment_expected", table_name="appointment")
+    op.drop_table("appointment")
     op.drop_index(
         "ix_item_unproven",
         table_name="item",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gurney.settings import Problem, Retrieve, Settings, check, load
+from gurney.settings.hl7 import Hl7
 from gurney.settings.schema import field_at, is_named_tables, keys_at
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,8 @@ def _keys() -> set[tuple[str, str]]:
         keys |= {("remote", f"{table}.{key}") for key in keys_at(("remote", table))}
     for table in ("receiver", "retrieve"):
         keys |= {(table, f"timeouts.{key}") for key in keys_at((table, "timeouts"))}
+    keys |= {("hl7", f"fields.{key}") for key in keys_at(("hl7", "fields"))}
+    keys -= {("hl7", "fields")}
     return keys - {("remote", "timeouts"), ("receiver", "timeouts"), ("retrieve", "timeouts")}
 
 
@@ -49,7 +52,7 @@ def test_the_example_has_every_key_at_its_default() -> None:
 
 
 # Tables that switch something on by being there: the example has them behind a #.
-_SWITCHED_ON = {"retrieve": Retrieve()}
+_SWITCHED_ON: dict[str, Any] = {"retrieve": Retrieve(), "hl7": Hl7()}
 _REQUIRED = {"name", "ae_title", "host", "port", "path", "send_to"}
 
 

@@ -76,7 +76,7 @@ def test_warns_of_a_remote_that_is_our_own_door(load_text: Load) -> None:
 
 
 def test_warns_of_a_commitment_whose_answer_nobody_hears(load_text: Load) -> None:
-    watch = '[[watch]]\nname = "ct1"\npath = "/"\nsend_to = ["archive"]\n'
+    watch = '[[watch]]\nname = "ct1"\npath = "/nowhere"\nsend_to = ["archive"]\n'
     alone = load_text(REMOTE + 'commitment = "after_study"\n' + watch)
     assert "remote[archive].commitment" in [problem.key for problem in check(alone)]
     heard = load_text(REMOTE + 'commitment = "after_study"\n' + RECEIVER)

@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 import typer
 
 from gurney.ledger import schedules
+from gurney.ledger.aliases import known_ids
 from gurney.pacs import DicomEngine
 from gurney.prefetch import Current, Plan, Planner, carry_out
 from gurney.prefetch.appointments import see_to
 from gurney.prefetch.archive import Archive
+from gurney.prefetch.orders import see_to_orders
 from gurney.settings import Prefetch, Settings
 from gurney.settings.regions import read_regions
 from gurney.transfer.prefetch import Selected
@@ -64,11 +66,15 @@ def show_plan(
     with failing_in_json(wanted=as_json):
         rule = _rule(edge.settings, name)
         current = _current(study, accession, description, modality, code)
+        with edge.ledger() as ledger, ledger.read() as conn:
+            ids = known_ids(conn, _ids(patient))
         with DicomEngine():
-            plan = Planner(edge.settings).plan(rule, _ids(patient), current)
+            plan = Planner(edge.settings).plan(rule, ids, current)
     if as_json:
-        print_json(_document(plan))
+        print_json(_document(plan) | {"patient_ids": len(ids)})
     else:
+        if len(ids) > 1:
+            typer.echo(f"asked for under {len(ids)} patient IDs", err=True)
         _show(plan)
     if not plan.is_whole:
         raise typer.Exit(1)
@@ -128,10 +134,12 @@ def _run_for_all(edge: Edge, name: str, *, as_json: bool) -> None:
     now = time.time()
     with failing_in_json(wanted=as_json):
         rule = _rule(edge.settings, name)
-        if rule.hl7:
-            raise typer.BadParameter("messages tell who comes: name them by --patient", param_hint="RULE")
         with edge.ledger() as ledger, DicomEngine():
-            seen = see_to(edge.settings, ledger, rule, now, now, partial(edge.ring, ledger), actor=edge.actor)
+            ring = partial(edge.ring, ledger)
+            if rule.hl7:
+                seen = see_to_orders(edge.settings, ledger, rule, now, ring, actor=edge.actor, anew=True)
+            else:
+                seen = see_to(edge.settings, ledger, rule, now, now, ring, actor=edge.actor)
     if as_json:
         print_json(
             {
@@ -166,6 +174,7 @@ def list_schedules(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "rule": rule.name,
                 "schedule": rule.schedule,
                 "every_seconds": rule.every,
+                "hl7": rule.hl7,
                 "next": _iso(row.get("look_at"), zone),
                 "tries": row.get("tries", 0),
                 "last": _iso(row.get("done_at"), zone),
@@ -180,7 +189,7 @@ def list_schedules(ctx: typer.Context, as_json: AsJson = False) -> None:
     rows = (
         (
             one["rule"],
-            one["next"] or "never by itself",
+            one["next"] or ("as messages come" if one["hl7"] else "never by itself"),
             one["last"] or "",
             one["patients"],
             one["retrievals"],
@@ -238,7 +247,7 @@ def _rule(settings: Settings, name: str) -> Prefetch:
 
 
 def _ids(text: str) -> list[str]:
-    ids = [one for one in text.split(",") if one.strip()]
+    ids = [one.strip() for one in text.split(",") if one.strip()]
     if not ids:
         raise typer.BadParameter("there is no ID in it", param_hint="--patient")
     return ids

@@ -1,5 +1,6 @@
 """The schema, in rooms: what exists, what is to be sent and to be fetched, what is kept about the ledger itself."""
 
+from gurney.ledger.models.appointment import Appointment, AppointmentFetch, AppointmentPlan, PatientAlias
 from gurney.ledger.models.base import Base
 from gurney.ledger.models.content import (
     Conflict,
@@ -31,6 +32,9 @@ from gurney.ledger.models.work import (
 )
 
 __all__ = [
+    "Appointment",
+    "AppointmentFetch",
+    "AppointmentPlan",
     "Attempt",
     "Audit",
     "Base",
@@ -48,6 +52,7 @@ __all__ = [
     "Item",
     "Lease",
     "LedgerMeta",
+    "PatientAlias",
     "ProofWanted",
     "Prover",
     "Refusal",
