@@ -45,8 +45,9 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write the reference of the events and of the framework's names from the docstrings
+docs: $(INSTALLED) ## Write the reference pages and the tables of the conformance statement from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/generate_conformance.py
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure speed against real peers and print the table; ARGS="--help" tells what can be chosen

@@ -97,6 +97,8 @@ def negotiate(connection: Transport, remote: RemoteAE, identity: Identity, terms
     assoc.acceptor.address_info = address
     assoc.requestor.ae_title = identity.calling_ae_title
     assoc.requestor.maximum_length = remote.max_pdu
+    # Of itself pynetdicom takes over the class UID only.
+    assoc.requestor.implementation_version_name = identity.implementation_version_name
     assoc.requestor.requested_contexts = requested
     for item in items:
         assoc.requestor.add_negotiation_item(item)

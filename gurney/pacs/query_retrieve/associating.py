@@ -20,9 +20,10 @@ from gurney.pacs.retrieve.get_contexts import plan_get_contexts
 from gurney.pacs.terms import AssociationTerms, Role
 from gurney.pacs.wire.inbound import check_max_instance_bytes
 
-__all__ = ["AssociatingScu"]
+__all__ = ["QUERY_TRANSFER_SYNTAXES", "AssociatingScu"]
 
-_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+QUERY_TRANSFER_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+"""In which identifiers go, each in a context of its own: the peer takes what it likes."""
 
 
 class AssociatingScu(Scu):
@@ -55,7 +56,7 @@ class AssociatingScu(Scu):
         """
         asked = models or (STUDY_ROOT,)
         classes = [sop_class for model in asked for sop_class in (model.find, model.move) if sop_class]
-        proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in _SYNTAXES]
+        proposals = [ContextProposal(sop_class, syntax) for sop_class in classes for syntax in QUERY_TRANSFER_SYNTAXES]
         of_kind(remote, RemoteAE, "the remote AE")
         proposed = replace(self._options, relational=self._options.relational or remote.relational).encode()
         extended = dict.fromkeys((model.find for model in asked), proposed) if proposed else {}
@@ -96,7 +97,7 @@ class AssociatingScu(Scu):
         if not model.get:
             raise InvalidQuery("model", f"has no C-GET: {model.name}", "take one that has, or move")
         classes = (model.get, model.find)
-        return (*(ContextProposal(uid, syntax) for uid in classes for syntax in _SYNTAXES), VERIFICATION)
+        return (*(ContextProposal(uid, syntax) for uid in classes for syntax in QUERY_TRANSFER_SYNTAXES), VERIFICATION)
 
     def _associate_to_get(
         self, remote: RemoteAE, own: Sequence[ContextProposal], storage: Sequence[ContextProposal]

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from gurney.pacs.errors import TlsSetupError
 from gurney.pacs.tls.options import InboundTls, PathName, Tls, TlsIdentity, TlsProfile
 
-__all__ = ["AskPassword", "check_files", "client_context", "files_of", "server_context"]
+__all__ = ["AskPassword", "check_files", "cipher_suites", "client_context", "files_of", "server_context"]
 
 AskPassword: TypeAlias = "Callable[[str], str | bytes | None]"
 """Given a key file, returns its password, or None to leave that to the identity's own source."""
@@ -50,6 +50,11 @@ _MOST_KEPT = 256
 # Without a lock: a thread of the parent may hold one when a worker is forked, and its child would wait for it for ever.
 # Each access is one step of the dictionary's own; two threads that make the same context at once have made it twice.
 _kept: dict[object, tuple[object, ssl.SSLContext]] = {}
+
+
+def cipher_suites(profile: TlsProfile) -> tuple[str, ...]:
+    """Return the suites of TLS 1.2 that a profile allows, by OpenSSL's names, the preferred first."""
+    return _SUITES[profile]
 
 
 def client_context(tls: Tls, ask: AskPassword | None = None) -> ssl.SSLContext:
