@@ -6,6 +6,7 @@ from gurney.ledger.database import Ledger
 from gurney.ledger.destinations import DestinationSpec
 from gurney.pacs.remote import Timeouts
 from gurney.settings import Receiver, Remote, Retrieve, Settings, Watch
+from gurney.settings.remotes import inbound_tls_of
 from gurney.transfer.routing import Door, RouteTable
 from gurney.transfer.states import Priority
 from gurney_daemon.ingest.inspection import Source
@@ -113,6 +114,8 @@ def listens_at(settings: Settings, receiver: Receiver) -> ListensAt:
         max_associations=receiver.max_associations,
         max_instance_bytes=receiver.max_instance_bytes,
         timeouts=Timeouts(acse=waits.acse, network=waits.network),
+        longest_association=waits.association,
+        tls=inbound_tls_of(receiver.tls) if receiver.tls is not None else None,
     )
 
 
@@ -144,6 +147,8 @@ def retrieves_at(retrieve: Retrieve) -> ListensAt:
         max_associations=retrieve.max_associations,
         max_instance_bytes=retrieve.max_instance_bytes,
         timeouts=Timeouts(acse=waits.acse, network=waits.network),
+        longest_association=waits.association,
+        tls=inbound_tls_of(retrieve.tls) if retrieve.tls is not None else None,
     )
 
 

@@ -32,7 +32,7 @@ _PATHS = (
     ("watch", "move_to"),
     ("prefetch", "patients"),
     ("prefetch", "regions"),
-    *(("remote", "tls", key) for key in TLS_FILES),
+    *((table, "tls", key) for table in ("remote", "receiver", "retrieve") for key in TLS_FILES),
 )
 # What stands in for a required key that is wrong, so that the rules over many keys can be asked about the rest.
 _STAND_INS: dict[str, Any] = {"ae_title": "STAND-IN", "port": 1}

@@ -261,6 +261,26 @@ class ReceiverTimeouts(_Table):
 
     acse: float = Field(default=30.0, gt=0, le=3600, description="Seconds for the association request to come whole")
     network: float = Field(default=60.0, gt=0, le=86_400, description="Seconds without a word on an association")
+    association: float = Field(
+        default=14_400.0, gt=0, le=604_800, description="Seconds that an association may last, whatever it does"
+    )
+
+
+class InboundTls(_Table):
+    """How connections that peers make to one of our ports are secured; who does not is turned away."""
+
+    certificate: Path = Field(description="Our certificate in PEM, its CAs below it")
+    key: OptionalPath = Field(default="", description="Our private key in PEM; empty where it is in certificate's file")
+    key_password_file: OptionalPath = Field(default="", description="A file that holds the key's password alone")
+    ca: OptionalPath = Field(
+        default="", description="A PEM file of CAs that vouch for peers, or a folder of them by hash; empty asks nobody"
+    )
+    optional: bool = Field(default=False, description="true lets peers in that show no certificate, where ca is set")
+    crl: OptionalPath = Field(default="", description="A PEM file of revocation lists; the peers' CA needs one in it")
+    crl_chain: bool = Field(default=False, description="true looks up the CAs between as well")
+    profile: Literal["bcp195", "modified-bcp195"] = Field(
+        default="bcp195", description="bcp195 (PS3.15 B.12) or modified-bcp195 (B.13); TLS 1.2 or 1.3 with both"
+    )
 
 
 class Receiver(_Table):
@@ -283,7 +303,8 @@ class Receiver(_Table):
     max_instance_bytes: int = Field(
         default=8 * 2**30, ge=1, description="An instance with more bytes is refused, with status A700"
     )
-    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network")
+    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network, association")
+    tls: InboundTls | None = Field(default=None, description="A table: certificate, key, ca and more; unset: plain TCP")
     on_conflict: Literal["review", "replace", "reject"] = Field(
         default="review", description="What to do with another content under a known SOP Instance UID"
     )
@@ -311,7 +332,8 @@ class Retrieve(_Table):
     max_instance_bytes: int = Field(
         default=8 * 2**30, ge=1, description="An instance with more bytes is refused, with status A700"
     )
-    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network")
+    timeouts: ReceiverTimeouts = Field(default=ReceiverTimeouts(), description="Seconds: acse, network, association")
+    tls: InboundTls | None = Field(default=None, description="A table: certificate, key, ca and more; unset: plain TCP")
     on_conflict: Literal["review", "replace", "reject"] = Field(
         default="replace", description="What to do with another content under a known SOP Instance UID"
     )

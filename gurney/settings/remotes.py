@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gurney.pacs.remote import RemoteAE, Timeouts
-from gurney.pacs.tls import Tls, TlsIdentity, TlsProfile
+from gurney.pacs.tls import InboundTls, Tls, TlsIdentity, TlsProfile
 from gurney.settings import model
 
-__all__ = ["remote_ae", "tls_of"]
+__all__ = ["inbound_tls_of", "remote_ae", "tls_of"]
 
 
 def remote_ae(remote: model.Remote) -> RemoteAE:
@@ -34,5 +34,18 @@ def tls_of(tls: model.Tls) -> Tls:
         crl_chain=tls.crl_chain,
         check_host=tls.check_host,
         server_name=tls.server_name or None,
+        profile=TlsProfile(tls.profile),
+    )
+
+
+def inbound_tls_of(tls: model.InboundTls) -> InboundTls:
+    """Return how connections to a port of ours are secured, as the table ``tls`` says."""
+    password = Path(tls.key_password_file) if tls.key_password_file else None
+    return InboundTls(
+        TlsIdentity(tls.certificate, tls.key or None, password),
+        ca=tls.ca or None,
+        optional=tls.optional,
+        crl=tls.crl or None,
+        crl_chain=tls.crl_chain,
         profile=TlsProfile(tls.profile),
     )

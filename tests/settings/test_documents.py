@@ -22,7 +22,8 @@ def _keys() -> set[tuple[str, str]]:
     for table in ("timeouts", "tls"):
         keys |= {("remote", f"{table}.{key}") for key in keys_at(("remote", table))}
     for table in ("receiver", "retrieve"):
-        keys |= {(table, f"timeouts.{key}") for key in keys_at((table, "timeouts"))}
+        for inner in ("timeouts", "tls"):
+            keys |= {(table, f"{inner}.{key}") for key in keys_at((table, inner))}
     keys |= {("hl7", f"fields.{key}") for key in keys_at(("hl7", "fields"))}
     keys -= {("hl7", "fields")}
     return keys - {("remote", "timeouts"), ("receiver", "timeouts"), ("retrieve", "timeouts")}
@@ -82,7 +83,7 @@ def test_the_reference_has_every_key_with_its_default() -> None:
 
 def _default(table: str, key: str) -> Any:
     model = _SWITCHED_ON.get(table, Settings.model_fields[table].default)
-    if is_named_tables(table):
+    if is_named_tables(table) or key.startswith("tls."):  # a table that is not there by default
         found = field_at((table, *key.split(".")))
     else:
         *above, last = key.split(".")
@@ -93,7 +94,7 @@ def _default(table: str, key: str) -> Any:
 
 
 def _parsed(table: str, key: str, value: Any) -> Any:
-    if is_named_tables(table):
+    if is_named_tables(table) or key.startswith("tls."):
         return tuple(value) if isinstance(value, list) else value
     made: Any = getattr(Settings(**{table: _nested(key, value)}), table)
     for part in key.split("."):

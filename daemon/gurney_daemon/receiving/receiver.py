@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from gurney.pacs.association.engine import DicomEngine
 from gurney.pacs.errors import ListenerError
 from gurney.pacs.listener.receiving import ReceivingListener
 from gurney.pacs.remote import Timeouts
+from gurney.pacs.tls.options import InboundTls
 from gurney_daemon.ingest.admission import Admission
 from gurney_daemon.ingest.errors import SpoolOffline
 from gurney_daemon.ingest.inspection import Source
@@ -84,6 +86,8 @@ class ListensAt:
     max_associations: int = 32
     max_instance_bytes: int | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    longest_association: float = math.inf
+    tls: InboundTls | None = None
 
 
 class Receiver:
@@ -144,12 +148,15 @@ class Receiver:
             port=self._door.port,
             max_associations=self._door.max_associations,
             timeouts=self._door.timeouts,
+            tls=self._door.tls,
         )
         listener.event_report(CommitmentAnswers(self._ledger, self._ring, self._actor).hear)
         with DicomEngine(), listener:
             self.port = listener.port
             while True:
                 self._look_after(landing)
+                if cut := listener.cut_older_than(self._door.longest_association):
+                    self._log.warning("associations_cut", associations=cut, seconds=self._door.longest_association)
                 if stop.wait(_LOOK_EVERY):
                     break
         # Nobody is answered any more: what is told last is of the associations that ended just now.

@@ -127,7 +127,8 @@ def _failure(secured: ssl.SSLSocket, error: OSError, peer: _Peer) -> TlsFailed: 
         return TlsFailed(
             TlsProblem.NO_TLS, f"{peer.name} sent something else in place of a TLS handshake: usually no TLS there"
         )
-    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
+    # OpenSSL has no word of its own where the connection went in the middle of a record.
+    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError) or not reason:
         return TlsFailed(
             TlsProblem.NO_TLS,
             f"{peer.name} closed the connection in place of a TLS handshake: usually no TLS there",

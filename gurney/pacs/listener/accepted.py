@@ -72,6 +72,7 @@ class AcceptedAssociation(PacedAssociation):
         super().__init__(ae, connection)
         self.mode = "acceptor"
         self._intake, self._reports, self._has_room, self._doorkeeper = intake, reports, has_room, doorkeeper
+        self.accepted_at = time.monotonic()
         self._begun, self._received, self._commanded = 0.0, 0, 0
         self.name = "accepted association"
         self.acceptor.ae_title = ae.ae_title

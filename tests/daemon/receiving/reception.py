@@ -15,6 +15,7 @@ from gurney.ledger.forwarding import Bell
 from gurney.ledger.models import Audit, File, Instance, Item, SourceCount
 from gurney.ledger.models.base import Base
 from gurney.pacs.remote import Timeouts
+from gurney.pacs.tls import InboundTls
 from gurney.transfer.routing import Door, RouteRule, compile_routes
 from gurney_daemon.ingest.inspection import Source
 from gurney_daemon.ingest.routes import DoorRoutes
@@ -51,6 +52,7 @@ class Reception:
         max_associations: int = 32,
         max_instance_bytes: int | None = None,
         patience: float = 30.0,
+        tls: InboundTls | None = None,
     ) -> Receiver:
         return Receiver(
             Source("main", door="receive", on_conflict=self.on_conflict),
@@ -61,6 +63,7 @@ class Reception:
                 max_associations=max_associations,
                 max_instance_bytes=max_instance_bytes,
                 timeouts=Timeouts(acse=patience, network=patience),
+                tls=tls,
             ),
             Doorkeeper("main", ["GURNEY", "RESEARCH"], self.accept, self.sop_classes),
             self.ledger,
@@ -76,7 +79,7 @@ class Reception:
         self._threads.append(thread)
         return receiver
 
-    def start(self, **limits: float) -> Receiver:
+    def start(self, **limits: object) -> Receiver:
         """Start a receiver in a thread of its own, and wait until it listens; :meth:`stop` ends all of them."""
         receiver = self.run(self.receiver(**limits))  # type: ignore[arg-type]  # each by its own type
         wait_until(lambda: receiver.health.state is State.RECEIVING, 20, "the receiver listens")

@@ -27,7 +27,8 @@ def test_a_kill_loses_nothing_that_was_answered(reception: Reception, tmp_path: 
         try:
             assert doomed.stdout is not None
             # The log comes the same way.
-            port = next(int(line) for line in doomed.stdout if line.strip().isdigit())
+            port = next((int(line) for line in doomed.stdout if line.strip().isdigit()), None)
+            assert port is not None, f"it ended with {doomed.wait(20)} before it listened"
             done = push(port, folder)
             assert doomed.wait(20) == -9
         finally:

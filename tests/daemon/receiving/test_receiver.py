@@ -22,6 +22,7 @@ from gurney.ledger import reports
 from gurney.ledger.database import Ledger
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.pacs import DicomEngine, RemoteAE, StoreRequest, StoreScu
+from gurney.pacs.tls import InboundTls, TlsIdentity
 from gurney.settings import load
 from gurney.transfer.routing import RouteRule
 from gurney.transfer.states import FileState, ItemState
@@ -32,6 +33,7 @@ from gurney_daemon.receiving.receiver import State
 from gurney_daemon.service import Daemon
 from tests.daemon.ingest.instances import CT_IMAGE, ct_bytes
 from tests.daemon.receiving.reception import Reception, push, study_in
+from tests.services.certificates import Authority
 from tests.services.dcmjs import installed_node_modules
 from tests.services.orthanc import Orthanc
 from tests.services.ports import free_port
@@ -378,3 +380,23 @@ def test_the_daemon_listens_as_configured(ledger: Ledger, folder: Path, tmp_path
     ]
     (process,) = announced.values()
     assert process["folders"]["main"]["door"] == "receive"
+
+
+def test_takes_what_comes_by_tls_and_nothing_else(reception: Reception, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    authority = Authority(tmp_path / "ca")
+    ours, theirs = authority.issue("gurney"), authority.issue("modality")
+    tls = InboundTls(TlsIdentity(ours.certificate, ours.key), ca=authority.file)
+    receiver = reception.start(tls=tls)
+    plain = [program("storescu"), "-aec", "GURNEY", "127.0.0.1", str(receiver.port), "+sd", str(folder)]
+    assert subprocess.run(plain, capture_output=True, timeout=30, check=False).returncode != 0
+    assert reception.instances() == []
+    secured = [*plain, "+tls", str(theirs.key), str(theirs.certificate), "+cf", str(authority.file)]
+    subprocess.run(secured, capture_output=True, timeout=30, check=True)
+    assert len(reception.instances()) == len(list(folder.iterdir()))
+
+
+def test_says_what_is_wrong_with_its_certificate(reception: Reception, tmp_path: Path) -> None:
+    receiver = reception.run(reception.receiver(tls=InboundTls(TlsIdentity(str(tmp_path / "none.pem")))))
+    wait_until(lambda: receiver.health.state is State.FAILED, 20, "it has tried")
+    assert "none.pem" in receiver.health.why
