@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -50,6 +51,8 @@ __all__ = ["Landing"]
 log = get_logger(__name__)
 
 _IN_A_GROUP: Final = 100
+# Seconds within which what has begun to come is here, or is too large to be waited for.
+_SOON: Final = 0.05
 # PS3.7 C.5.6: what the receiver's policy has us say of another content under a known SOP Instance UID.
 _DUPLICATE_SOP_INSTANCE: Final = 0x0111
 
@@ -85,18 +88,32 @@ class Landing:
         self._name, self._policy = admission.source.name, admission.source.on_conflict
         self._naming = threading.Lock()
         self._doubtful: list[bytes] = []
-        self._groups = GroupCommit[_Landed, int](self._commit, _IN_A_GROUP)
+        self._arriving: dict[Inbox, float] = {}
+        self._groups = GroupCommit[_Landed, int](self._commit, _IN_A_GROUP, coming=self._expects_more)
 
     def inbox_for(self, calling: Calling) -> Inbox:
         """Give what keeps the instances of one association."""
         return _LandingInbox(self, Peer(calling.calling_ae_title, calling.called_ae_title, calling.address))
+
+    def begins(self, inbox: Inbox) -> None:
+        """Note that an instance has begun to come."""
+        self._arriving[inbox] = time.monotonic()
+
+    def has_come(self, inbox: Inbox) -> None:
+        """Note that it has come to its end, or will not come any more."""
+        self._arriving.pop(inbox, None)
+
+    def _expects_more(self) -> bool:
+        """Tell whether some instance has begun a moment ago: it will be here soon."""
+        since = time.monotonic() - _SOON
+        return any(begun > since for begun in list(self._arriving.values()))
 
     def place(self) -> tuple[str, str]:
         """Give a folder of the spool and a name in it for one more instance. Raises SpoolOffline."""
         with self._naming:
             return self._shelf.landing(), secrets.token_hex(8)
 
-    def keep(self, arrival: Arrival, peer: Peer) -> int:
+    def keep(self, arrival: Arrival, peer: Peer, inbox: Inbox) -> int:
         """Keep an instance that has come whole, and return the status to answer (PS3.4 B.2.3)."""
         try:
             # While others of the group are still read, the disk begins.
@@ -111,6 +128,7 @@ class Landing:
             arrival.discard()
             return self.turn_away(os.strerror(error.errno or 0))
         try:
+            self.has_come(inbox)
             return self._groups.commit(_Landed(arrival, part, peer))
         except OSError as error:
             return self.turn_away(os.strerror(error.errno or 0))
@@ -125,6 +143,9 @@ class Landing:
 
     def tidy(self) -> None:
         """Remove what was answered as not stored, unless its row committed after all. Raises what the ledger raises."""
+        for inbox, begun in list(self._arriving.items()):
+            if begun < time.monotonic() - _SOON:  # its association may have ended with it
+                self.has_come(inbox)
         with self._naming:
             doubtful, self._doubtful = self._doubtful, []
         if not doubtful:
@@ -201,6 +222,8 @@ class _LandingInbox(Inbox):
         except SpoolOffline as error:
             why, folder, name = str(error), "", ""
         status = self._landing.turn_away(why) if why else STORED
+        if not why:
+            self._landing.begins(self)
         return Arrival(
             self.folder / folder,
             sop_class_uid,
@@ -214,7 +237,10 @@ class _LandingInbox(Inbox):
 
     def keep(self, arrival: Arrival) -> int:
         """Return the status to answer, when the ledger has it."""
-        status = arrival.close()
-        if arrival.failure is not None:
-            return self._landing.turn_away(arrival.failure.strerror or type(arrival.failure).__name__)
-        return self._landing.keep(arrival, self._peer) if status == STORED else status
+        try:
+            status = arrival.close()
+            if arrival.failure is not None:
+                return self._landing.turn_away(arrival.failure.strerror or type(arrival.failure).__name__)
+            return self._landing.keep(arrival, self._peer, self) if status == STORED else status
+        finally:
+            self._landing.has_come(self)
