@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from gurney.ledger.models import File, Instance, Study, StudyRoute
 from gurney.ledger.models.predicates import file_is
@@ -29,6 +29,41 @@ __all__ = [
 
 # SQLite refuses statements with too many parameters; every IN list here is cut to this.
 _AT_ONCE = 500
+
+
+# Made once: to make them took longer than a group of four takes SQLite.
+_KNOWN = (
+    select(File.path, File.id, File.dev, File.inode, File.size, File.mtime_ns, File.state)
+    .add_columns(File.reason, File.spool_path)
+    .where(
+        File.source == bindparam("source"), File.path.in_(bindparam("paths", expanding=True)), ~file_is(FileState.GONE)
+    )
+)
+_TWINS = (
+    select(
+        Instance.id,
+        Instance.sop_instance_uid,
+        Instance.transfer_syntax_uid,
+        Instance.size,
+        File.id.label("file_id"),
+        File.path,
+        File.spool_id,
+        File.spool_path,
+        File.size.label("file_size"),
+        File.spool_mtime_ns,
+        File.dataset_offset,
+        File.digest,
+    )
+    # Gone is what lay in the watched folder; our copy of it, or at least its digest, may remain.
+    .outerjoin(File, File.instance_id == Instance.id)
+    .where(Instance.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(Instance.sop_instance_uid, Instance.version, File.id)
+)
+_MATCHED = (
+    select(Study.study_instance_uid, StudyRoute.route)
+    .join(StudyRoute, StudyRoute.study_id == Study.id)
+    .where(Study.study_instance_uid.in_(bindparam("uids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +189,7 @@ def known_files(conn: Connection, source: str, paths: Sequence[bytes]) -> dict[b
     """Return what the ledger knows at some paths of a source, so that only what changed is read again."""
     known: dict[bytes, KnownFile] = {}
     for start in range(0, len(paths), _AT_ONCE):
-        rows = conn.execute(
-            select(File.path, File.id, File.dev, File.inode, File.size, File.mtime_ns, File.state)
-            .add_columns(File.reason, File.spool_path)
-            .where(File.source == source, File.path.in_(paths[start : start + _AT_ONCE]), ~file_is(FileState.GONE))
-        )
+        rows = conn.execute(_KNOWN, {"source": source, "paths": paths[start : start + _AT_ONCE]})
         for path, file_id, dev, inode, size, mtime_ns, state, reason, spool_path in rows:
             known[path] = KnownFile(file_id, dev, inode, size, mtime_ns, FileState(state), reason, spool_path)
     return known
@@ -177,26 +208,7 @@ def twins(conn: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Twin]
     """Return the newest known content of some SOP Instance UIDs."""
     found: dict[str, Twin] = {}
     for start in range(0, len(sop_instance_uids), _AT_ONCE):
-        rows = conn.execute(
-            select(
-                Instance.id,
-                Instance.sop_instance_uid,
-                Instance.transfer_syntax_uid,
-                Instance.size,
-                File.id.label("file_id"),
-                File.path,
-                File.spool_id,
-                File.spool_path,
-                File.size.label("file_size"),
-                File.spool_mtime_ns,
-                File.dataset_offset,
-                File.digest,
-            )
-            # Gone is what lay in the watched folder; our copy of it, or at least its digest, may remain.
-            .outerjoin(File, File.instance_id == Instance.id)
-            .where(Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _AT_ONCE]))
-            .order_by(Instance.sop_instance_uid, Instance.version, File.id)
-        )
+        rows = conn.execute(_TWINS, {"uids": sop_instance_uids[start : start + _AT_ONCE]})
         for row in rows:
             twin = found.get(row.sop_instance_uid)
             if twin is None or twin.instance_id != row.id:
@@ -221,11 +233,7 @@ def matched_routes(conn: Connection, study_instance_uids: Sequence[str]) -> dict
     """Return the rules of scope "study" that each study has matched."""
     matched: dict[str, set[str]] = {uid: set() for uid in study_instance_uids}
     for start in range(0, len(study_instance_uids), _AT_ONCE):
-        rows = conn.execute(
-            select(Study.study_instance_uid, StudyRoute.route)
-            .join(StudyRoute, StudyRoute.study_id == Study.id)
-            .where(Study.study_instance_uid.in_(study_instance_uids[start : start + _AT_ONCE]))
-        )
+        rows = conn.execute(_MATCHED, {"uids": study_instance_uids[start : start + _AT_ONCE]})
         for row in rows:
             matched[row.study_instance_uid].add(row.route)
     return {uid: frozenset(routes) for uid, routes in matched.items()}

@@ -21,18 +21,27 @@ _ANSWER = (
 )
 
 
+_PLACE = (
+    Bell.destination_id == bindparam("its_destination_id"),
+    Bell.spool_id == bindparam("its_spool_id"),
+    Bell.lane == bindparam("its_lane"),
+)
+_LOOK = select(Bell.lane).where(*_PLACE)
+_TAKE = (
+    update(Bell)
+    .where(*_PLACE)
+    .where(or_(Bell.rung_at.is_(None), Bell.rung_at <= bindparam("before"), Bell.rung_at > bindparam("now")))
+    .values(rung_at=bindparam("now"))
+)
+
+
 def claim_ring(tx: Transaction, destination_id: int, spool_id: int, lane: str) -> bool:
     """Take the right to ring; false while somebody's ring is young and unanswered. Ring after the commit."""
     place = {"destination_id": destination_id, "spool_id": spool_id, "lane": lane}
-    changed = tx.conn.execute(
-        update(Bell)
-        .filter_by(**place)
-        .where(or_(Bell.rung_at.is_(None), Bell.rung_at <= tx.now - RING_AGAIN, Bell.rung_at > tx.now))
-        .values(rung_at=tx.now)
-    ).rowcount
-    if changed:
+    which = {f"its_{name}": value for name, value in place.items()}
+    if tx.conn.execute(_TAKE, {**which, "now": tx.now, "before": tx.now - RING_AGAIN}).rowcount:
         return True
-    if tx.conn.execute(select(Bell.lane).filter_by(**place)).one_or_none() is not None:
+    if tx.conn.execute(_LOOK, which).one_or_none() is not None:
         return False
     upsert = tx.upsert(Bell)
     # Not rowcount: of an INSERT, PostgreSQL's driver does not tell it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, select, update
 
 from gurney.ledger import bells, sendable
 from gurney.ledger.database import Transaction
@@ -33,6 +33,22 @@ FORWARD = "forward"
 # Says of an item, and to us, that it was taken back before anybody claimed it: it may be wanted again.
 _WITHDRAWN = "withdrawn: its file was written again, and the rules do not send it there now"
 _NOWHERE = (int(Routing.PENDING), int(Routing.NO_ROUTE), int(Routing.FILTERED))
+
+
+# Made once: for small groups, making them took longer than SQLite does.
+_DESTINATION = select(Destination.id).where(Destination.name == bindparam("name"))
+_TRANSFER = select(Transfer.id).where(
+    Transfer.study_instance_uid == bindparam("study"),
+    Transfer.destination_id == bindparam("destination"),
+    Transfer.origin == FORWARD,
+    Transfer.generation == 1,
+)
+_ARRIVED = (
+    update(Transfer)
+    .where(Transfer.id.in_(bindparam("transfers", expanding=True)))
+    .values(last_arrival_at=bindparam("now"), quiet_since=None)
+)
+_COMPLETE = select(exists().where(Completion.transfer_id == bindparam("transfer")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +194,7 @@ class Forwarding:
         """Write what was added and its counts, and take the right to ring; return whom to ring after the commit."""
         self._write_fresh()
         if self._touched:
-            self.tx.conn.execute(
-                update(Transfer)
-                .where(Transfer.id.in_(self._touched))
-                .values(last_arrival_at=self.tx.now, quiet_since=None)
-            )
+            self.tx.conn.execute(_ARRIVED, {"transfers": sorted(self._touched), "now": self.tx.now})
         self.tally.write(self.tx)
         return [
             Bell(destination, spool_id, lane)
@@ -192,7 +204,7 @@ class Forwarding:
 
     def _write_fresh(self) -> None:
         if self._fresh:
-            self.tx.conn.execute(insert(Item), self._fresh)
+            self.tx.insert_rows(Item, self._fresh)
             self._fresh.clear()
 
     def _insert(self, row: dict[str, Any]) -> bool:
@@ -244,7 +256,7 @@ class Forwarding:
     def _destination(self, name: str) -> int:
         found = self._destinations.get(name)
         if found is None:
-            found = self.tx.conn.scalars(select(Destination.id).where(Destination.name == name)).one()
+            found = self.tx.conn.scalars(_DESTINATION, {"name": name}).one()
             self._destinations[name] = found
         return found
 
@@ -259,10 +271,8 @@ class Forwarding:
         key = (study_instance_uid, destination_id)
         found = self._transfers.get(key)
         if found is None:
-            which = select(Transfer.id).filter_by(
-                study_instance_uid=study_instance_uid, destination_id=destination_id, origin=FORWARD, generation=1
-            )
-            transfer_id = self.tx.conn.scalar(which)
+            which = {"study": study_instance_uid, "destination": destination_id}
+            transfer_id = self.tx.conn.scalar(_TRANSFER, which)
             if transfer_id is None:
                 upsert = self.tx.upsert(Transfer)
                 self.tx.conn.execute(
@@ -277,8 +287,8 @@ class Forwarding:
                         last_arrival_at=self.tx.now,
                     ).on_conflict_do_nothing()
                 )
-                transfer_id = self.tx.conn.scalars(which).one()
-            complete = bool(self.tx.conn.scalar(select(exists().where(Completion.transfer_id == transfer_id))))
+                transfer_id = self.tx.conn.scalars(_TRANSFER, which).one()
+            complete = bool(self.tx.conn.scalar(_COMPLETE, {"transfer": transfer_id}))
             found = self._transfers[key] = (transfer_id, complete)
         return found
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gurney.ledger import forwarding, loops, overwriting, trail
 from gurney.ledger.arrivals import Arrival, FileFacts, InstanceFacts, SeriesFacts, StudyFacts
@@ -25,6 +27,19 @@ from gurney.ledger.models.predicates import file_is
 from gurney.transfer.states import FileState, Routing
 
 __all__ = ["Intake", "count", "refuse", "take_in"]
+
+
+# Made once: for a group of four, making them took longer than SQLite does.
+_NEWEST = (
+    select(Instance.sop_instance_uid, Instance.id, Instance.version, Instance.study_id, Instance.series_id)
+    .where(Instance.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(Instance.version)
+)
+_BEFORE = select(File.path, File.id, File.instance_id).where(
+    File.source == bindparam("source"), File.path.in_(bindparam("paths", expanding=True)), ~file_is(FileState.GONE)
+)
+_STUDY = select(Study.id).where(Study.study_instance_uid == bindparam("uid"))
+_SERIES = select(Series.id).where(Series.study_id == bindparam("study"), Series.series_instance_uid == bindparam("uid"))
 
 
 @dataclass(slots=True)
@@ -72,13 +87,14 @@ def count(tx: Transaction, source: str, changes: dict[str, int]) -> None:
     """Add to a source's counters."""
     rows = [{"source": source, "what": what, "n": n} for what, n in sorted(changes.items()) if n]
     if rows:
-        upsert = tx.upsert(SourceCount)
-        tx.conn.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[SourceCount.source, SourceCount.what], set_={"n": SourceCount.n + upsert.excluded.n}
-            ),
-            rows,
-        )
+        tx.conn.execute(_counting(tx.conn.dialect.name), rows)
+
+
+@cache
+def _counting(dialect: str) -> Executable:
+    upsert = postgresql.insert(SourceCount) if dialect == "postgresql" else sqlite.insert(SourceCount)
+    more = {"n": SourceCount.n + upsert.excluded.n}
+    return upsert.on_conflict_do_update(index_elements=[SourceCount.source, SourceCount.what], set_=more)
 
 
 class _Group:
@@ -141,27 +157,19 @@ class _Group:
     def _newest(self, sop_instance_uids: list[str]) -> dict[str, AnyRow]:
         if len(set(sop_instance_uids)) != len(sop_instance_uids):
             raise StaleRead("a group holds one SOP Instance UID twice: the second must see the first")
-        rows = self.tx.conn.execute(
-            select(Instance.sop_instance_uid, Instance.id, Instance.version, Instance.study_id, Instance.series_id)
-            .where(Instance.sop_instance_uid.in_(sop_instance_uids))
-            .order_by(Instance.version)
-        )
+        rows = self.tx.conn.execute(_NEWEST, {"uids": sop_instance_uids})
         return {row.sop_instance_uid: row for row in rows}
 
     def _before(self, paths: list[bytes]) -> dict[bytes, AnyRow]:
-        rows = self.tx.conn.execute(
-            select(File.path, File.id, File.instance_id).where(
-                File.source == self.source, File.path.in_(paths), ~file_is(FileState.GONE)
-            )
-        )
+        rows = self.tx.conn.execute(_BEFORE, {"source": self.source, "paths": paths})
         return {row.path: row for row in rows}
 
     def _take_new(self, arrivals: list[Arrival]) -> None:
         if not arrivals:
             return
         places = [self._place(arrival) for arrival in arrivals]
-        instance_ids = self.tx.conn.scalars(
-            insert(Instance).returning(Instance.id, sort_by_parameter_order=True),
+        instance_ids = self.tx.insert_rows(
+            Instance,
             [
                 _content(arrival.instance)
                 | {
@@ -174,14 +182,14 @@ class _Group:
                 }
                 for arrival, (study_id, series_id) in zip(arrivals, places, strict=True)
             ],
-        ).all()
-        file_ids = self.tx.conn.scalars(
-            insert(File).returning(File.id, sort_by_parameter_order=True),
+        )
+        file_ids = self.tx.insert_rows(
+            File,
             [
                 _file_row(self.tx, arrival.file, FileState.ACCEPTED, instance_id)
                 for arrival, instance_id in zip(arrivals, instance_ids, strict=True)
             ],
-        ).all()
+        )
         for arrival, (study_id, series_id), instance_id, file_id in zip(
             arrivals, places, instance_ids, file_ids, strict=True
         ):
@@ -343,7 +351,7 @@ def _content(instance: InstanceFacts) -> dict[str, object]:
 
 
 def _study(tx: Transaction, facts: StudyFacts) -> int:
-    found = tx.conn.scalar(select(Study.id).where(Study.study_instance_uid == facts.study_instance_uid))
+    found = tx.conn.scalar(_STUDY, {"uid": facts.study_instance_uid})
     if found is not None:
         return found
     values = {name: _cut(Study, name, getattr(facts, name)) for name in facts.__slots__}
@@ -353,14 +361,14 @@ def _study(tx: Transaction, facts: StudyFacts) -> int:
 
 
 def _series(tx: Transaction, study_id: int, facts: SeriesFacts) -> int:
-    which = select(Series.id).filter_by(study_id=study_id, series_instance_uid=facts.series_instance_uid)
-    found = tx.conn.scalar(which)
+    which = {"study": study_id, "uid": facts.series_instance_uid}
+    found = tx.conn.scalar(_SERIES, which)
     if found is not None:
         return found
     values = {name: _cut(Series, name, getattr(facts, name)) for name in facts.__slots__}
     upsert = tx.upsert(Series)
     tx.conn.execute(upsert.values(study_id=study_id, **values).on_conflict_do_nothing())
-    return tx.conn.scalars(which).one()
+    return tx.conn.scalars(_SERIES, which).one()
 
 
 def _cut(model: type[Study | Series], column: str, value: str) -> str:

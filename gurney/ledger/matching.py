@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.errors import StaleRead
@@ -13,6 +13,9 @@ from gurney.ledger.models import Study, StudyRoute
 from gurney.transfer.routing import RoutingDecision
 
 __all__ = ["StudyMatches"]
+
+
+_MATCHED = select(StudyRoute.route).where(StudyRoute.study_id == bindparam("study"))
 
 
 class StudyMatches:
@@ -47,4 +50,4 @@ class StudyMatches:
             # One after the other: a report that another door brings at this moment would be seen by neither.
             lock = select(Study.id).where(Study.id == study_id).with_for_update(key_share=True)
             self._tx.conn.execute(lock)
-        return set(self._tx.conn.scalars(select(StudyRoute.route).where(StudyRoute.study_id == study_id)))
+        return set(self._tx.conn.scalars(_MATCHED, {"study": study_id}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from gurney.ledger.database import Transaction
 from gurney.ledger.models import Role
@@ -45,13 +45,17 @@ def is_held(conn: Connection, name: str, now: float) -> bool:
     return conn.scalar(select(Role.name).where(Role.name == name, Role.until > now)) is not None
 
 
+_KEEP = (
+    update(Role)
+    .where(Role.name == bindparam("its_name"), Role.fence == bindparam("its_fence"), Role.until > bindparam("now"))
+    .values(until=bindparam("new_until"))
+)
+
+
 def keep(tx: Transaction, ticket: RoleTicket, ttl: float = 30.0) -> bool:
     """Renew a role; false when it was taken over, and then its work must stop."""
-    changed = tx.conn.execute(
-        update(Role)
-        .where(Role.name == ticket.name, Role.fence == ticket.fence, Role.until > tx.now)
-        .values(until=tx.now + ttl)
-    ).rowcount
+    ours = {"its_name": ticket.name, "its_fence": ticket.fence, "now": tx.now, "new_until": tx.now + ttl}
+    changed = tx.conn.execute(_KEEP, ours).rowcount
     return changed == 1
 
 

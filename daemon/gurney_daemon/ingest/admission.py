@@ -167,8 +167,7 @@ class Admission:
     def _write_group(self, wholes: Sequence[Whole], refused: Sequence[Refused], taken: Taken) -> None:
         group = [whole.settled for whole in wholes] + [one.settled for one in refused]
         for last in range(_TRIES, -1, -1):
-            with self._ledger.read() as conn:
-                over = overwritten(conn, self.source.name, group, self._shelf.spool)
+            over = self._overwritten(group)
             arrivals, conflicts = self._decide(wholes)
             kept, told = (refused, []) if self.source.quarantines else ([], [*refused, *conflicts])
             try:
@@ -192,6 +191,13 @@ class Admission:
         for one in told:
             if one.held.spool_path:
                 self._shelf.spool.remove(one.held.spool_path)
+
+    def _overwritten(self, group: Sequence[SettledFile]) -> Sequence[int]:
+        """Look whether a folder's files were written over; where what a peer pushed lies, nothing was before."""
+        if self.source.door in (Door.RECEIVE, Door.RETRIEVE):
+            return ()
+        with self._ledger.read() as conn:
+            return overwritten(conn, self.source.name, group, self._shelf.spool)
 
     def _write_if_any(
         self, arrivals: Sequence[Arrival], refused: Sequence[Refused], over: Sequence[int]
