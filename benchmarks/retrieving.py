@@ -1,6 +1,7 @@
-"""Measure C-FIND and C-GET beside tuned findscu and getscu: the same archive, dcmqrscp, asked in turns.
+"""Measure C-FIND, C-GET and C-MOVE beside tuned findscu, getscu and movescu: the same dcmqrscp, asked in turns.
 
-    python -m benchmarks.retrieving [find] [get] [memory] [--matches 10000] [--images 2000] [--rounds 5] [--folder DIR]
+    python -m benchmarks.retrieving [find] [get] [move] [memory] [--matches 10000] [--images 2000] [--rounds 5]
+        [--folder DIR]
 
 Find: the images of one series, with the same keys asked for; a row says how many times findscu's time we take. Each
 match is judged and given out, as a program gets it; what findscu gets it throws away.
@@ -8,6 +9,7 @@ match is judged and given out, as a program gets it; what findscu gets it throws
 Get: CT images of 0.5 MB into a folder, by ``getscu +B`` (it writes what it receives) and by us. The first row is ours
 writing as getscu does; the second one makes each file safe on disk (fsync) before it is told of, which is the default,
 and which getscu never does: it says what the disk allows.
+Move: the same images sent to us, by ``movescu +P +B`` and by a listener of ours, which makes each safe on disk first.
 What counts is the marginal time per instance, (T_big - T_small) / (N_big - N_small), which cancels what either costs to
 start.
 
@@ -38,15 +40,18 @@ from pydicom.uid import generate_uid
 from benchmarks.corpus import generate, instance
 from benchmarks.figures import Figure, machine
 from benchmarks.peers import TUNED, dcmtk_version
-from gurney.pacs import DicomEngine, Level, Query, QueryRetrieveScu, RemoteAE, Retrieval, StoreScu, Timeouts
+from gurney.pacs import DicomEngine, Level, Listener, Query, QueryRetrieveScu, RemoteAE, Retrieval, StoreScu, Timeouts
 from gurney.pacs.testing import Answer, FakePacs, Operation, Respond
 from tests.services.dcmtk import DcmQrScp
+from tests.services.ports import free_port
 
 __all__ = ["main"]
 
-FIND_BAR, GET_BAR, MEMORY_BAR = 3.0, 1.0, 64.0
+FIND_BAR, GET_BAR, MOVE_BAR, MEMORY_BAR = 3.0, 1.0, 1.0, 64.0
+_OURS, _THEIRS = "GURNEY_QR", "MOVESCU"
 SMALL_PART = 10
 STREAMED = 100_000
+_ROWS = ("find", "get", "move", "memory")
 _TIMEOUTS = Timeouts(find=300, move=300)
 
 
@@ -118,6 +123,38 @@ def get(archive: Archive, rounds: int, folder: Path) -> Iterator[Figure]:
             samples.append(theirs / _marginal(partial(ours, durable=durable), archive))
     yield Figure("get, CT, written as getscu writes", ratios[False], GET_BAR)
     yield Figure("get, CT, each file safe on disk (fsync)", ratios[True])
+
+
+def move(archive: Archive, rounds: int, folder: Path, ports: dict[str, int]) -> Iterator[Figure]:
+    """Have CT images sent to us, in turns."""
+
+    def movescu(name: str) -> None:
+        study, _, _, count = archive.studies[name]
+        with _emptied(folder / "movescu") as out:
+            _run(
+                [
+                    *(_program("movescu"), "-q", "-S", "+B", "-pdu", "131072", "-aet", _THEIRS, "-aem", _THEIRS),
+                    *("+P", str(ports[_THEIRS]), *_address(archive.remote)),
+                    *("-k", "0008,0052=STUDY", "-k", f"0020,000d={study}"),
+                ],
+                out,  # with +B it writes there whatever -od says
+            )
+            _check(out, count)
+
+    def ours(name: str) -> None:
+        study, _, _, count = archive.studies[name]
+        what = Retrieval(study_instance_uid=study)
+        with _emptied(folder / "gurney") as out, Listener(_OURS, out, port=ports[_OURS]) as listener:
+            with QueryRetrieveScu(_OURS).move_to_self(archive.remote, what, listener) as arrivals:
+                for _ in arrivals:
+                    pass
+            _check(out, count)
+
+    ratios = []
+    for _ in range(rounds):
+        theirs = _marginal(movescu, archive)
+        ratios.append(theirs / _marginal(ours, archive))
+    yield Figure("move, CT, each file safe on disk (fsync)", ratios, MOVE_BAR)
 
 
 def memory(archive: Archive, folder: Path) -> Iterator[Figure]:
@@ -225,8 +262,9 @@ def _address(remote: RemoteAE) -> list[str]:
     return ["-aec", remote.ae_title, remote.host, str(remote.port)]
 
 
-def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, env=TUNED, timeout=600, stdout=subprocess.DEVNULL)
+def _run(command: list[str], folder: Path | None = None) -> None:
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, check=True, env=TUNED, timeout=600, stdout=quiet, stderr=quiet, cwd=folder)
 
 
 def _small_instances(folder: Path, count: int) -> None:
@@ -240,38 +278,44 @@ def _small_instances(folder: Path, count: int) -> None:
 def main() -> None:
     """Read the arguments, run, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="of find, get, memory; all by default")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="of find, get, move, memory; all by default")
     parser.add_argument("--matches", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
     options = parser.parse_args()
-    rows = options.rows or ["find", "get", "memory"]
-    if unknown := set(rows) - {"find", "get", "memory"}:
+    rows = options.rows or list(_ROWS)
+    if unknown := set(rows) - set(_ROWS):
         parser.error(f"no such row: {', '.join(unknown)}")
     print(f"{machine()}; DCMTK {dcmtk_version()} with TCP_NODELAY=1")
     missed = False
     with tempfile.TemporaryDirectory(prefix="gurney-retrieving-", dir=options.folder) as work, DicomEngine():
         folder = Path(work)
         (folder / "peer").mkdir()
-        with DcmQrScp(folder / "peer") as peer:
+        ports = {_OURS: free_port(), _THEIRS: free_port()}
+        with DcmQrScp(folder / "peer", move_destinations=ports) as peer:
             archive = Archive(RemoteAE(peer.ae_title, "127.0.0.1", peer.port, _TIMEOUTS))
-            for figure in _measure(rows, archive, folder, options):
+            for figure in _measure(rows, archive, folder, ports, options):
                 print(figure, flush=True)
                 missed |= not figure.is_met
     sys.exit(missed)
 
 
-def _measure(rows: list[str], archive: Archive, folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
+def _measure(
+    rows: list[str], archive: Archive, folder: Path, ports: dict[str, int], options: argparse.Namespace
+) -> Iterator[Figure]:
     if "find" in rows:
         _small_instances(folder / "matches", options.matches)
         archive.fill("matches", folder / "matches")
         yield from find(archive, options.rounds)
-    if "get" in rows:
+    if {"get", "move"} & set(rows):
         for name, count in (("big", options.images), ("small", options.images // SMALL_PART)):
             generate(folder / name, "ct", count)
             archive.fill(name, folder / name)
+    if "get" in rows:
         yield from get(archive, options.rounds, folder)
+    if "move" in rows:
+        yield from move(archive, options.rounds, folder, ports)
     if "memory" in rows:
         generate(folder / "large", "large", 1)
         archive.fill("large", folder / "large")

@@ -24,7 +24,7 @@ from gurney.ledger.appointments import HL7, Change, Expected
 from gurney.ledger.database import Ledger, Transaction
 from gurney.observability import get_logger
 from gurney.prefetch.hl7.acknowledgement import Code, Complaint, acknowledge
-from gurney.prefetch.hl7.meaning import Appointment, Cancellation, Lacking, Meaning, SamePatient, interpret, moment
+from gurney.prefetch.hl7.meaning import Cancellation, Lacking, Meaning, SamePatient, interpret, moment
 from gurney.prefetch.hl7.message import Message, Unreadable, read_message
 from gurney.settings.hl7 import Hl7
 
@@ -159,8 +159,8 @@ class Hl7Listener:
 
 def _stands(conn: Any, meaning: Meaning, told_at: float) -> bool:
     match meaning:
-        case Appointment():
-            return appointments.stands(conn, HL7, _expected(meaning), told_at)
+        case Expected():
+            return appointments.stands(conn, HL7, meaning, told_at)
         case SamePatient():
             return aliases.are_one(conn, meaning.patient_ids)
         case Cancellation():
@@ -170,27 +170,14 @@ def _stands(conn: Any, meaning: Meaning, told_at: float) -> bool:
 def _write(tx: Transaction, meanings: list[Meaning], told_at: float, now: float) -> None:
     for one in meanings:
         match one:
-            case Appointment():
-                if appointments.note(tx, HL7, _expected(one), told_at, now, "hl7") is Change.CHANGED:
+            case Expected():
+                if appointments.note(tx, HL7, one, told_at, now, "hl7") is Change.CHANGED:
                     log.info("appointment_changed")
             case Cancellation():
                 withdrawn = appointments.cancel(tx, HL7, one.key, told_at, now, "hl7")
                 log.info("appointment_cancelled", retrievals_withdrawn=len(withdrawn))
             case SamePatient():
                 aliases.join(tx, one.patient_ids)
-
-
-def _expected(one: Appointment) -> Expected:
-    return Expected(
-        one.key,
-        one.patient_ids,
-        one.scheduled_at,
-        one.accession_number,
-        one.study_instance_uid,
-        one.procedure_code,
-        one.description,
-        one.modality,
-    )
 
 
 async def _block(reader: HL7StreamReader, first: bytes) -> bytes:

@@ -14,10 +14,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gurney.errors import GurneyError
+from gurney.ledger.appointments import Expected
 from gurney.prefetch.hl7.message import Message, Segment
 from gurney.settings.hl7 import Hl7
 
-__all__ = ["Appointment", "Cancellation", "Lacking", "Meaning", "SamePatient", "interpret", "moment"]
+__all__ = ["Cancellation", "Lacking", "Meaning", "SamePatient", "interpret", "moment"]
 
 _ORDERS: Final = frozenset({"ORM", "OMI", "OMG"})
 _NEW: Final = frozenset({"NW", "SN", "XO", "XX", "SC", "RP", "RO", "PA", "CH", "RF"})
@@ -40,20 +41,6 @@ class Lacking(GurneyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Appointment:
-    """An order or appointment as it stands after a message; ``scheduled_at`` None: at no set time."""
-
-    key: str
-    patient_ids: tuple[str, ...] = field(repr=False)
-    scheduled_at: float | None = None
-    accession_number: str = field(default="", repr=False)
-    study_instance_uid: str = ""
-    procedure_code: str = ""
-    description: str = field(default="", repr=False)  # people write names there
-    modality: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Cancellation:
     """An order or appointment that is no more."""
 
@@ -67,7 +54,7 @@ class SamePatient:
     patient_ids: tuple[str, ...] = field(repr=False)
 
 
-Meaning = Appointment | Cancellation | SamePatient
+Meaning = Expected | Cancellation | SamePatient
 
 
 def interpret(message: Message, config: Hl7, zone: ZoneInfo) -> list[Meaning]:
@@ -155,12 +142,12 @@ class _Reader:
         if len(ids) > 1:
             yield SamePatient(ids)
 
-    def _appointment(self, group: Sequence[Segment], key_place: str) -> Appointment:
+    def _appointment(self, group: Sequence[Segment], key_place: str) -> Expected:
         ids = self._patient_ids(group)
         if not ids:
             raise Lacking("PID^1^3", "there is no patient ID")
         scheduled = self._first(group, self._fields.scheduled)
-        return Appointment(
+        return Expected(
             self._key(group, key_place),
             ids,
             moment(scheduled, self._zone),

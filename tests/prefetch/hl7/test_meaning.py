@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gurney.ledger.appointments import Expected
 from gurney.prefetch.hl7.acknowledgement import Code, Complaint, acknowledge
-from gurney.prefetch.hl7.meaning import Appointment, Cancellation, Lacking, Meaning, SamePatient, interpret, moment
+from gurney.prefetch.hl7.meaning import Cancellation, Lacking, Meaning, SamePatient, interpret, moment
 from gurney.prefetch.hl7.message import Unreadable, read_message
 from gurney.settings.hl7 import Hl7
 from tests.prefetch.hl7.messages import adt, orm, siu
@@ -23,7 +24,7 @@ def meant(block: bytes, **config: object) -> list[Meaning]:
 
 def test_an_order_is_an_appointment() -> None:
     assert meant(orm()) == [
-        Appointment("4711", ("P0",), MORNING, "ACC1", procedure_code="CTTHX", description="CT Thorax", modality="CT")
+        Expected("4711", ("P0",), MORNING, "ACC1", procedure_code="CTTHX", description="CT Thorax", modality="CT")
     ]
 
 
@@ -46,11 +47,11 @@ def test_a_message_may_hold_several_orders() -> None:
 
 def test_an_appointment_comes_moves_and_goes() -> None:
     (appointment,) = meant(siu())
-    assert isinstance(appointment, Appointment)
+    assert isinstance(appointment, Expected)
     assert (appointment.key, appointment.patient_ids) == ("A1", ("P1",))
     assert appointment.scheduled_at == datetime(2026, 11, 25, 10, 0, tzinfo=BERLIN).timestamp()
     assert (appointment.procedure_code, appointment.description) == ("MRKNEE", "MR Knie links")
-    assert [type(one) for one in meant(siu("S13"))] == [Appointment]
+    assert [type(one) for one in meant(siu("S13"))] == [Expected]
     for event in ("S15", "S16", "S17", "S26"):
         assert meant(siu(event)) == [Cancellation("A1")]
 
@@ -73,7 +74,7 @@ def test_only_ids_of_the_named_types_count() -> None:
 def test_where_what_stands_is_configuration() -> None:
     fields = {"accession": ("ORC.2.1",), "order": ("OBR.18.1",), "description": ("OBR.4.3",)}
     (appointment,) = meant(orm(), fields=fields)
-    assert isinstance(appointment, Appointment)
+    assert isinstance(appointment, Expected)
     assert (appointment.key, appointment.accession_number, appointment.description) == ("ACC1", "4711", "LOCAL")
 
 
@@ -113,13 +114,13 @@ def test_what_is_no_message_is_told_from_one(block: bytes) -> None:
 )
 def test_text_is_read_in_the_encoding_that_the_message_names(charset: str, encoding: str) -> None:
     (appointment,) = meant(orm(description="Schädel", charset=charset, encoding=encoding))
-    assert isinstance(appointment, Appointment)
+    assert isinstance(appointment, Expected)
     assert appointment.description == "Schädel"
 
 
 def test_escapes_are_undone_and_line_feeds_taken_for_ends() -> None:
     (appointment,) = meant(orm(description="Hals\\T\\Thorax").replace(b"\r", b"\r\n"))
-    assert isinstance(appointment, Appointment)
+    assert isinstance(appointment, Expected)
     assert appointment.description == "Hals&Thorax"
 
 
