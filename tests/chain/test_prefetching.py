@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ def ward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 for name, ae_title, port in (
                     ("archive", archive.remote.ae_title, archive.remote.port),
                     ("workstation", "STATION", workstation.port),
+                    ("elsewhere", "ELSEWHERE", free_port()),
                 )
             ]
             rules = [
@@ -75,6 +77,9 @@ def ward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 for path in ("through", "direct")
             ]
             rules.append(rules[0] | {"name": "often", "every": "1s"})
+            later = {"name": "later", "patients": "later.csv", "every": "1s", "horizon": "72h", "lead": "1h"}
+            # At a target that can't be asked nothing is taken to be there.
+            rules.append(rules[0] | later | {"to": ["elsewhere"]})
             site = Site(folder / "site", remotes, retrieve={"port": ours, "move_grace": "3s"}, watch={"send_to": []})
             configured = site.config.read_text()
             tables = "".join(
@@ -82,7 +87,8 @@ def ward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 for rule in rules
             )
             site.config.write_text(configured + tables)
-            (folder / "site" / "list.csv").write_text("patient_id\n")
+            for name in ("list.csv", "later.csv"):
+                (folder / "site" / name).write_text("patient_id\n")
             try:
                 site.start().wait_until_ready()
                 yield Ward(site, archive, workstation)
@@ -117,3 +123,25 @@ def test_a_rule_is_done_by_itself_for_whoever_the_list_names(ward: Ward) -> None
     assert (at_once["ok"], at_once["patients"], at_once["mistakes"]) == (True, 2, [])
     expected = ward.priors(*OF_P0, *OF_P1)
     wait_until(lambda: ward.workstation.sop_instance_uids() == expected, 60, "all priors are at the workstation")
+
+
+def test_who_is_on_the_list_no_more_has_nothing_fetched(ward: Ward) -> None:
+    """And who comes at another time has it fetched at that."""
+    listed = ward.site.folder / "later.csv"
+
+    def comes(hours: float) -> str:
+        return (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="minutes")
+
+    def due() -> list[tuple[str, bool]]:
+        mine = [one for one in ward.retrievals() if one["origin"] == "prefetch:later"]
+        return [(one["state"], one["study_instance_uid"] in studies) for one in mine]
+
+    studies = {ward.archive.studies[number] for number in OF_P0}
+    listed.write_text(f"patient_id,accession,scheduled\nP0,L1,{comes(30)}\n")
+    wait_until(lambda: due() == [("waiting", True)] * 2, 60, "the priors are asked for, and wait")
+    listed.write_text("patient_id,accession,scheduled\n")
+    wait_until(lambda: due() == [("cancelled", True)] * 2, 60, "they are withdrawn")
+    listed.write_text(f"patient_id,accession,scheduled\nP0,L1,{comes(40)}\n")
+    wait_until(lambda: due()[:2] == [("waiting", True)] * 2, 60, "the patient is expected again")
+    listed.write_text(f"patient_id,accession,scheduled\nP0,L1,{comes(50)}\n")
+    wait_until(lambda: due() == [("waiting", True)] * 2 + [("cancelled", True)] * 4, 60, "and at another time")
