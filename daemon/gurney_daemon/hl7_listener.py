@@ -27,6 +27,8 @@ from gurney.prefetch.hl7.acknowledgement import Code, Complaint, acknowledge
 from gurney.prefetch.hl7.meaning import Cancellation, Lacking, Meaning, SamePatient, interpret, moment
 from gurney.prefetch.hl7.message import Message, Unreadable, read_message
 from gurney.settings.hl7 import Hl7
+from gurney_daemon.received import MESSAGES
+from gurney_daemon.receiving.receiver import Health, State
 
 __all__ = ["Hl7Listener"]
 
@@ -43,12 +45,13 @@ log = get_logger(__name__)
 class Hl7Listener:
     """A thread of the daemon. Any number may listen, on any number of hosts: the ledger takes each message once."""
 
-    name = "hl7"
+    name = MESSAGES
 
     def __init__(self, config: Hl7, ledger: Ledger, zone: ZoneInfo, *, clock: Callable[[], float] = time.time) -> None:
         """Prepare; ``clock`` is the one on the wall, and ``zone`` that of times that don't name theirs."""
         self._config, self._ledger, self._zone, self._clock = config, ledger, zone, clock
         self._networks = [ipaddress.ip_network(one, strict=False) for one in config.accept if one]
+        self.health = Health(State.STARTING)
         self._open = 0
         self.port: int | None = None
 
@@ -64,13 +67,18 @@ class Hl7Listener:
                     self._serve, config.host, config.port, limit=config.max_message, reuse_address=True
                 )
             except OSError as error:
-                log.warning("hl7_not_listening", port=config.port, reason=error.strerror or "")
+                why = f"port {config.port} of {config.host}: {error.strerror or error}"
+                if why != self.health.why:
+                    log.error("hl7_not_listening", reason=why)
+                    self.health = Health(State.PORT_TAKEN, why, self._clock())
                 await _wait(stop, _BIND_AGAIN_AFTER)
                 continue
             async with server:
                 self.port = server.sockets[0].getsockname()[1]
                 log.info("hl7_listening", host=config.host, port=self.port)
+                self.health = Health(State.RECEIVING, since=self._clock())
                 await _wait(stop)
+            self.health = Health(State.STOPPED, since=self._clock())
             return
 
     async def _serve(self, reader: HL7StreamReader, writer: HL7StreamWriter) -> None:

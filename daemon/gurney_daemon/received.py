@@ -1,10 +1,13 @@
-"""The name under which the ledger knows what is retrieved. Apart, so that a status need not load the wire."""
+"""Names under which the ledger knows doors that are no [[receiver]]. Apart, so that a status need not load the wire."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["RETRIEVED"]
+__all__ = ["MESSAGES", "RETRIEVED"]
 
 RETRIEVED: Final = "retrieve"
-"""The source's name; no watch or receiver may have it."""
+"""What is retrieved; no watch or receiver may have this name."""
+
+MESSAGES: Final = "hl7"
+"""Who listens for messages; no watch or receiver may have this name."""

@@ -200,7 +200,9 @@ class Daemon:
         scheduler = Scheduler(settings, ledger, ring, holder=holder)
         asked = filter(proves, settings.remote)
         provers = [Prover(settings, remote, ledger, ring, holder=holder) for remote in asked]
-        messages = [] if settings.hl7 is None else [Hl7Listener(settings.hl7, ledger, ZoneInfo(settings.node.timezone))]
+        self._messages: list[Hl7Listener] = []
+        if settings.hl7 is not None:
+            self._messages.append(Hl7Listener(settings.hl7, ledger, ZoneInfo(settings.node.timezone)))
         self._threads = [
             self._thread("reconciler", self._reconciler.run),
             self._thread("pruner", self._pruner.run),
@@ -208,7 +210,7 @@ class Daemon:
             self._thread("announce", self._announce),
             self._thread(SCHEDULER, scheduler.run),
             *[self._thread(prover.name, prover.run) for prover in provers],
-            *[self._thread(listener.name, listener.run) for listener in messages],
+            *[self._thread(listener.name, listener.run) for listener in self._messages],
             *[self._thread(f"watch:{watcher.watched.name}", watcher.run) for watcher in self.watchers],
             *[self._thread(f"receive:{receiver.name}", receiver.run) for receiver in self.receivers],
         ]
@@ -289,7 +291,8 @@ class Daemon:
     def _health(self) -> dict[str, dict[str, object]]:
         """Say of each source how it fares."""
         watched = {watcher.watched.name: watcher.health.report() for watcher in self.watchers}
-        return watched | {receiver.name: receiver.health.report() for receiver in self.receivers}
+        doors: list[Receiver | Hl7Listener] = [*self.receivers, *self._messages]
+        return watched | {door.name: door.health.report() for door in doors}
 
     def _wait_for_news(self, stop: threading.Event, told: dict[str, dict[str, object]]) -> bool:
         """Wait until it is time to announce again, or a source fares otherwise; true when told to stop."""

@@ -26,6 +26,8 @@ _SQLITE_PROCESSES = 4
 _IMPORTS = "send"
 # And for what is retrieved.
 _RETRIEVES = "retrieve"
+# And for who listens for messages.
+_MESSAGES = "hl7"
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to be found, not to be bound
 _UNUSED = (("api", "host"), ("api", "port"))
 
@@ -116,6 +118,9 @@ def _source_names(settings: Settings) -> Iterator[_Finding]:
                 yield _Finding((table, index, "name"), message, "Give it another name.")
             if name.lower() == _RETRIEVES:
                 message = f'"{name}" is what instances are from that [retrieve] takes in'
+                yield _Finding((table, index, "name"), message, "Give it another name.")
+            if name.lower() == _MESSAGES:
+                message = f'"{name}" is what [hl7] is called'
                 yield _Finding((table, index, "name"), message, "Give it another name.")
 
 

@@ -125,3 +125,5 @@ def test_an_order_moves_and_goes_and_what_waits_for_it_with_it(ward: Ward) -> No
     assert (again["ok"], again["retrievals"]) == (True, 0)
     (listed,) = json.loads(ward.site.run("schedules", "--json").stdout)["schedules"]
     assert (listed["rule"], listed["hl7"]) == ("orders", True)
+    status = json.loads(ward.site.run("status", "--json").stdout)
+    assert status["receivers"]["hl7"]["state"] == "receiving"

@@ -16,6 +16,7 @@ from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.models import Appointment
 from gurney.settings.hl7 import Hl7
 from gurney_daemon.hl7_listener import Hl7Listener
+from gurney_daemon.receiving.receiver import State
 from tests.ledger.world import World
 from tests.prefetch.hl7.messages import adt, orm
 from tests.services.ports import free_port
@@ -65,7 +66,7 @@ def listener(world: World, config: dict[str, object]) -> Iterator[Hl7Listener]:
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))
     thread.start()
-    wait_until(lambda: made.port, 20, "the listener listens")
+    wait_until(lambda: made.health.ok, 20, "the listener listens")
     yield made
     stop.set()
     thread.join(20)
@@ -188,6 +189,20 @@ def test_while_the_ledger_is_away_nothing_is_acknowledged(
 
 def _away() -> None:
     raise LedgerUnavailable("the database does not answer")
+
+
+def test_says_that_its_port_is_taken_and_takes_it_when_free(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        made = Hl7Listener(Hl7(port=squatter.getsockname()[1]), world.ledger, ZoneInfo("UTC"))
+        stop = threading.Event()
+        thread = threading.Thread(target=made.run, args=(stop,))
+        thread.start()
+        wait_until(lambda: made.health.state is State.PORT_TAKEN, 20, "it has found somebody there")
+        assert "in use" in made.health.why
+    wait_until(lambda: made.health.ok, 20, "it listens")
+    stop.set()
+    thread.join(20)
+    assert made.health.state is State.STOPPED
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from gurney.ledger.workers import RESTARTING
 from gurney.settings import Settings
 from gurney.transfer.windows import parse_window
 from gurney_daemon.cli.edge import Edge
-from gurney_daemon.received import RETRIEVED
+from gurney_daemon.received import MESSAGES, RETRIEVED
 
 __all__ = ["RESTARTS_WITHIN", "SEEN_WITHIN", "somebody_sends", "status_report"]
 
@@ -57,6 +57,8 @@ def status_report(edge: Edge) -> Report:
     listening = [receiver.name for receiver in settings.receiver]
     if settings.retrieve is not None:
         listening.append(RETRIEVED)
+    if settings.hl7 is not None:
+        listening.append(MESSAGES)
     receivers = _sources(edge, announced, listening, received=True)
     needed = bool(folders or receivers) or _waits(seen["destinations"])
     daemon, workers = (
