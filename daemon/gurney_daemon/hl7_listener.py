@@ -23,6 +23,7 @@ from gurney.ledger import aliases, appointments
 from gurney.ledger.appointments import HL7, Change, Expected
 from gurney.ledger.database import Ledger, Transaction
 from gurney.observability import get_logger
+from gurney.pacs.association.connection import keep_alive
 from gurney.prefetch.hl7.acknowledgement import Code, Complaint, acknowledge
 from gurney.prefetch.hl7.meaning import Cancellation, Lacking, Meaning, SamePatient, interpret, moment
 from gurney.prefetch.hl7.message import Message, Unreadable, read_message
@@ -88,6 +89,8 @@ class Hl7Listener:
             log.warning("hl7_turned_away", address=address, connections=self._open)
             writer.close()
             return
+        # A sender whose host has gone must not keep its place for ever.
+        keep_alive(writer.get_extra_info("socket"))
         self._open += 1
         try:
             await self._converse(reader, writer, address)
