@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from hl7.mllp import InvalidBlockError, start_hl7_server
+from hl7.mllp import start_hl7_server
 from hl7.mllp.streams import HL7StreamReader, HL7StreamWriter
 
 from gurney.errors import LedgerError
@@ -39,6 +40,11 @@ _GLANCE: Final = 0.25
 _SEGMENT_SEQUENCE: Final = 100
 _REQUIRED_FIELD_MISSING: Final = 101
 _INTERNAL_ERROR: Final = 207
+
+_KIND: Final = re.compile(r"[A-Z]{3}\^[A-Z]\d\d")
+# A block (HL7 v2.5.1 appendix C: Minimal Lower Layer Protocol).
+_BEGINNING: Final = b"\x0b"
+_END: Final = b"\x1c\r"
 
 log = get_logger(__name__)
 
@@ -92,6 +98,8 @@ class Hl7Listener:
         # A sender whose host has gone must not keep its place for ever.
         keep_alive(writer.get_extra_info("socket"))
         self._open += 1
+        # A sender that went without a word shall not keep its place for ever.
+        keep_alive(writer.get_extra_info("socket"))
         try:
             await self._converse(reader, writer, address)
         except (ConnectionError, TimeoutError):
@@ -103,12 +111,10 @@ class Hl7Listener:
     async def _converse(self, reader: HL7StreamReader, writer: HL7StreamWriter, address: str) -> None:
         while True:
             try:
-                first = await reader.readexactly(1)
-                block = await self._in_time(_block(reader, first))
+                await _beginning(reader)
+                block = await self._in_time(_block(reader))
             except asyncio.IncompleteReadError:
                 return
-            except InvalidBlockError:
-                block = b""
             except ValueError:
                 # What is left of it can't be told from what comes after it.
                 log.warning("hl7_message_too_long", address=address, limit=self._config.max_message)
@@ -153,7 +159,8 @@ class Hl7Listener:
         return acknowledge(message, Code.ACCEPT, None, self._now())
 
     def _refuse(self, message: Message | None, code: Code, complaint: Complaint, address: str) -> bytes:
-        kind = f"{message.kind}^{message.event}"[:16] if message is not None else ""
+        kind = f"{message.kind}^{message.event}" if message is not None else ""
+        kind = kind if _KIND.fullmatch(kind) else ""  # who puts a name there shall not read it in the log
         log.warning("hl7_refused", address=address, kind=kind, place=complaint.place, reason=complaint.words)
         return acknowledge(message, code, complaint, self._now())
 
@@ -191,17 +198,25 @@ def _write(tx: Transaction, meanings: list[Meaning], told_at: float, now: float)
                 aliases.join(tx, one.patient_ids)
 
 
-async def _block(reader: HL7StreamReader, first: bytes) -> bytes:
-    """Read the rest of a block whose first byte has come. Raises ValueError for one that is too long."""
+async def _beginning(reader: HL7StreamReader) -> None:
+    """Wait for a block, however long that takes; what comes between blocks is no message and not kept."""
+    while True:
+        try:
+            await reader.readuntil(_BEGINNING)
+        except asyncio.LimitOverrunError as overrun:
+            await reader.readexactly(overrun.consumed)
+        else:
+            return
+
+
+async def _block(reader: HL7StreamReader) -> bytes:
+    """Read what is in a block that has begun. Raises ValueError for one that is too long."""
     try:
-        rest = await reader.readuntil(b"\x1c\r")
+        block: bytes = await reader.readuntil(_END)
     except asyncio.LimitOverrunError as error:
         raise ValueError(str(error)) from None
-    begun = (first + rest).find(b"\x0b")
-    if begun < 0:
-        raise InvalidBlockError("there is no beginning of a block")
-    block: bytes = (first + rest)[begun + 1 : -2]
-    return block
+    # A sender that broke off begins anew: what stands before is half a message, maybe of another patient.
+    return block[: -len(_END)].rpartition(_BEGINNING)[2]
 
 
 async def _wait(stop: threading.Event, seconds: float | None = None) -> None:

@@ -76,4 +76,8 @@ class Hl7(Table):
         default=(),
         description='Identifier types (PID-3.5) that are patient IDs at the archives, such as "MR"; empty: any',
     )
+    id_issuers: tuple[str, ...] = Field(
+        default=(),
+        description='Assigning authorities (PID-3.4) whose IDs the archives know, such as "HOSPITAL"; empty: any',
+    )
     fields: Hl7Fields = Field(default=Hl7Fields(), description="Where in a message stands what")

@@ -136,6 +136,21 @@ def test_several_messages_may_come_in_one_piece_and_with_noise_between(world: Wo
     assert appointments(world) == 2
 
 
+def test_half_a_message_is_no_part_of_the_next(world: World, line: Line) -> None:
+    half = orm("1", patient="A").partition(b"ORC|")[0]
+    line.socket.sendall(b"\x0b" + half)
+    assert "|AA|" in line.ask(orm("2", patient="B"))
+    with world.ledger.read() as conn:
+        assert aliases.known_ids(conn, ["B"]) == ("B",), "two patients would be one for ever"
+
+
+def test_noise_without_end_keeps_nobody_from_sending(config: dict[str, object], dial: Callable[[], Line]) -> None:
+    config.update(max_message=2_000, message_timeout=0.3)
+    line = dial()
+    line.socket.sendall(b"\r\n" * 5_000)
+    assert "|AA|" in line.ask(orm())
+
+
 def test_a_message_that_is_too_long_ends_its_connection_and_no_other(
     world: World, config: dict[str, object], dial: Callable[[], Line]
 ) -> None:
@@ -215,12 +230,18 @@ def test_says_that_its_port_is_taken_and_takes_it_when_free(world: World) -> Non
         b"PLANTED",
         b"MSH|^~\\&|PLANTED",
         orm(scheduled="PLANTED"),
+        orm(patient="PLANTED\\XZZ\\^^^H^MR", description="PLANTED\\C2842\\"),
+        orm(patient="PLANTED\\.spPLANTED\\"),
+        orm(patient="").replace(b"ORM^O01", b"ORM^PLANTED"),
+        orm(patient="").replace(b"ORM^O01", b"ORM^O01^PLANTED"),
+        orm("1", patient="PLANTED") + orm("2", patient="PLANTED"),
     ],
 )
-def test_nobody_is_named_in_logs_and_answers(world: World, block: bytes) -> None:
+def test_nobody_is_named_in_logs_and_answers(world: World, block: bytes, caplog: pytest.LogCaptureFixture) -> None:
     listener = Hl7Listener(Hl7(), world.ledger, ZoneInfo("UTC"), clock=lambda: NOW)
     with structlog.testing.capture_logs() as logs:
         answer = listener.take(block, "127.0.0.1")
     assert "PLANTED" not in answer.decode()
+    assert "PLANTED" not in caplog.text, "what a library logs is in the log as well"
     assert "PLANTED" not in str(logs)
     assert "Müller" not in str(logs)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from gurney.prefetch.hl7.message import Message
 
 __all__ = ["Code", "Complaint", "acknowledge"]
+
+
+_EVENT: Final = re.compile(r"[A-Z]\d\d")
 
 
 class Code(StrEnum):
@@ -35,7 +40,7 @@ def acknowledge(message: Message | None, code: Code, complaint: Complaint | None
         theirs, ours = (message.header(3), message.header(4)), (message.header(5), message.header(6))
         message_id, event, version = message.message_id, message.event, message.header(12) or version
     stamp = now.strftime("%Y%m%d%H%M%S")
-    kind = f"ACK^{event}^ACK" if event else "ACK"
+    kind = f"ACK^{event}^ACK" if _EVENT.fullmatch(event) else "ACK"
     lines = [
         f"MSH|^~\\&|{_clean(ours[0])}|{_clean(ours[1])}|{_clean(theirs[0])}|{_clean(theirs[1])}|{stamp}||{kind}"
         f"|{stamp}{now.microsecond:06}|P|{_clean(version)}",

@@ -94,7 +94,8 @@ class _Reader:
     """Reads by one configuration."""
 
     def __init__(self, config: Hl7, zone: ZoneInfo) -> None:
-        self._fields, self._types, self._zone = config.fields, frozenset(config.id_types), zone
+        self._fields, self._zone = config.fields, zone
+        self._types, self._issuers = frozenset(config.id_types), frozenset(config.id_issuers)
 
     def orders(self, segments: Sequence[Segment]) -> Iterator[Meaning]:
         """Read each order of a message: it begins with its ORC; what stands before the first is for all."""
@@ -128,11 +129,12 @@ class _Reader:
                 survivor = [segment]
             elif segment.name == "MRG":
                 seen = True
-                prior = [text for text in segment.texts(1) if text]
+                named, prior = any(segment.texts(1)), self._counting(segment, 1)
                 ids = tuple(dict.fromkeys([*self._patient_ids(survivor), *prior]))
-                if not survivor or not prior or len(ids) < 2:
+                if prior and len(ids) > 1:
+                    yield SamePatient(ids)
+                elif not survivor or not named or not (self._types or self._issuers):
                     raise Lacking("MRG^1^1", "it does not name two patient IDs to merge")
-                yield SamePatient(ids)
         if not seen:
             raise Lacking("MRG^1", "there is no MRG segment")
 
@@ -170,14 +172,28 @@ class _Reader:
         for place in self._fields.patient_id:
             name, number, component, subcomponent = _parts(place)
             for segment in (one for one in known if one.name == name):
-                texts = segment.texts(number, component, subcomponent)
-                # The type stands beside the ID in what is an extended composite ID (CX), as PID-3 is.
-                for text, kind in zip(texts, segment.texts(number, 5), strict=True):
-                    if text and (not self._types or kind in self._types or (number != 3 and not kind)):
-                        found[text[:256]] = None
+                found |= dict.fromkeys(self._counting(segment, number, component, subcomponent))
             if found and not self._types and number == 3:
                 break  # PID-2 and PID-4 are what older messages have in its place
         return tuple(found)
+
+    def _counting(self, segment: Segment, number: int, component: int = 1, subcomponent: int = 1) -> list[str]:
+        """Return the IDs of a field that are of a type and an issuer that count.
+
+        These stand beside the ID in what is an extended composite ID (CX), as PID-3 is; other fields may lack them.
+        """
+        repetitions = zip(
+            segment.texts(number, component, subcomponent),
+            segment.texts(number, 4),
+            segment.texts(number, 5),
+            strict=True,
+        )
+        may_lack = number != 3
+        return [
+            text[:256]
+            for text, issuer, kind in repetitions
+            if text and _counts(issuer, self._issuers, may_lack) and _counts(kind, self._types, may_lack)
+        ]
 
     def _first(self, group: Sequence[Segment], places: Iterable[str]) -> str:
         for place in places:
@@ -186,6 +202,10 @@ class _Reader:
                 if segment.name == name and (text := next(segment.texts(*where))):
                     return text
         return ""
+
+
+def _counts(text: str, wanted: frozenset[str], may_lack: bool) -> bool:
+    return not wanted or text in wanted or (may_lack and not text)
 
 
 def _parts(place: str) -> tuple[str, int, int, int]:

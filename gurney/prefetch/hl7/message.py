@@ -9,6 +9,7 @@ from typing import Final
 import hl7
 
 from gurney.errors import GurneyError
+from gurney.prefetch.hl7.escapes import unescaping
 
 __all__ = ["Message", "Segment", "Unreadable", "read_message"]
 
@@ -27,6 +28,7 @@ _ENCODINGS: Final = {
     "BIG-5": "big5",
 }
 _LONGEST_HEADER: Final = 4096
+_NULL: Final = '""'
 
 
 class Unreadable(GurneyError):
@@ -45,12 +47,13 @@ class Segment:
     _unescape: Callable[[str], str] = field(repr=False)
 
     def texts(self, number: int, component: int = 1, subcomponent: int = 1) -> Iterator[str]:
-        """Yield what stands at a place, for each repetition of the field."""
+        """Yield what stands at a place, for each repetition of the field; null (2.5.3) is empty too."""
         repeat, between, within = self._separators[0], self._separators[1], self._separators[2]
         text = self._fields[number] if number < len(self._fields) else ""
         for repetition in text.split(repeat):
             # Undone last: what was escaped is no separator.
-            yield self._unescape(_nth(_nth(repetition, between, component), within, subcomponent)).strip()
+            part = _nth(_nth(repetition, between, component), within, subcomponent)
+            yield "" if part == _NULL else self._unescape(part).strip()
 
 
 def _nth(text: str, separator: str, n: int) -> str:
@@ -75,20 +78,23 @@ class Message:
 
 def read_message(block: bytes, encoding: str) -> Message:
     """Read a message; ``encoding`` is of one that does not say its own (MSH-18). Raises Unreadable."""
-    text = block.decode(_encoding_of(block, encoding), errors="replace").replace("\r\n", "\r").replace("\n", "\r")
+    encoding = _encoding_of(block, encoding)
+    text = block.decode(encoding, errors="replace").replace("\r\n", "\r").replace("\n", "\r")
     try:
         parsed = hl7.parse(text.replace("\0", ""))
     except (hl7.ParseException, IndexError, ValueError, AssertionError):
         raise Unreadable("it does not begin with a whole MSH segment") from None
     separators = str(parsed.separators)
     inner = separators[2] + separators[3] + separators[4]
+    unescape = unescaping(str(parsed.esc), separators[1] + separators[3] + separators[2] + separators[4], encoding)
     segments = tuple(
-        Segment(str(one[0]), [str(part) for part in one], inner, lambda part: str(parsed.unescape(part)))
-        for one in parsed
-        if str(one[0])
+        Segment(str(one[0]), [str(part) for part in one], inner, unescape) for one in parsed if str(one[0])
     )
     if not segments or segments[0].name != "MSH":
         raise Unreadable("it does not begin with an MSH segment")
+    if sum(one.name == "MSH" for one in segments) > 1:
+        # Two messages in one may be of two patients, who would be taken for one.
+        raise Unreadable("there is more than one MSH segment")
     header = segments[0]
     kind, event = (next(header.texts(9, n)) for n in (1, 2))
     if not kind:

@@ -118,6 +118,53 @@ def test_text_is_read_in_the_encoding_that_the_message_names(charset: str, encod
     assert appointment.description == "Schädel"
 
 
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        ("\\F\\\\S\\\\R\\\\T\\\\E\\", "|^~&\\"),
+        ("Sch\\XE4\\del", "Schädel"),
+        ("a\\X00\\b", "ab"),
+        ("a\\XZZ\\b\\X4\\c", "abc"),
+        ("one\\.br\\two\\.sp9x\\three", "one two three"),
+        ("\\H\\loud\\N\\", "loud"),
+        ("a\\C2842\\b\\M2442\\c", "abc"),
+        ("half\\of", "half\\of"),
+        ("C:\\dir\\x", "C:\\dir\\x"),
+    ],
+)
+def test_every_escape_is_undone_or_stays_and_is_never_logged(
+    escaped: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (appointment,) = meant(orm(description=escaped))
+    assert isinstance(appointment, Expected)
+    assert appointment.description == text
+    assert not caplog.records, "the library for HL7 logs what it can't undo"
+
+
+def test_null_is_nobodys_id() -> None:
+    assert meant(adt("A40", ids="NEW", prior='OLD~""')) == [SamePatient(("NEW", "OLD"))]
+    with pytest.raises(Lacking):
+        meant(orm(patient='""'))
+
+
+def test_two_messages_in_one_are_none() -> None:
+    with pytest.raises(Unreadable):
+        read_message(orm("1", patient="A") + orm("2", patient="B"), "latin-1")
+
+
+@pytest.mark.parametrize("keys", [{"id_types": ("MR",)}, {"id_issuers": ("HERE",)}])
+def test_only_ids_that_count_are_merged(keys: dict[str, tuple[str, ...]]) -> None:
+    config = Hl7(**keys)  # type: ignore[arg-type]  # one key at a time
+
+    def merged(prior: str) -> list[Meaning]:
+        message = read_message(adt("A40", ids="NEW^^^HERE^MR~4711^^^AOK^NI", prior=prior), "latin-1")
+        return interpret(message, config, BERLIN)
+
+    assert merged("OLD^^^HERE^MR~0815^^^AOK^NI") == [SamePatient(("NEW", "OLD"))]
+    assert merged("OLD") == [SamePatient(("NEW", "OLD"))], "older messages have the ID alone"
+    assert merged("0815^^^AOK^NI") == []
+
+
 def test_escapes_are_undone_and_line_feeds_taken_for_ends() -> None:
     (appointment,) = meant(orm(description="Hals\\T\\Thorax").replace(b"\r", b"\r\n"))
     assert isinstance(appointment, Expected)
