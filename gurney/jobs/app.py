@@ -6,6 +6,7 @@ message than repeat or delay one: early ack, no ETA, no retry, no result, and no
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -88,6 +89,9 @@ def make_app(broker_url: str, *, name: str = "gurney") -> Celery:
     ``broker_url`` is ``redis://``, ``rediss://``, ``redis+socket:///path``, ``sentinel://``, ``amqp://``, ``amqps://``,
     or ``memory://`` for threads in one process. Raises :class:`ConfigError` for any other.
     """
+    # redis-py sets this logger up where it first subscribes, in a thread, and Python's loggers are not made for two at
+    # once: a worker ended by it. One that is there is left alone.
+    logging.getLogger("push_response")
     app = Celery(name, broker=broker_url, amqp=_DoorbellAMQP, log=_HostsLogging, set_as_current=False)
     app.conf.update(
         # Ids in JSON: a message can carry neither code nor a patient.

@@ -70,11 +70,11 @@ class Deliveries:
     A Move Originator Message ID is optional (PS3.7 9.1.1.1.8), and one peer may send for many moves at once.
     """
 
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
+    def __init__(self, folder: Path, limit: int | None = None, *, durable: bool = True) -> None:
         self.folder, self.limit = folder, limit
         self._guard = threading.Lock()
         self._waiting: tuple[Expectation, ...] = ()
-        self._inbox = Inbox(folder, self._pass_on, limit, self._tell_of)
+        self._inbox = Inbox(folder, self._pass_on, limit, self._tell_of, durable=durable)
 
     def inbox_for(self, calling: Calling) -> Inbox:  # noqa: ARG002 - one folder for whoever calls
         """Give what keeps the instances of an association."""

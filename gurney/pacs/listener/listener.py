@@ -70,7 +70,8 @@ class Listener:
 
     ``calling_ae_titles`` turns away everybody else. Of ``timeouts``, ``acse`` is the patience with a peer that
     connects and asks nothing, ``network`` that with one that stands still, ``store`` that with one that takes no
-    answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind.
+    answer. An instance of more than ``max_instance_bytes`` is refused (A700), and leaves nothing behind. Success is
+    answered when an instance is safe on disk; with ``durable=False`` when it is written, and a power cut may lose it.
     ``fast_path=False`` lets pynetdicom receive the instances: slower, with the same results.
     """
 
@@ -86,6 +87,7 @@ class Listener:
         timeouts: Timeouts | None = None,
         tls: InboundTls | None = None,
         max_instance_bytes: int | None = None,
+        durable: bool = True,
         fast_path: bool = True,
     ) -> None:
         """Prepare; an empty host means every address of this one, and with port 0 the system chooses one.
@@ -106,7 +108,7 @@ class Listener:
         self._tls = tls
         self._fast_path = fast_path
         limit = check_max_instance_bytes(max_instance_bytes)
-        self._deliveries = Deliveries(folder, limit) if folder is not None else None
+        self._deliveries = Deliveries(folder, limit, durable=durable) if folder is not None else None
         self._intake: Intake | None = self._deliveries
         self._doorkeeper: Doorkeeper | None = None
         self._calling_ae_titles = [check_ae_title(title) for title in several(calling_ae_titles, "calling_ae_titles")]

@@ -136,6 +136,7 @@ class Inbox:
     """A folder that takes what a peer stores. ``on_received`` hears of each instance once it is safe.
 
     An instance of more than ``limit`` bytes is refused. ``on_failed`` hears of what of ours kept one from being stored.
+    Without ``durable`` the system may write whenever it likes.
     """
 
     def __init__(
@@ -144,7 +145,10 @@ class Inbox:
         on_received: Callable[[Received], object],
         limit: int | None = None,
         on_failed: Callable[[OSError], object] = lambda _: None,
+        *,
+        durable: bool = True,
     ) -> None:
+        self._is_durable = durable
         self.folder = folder
         self.limit = limit
         self._on_received = on_received
@@ -160,8 +164,9 @@ class Inbox:
         if status != STORED:
             return status
         try:
-            arrival.settle()
-            secure_names(self.folder)
+            arrival.settle(durable=self._is_durable)
+            if self._is_durable:
+                secure_names(self.folder)
         except OSError as error:
             self.note(error)
             return OUT_OF_RESOURCES
@@ -207,8 +212,7 @@ class EagerInbox(Inbox):
 
     def __init__(self, folder: Path, *, durable: bool = True, limit: int | None = None) -> None:
         self.shortfall = Shortfall(folder, limit)
-        super().__init__(folder, lambda _: None, limit, self.shortfall.note)
-        self._is_durable = durable
+        super().__init__(folder, lambda _: None, limit, self.shortfall.note, durable=durable)
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
         self._batch: list[Arrival] = []
         self._begun = 0.0

@@ -5,6 +5,7 @@ DCMTK is the real caller; pynetdicom calls where one is needed that proposes wha
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -77,6 +78,19 @@ def test_the_callers_first_transfer_syntax_is_preferred(listener: Listener) -> N
     taken = [str(context.transfer_syntax[0]) for context in assoc.accepted_contexts]
     assoc.release()
     assert taken == ["1.2.840.10008.1.2.4.70"] * 2
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_success_is_answered_when_it_is_on_disk_unless_that_is_not_wanted(
+    folder: Path, make_requests: MakeRequests, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(os, "fsync", written.append)
+    with Listener("GURNEY", folder, durable=durable) as listener:
+        (result,) = StoreScu().store_many(at(listener), make_requests(1))
+    assert result.is_stored
+    assert bool(written) is durable
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_without_a_folder_it_takes_no_instances() -> None:
