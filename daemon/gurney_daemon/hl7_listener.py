@@ -98,8 +98,6 @@ class Hl7Listener:
         # A sender whose host has gone must not keep its place for ever.
         keep_alive(writer.get_extra_info("socket"))
         self._open += 1
-        # A sender that went without a word shall not keep its place for ever.
-        keep_alive(writer.get_extra_info("socket"))
         try:
             await self._converse(reader, writer, address)
         except (ConnectionError, TimeoutError):

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from gurney.errors import GurneyError
 from gurney.pacs import ModalityWorklistQuery, QueryRetrieveScu, Range
 from gurney.pacs.display import text_at
+from gurney.prefetch.archive import IncompleteAnswer
 from gurney.settings import Prefetch, Settings
 from gurney.settings.remotes import remote_ae
 from gurney.transfer.prefetch import Current
@@ -117,7 +118,8 @@ def _current(values: Mapping[str, str], scheduled: datetime | None, today: date)
 def on_worklist(settings: Settings, rule: Prefetch, zone: ZoneInfo, begin: float, end: float) -> Iterator[Comer]:
     """Ask a remote's modality worklist (PS3.4 annex K) who is scheduled from ``begin`` until before ``end``.
 
-    Call it inside a DicomEngine. Raises a refinement of AssociationFailure, and OperationFailed.
+    Call it inside a DicomEngine. Raises a refinement of AssociationFailure, OperationFailed, and IncompleteAnswer: who
+    is left out of half an answer would be taken for cancelled.
     """
     remote = settings.remote_named(rule.worklist)
     scu = QueryRetrieveScu(settings.calling_ae_title(remote), fast_path=remote.fast_path)
@@ -126,10 +128,13 @@ def on_worklist(settings: Settings, rule: Prefetch, zone: ZoneInfo, begin: float
     code = Dataset()
     code.CodeValue = code.CodingSchemeDesignator = ""
     wanted.RequestedProcedureCodeSequence = [code]
-    for match in scu.find(remote_ae(remote), ModalityWorklistQuery(start_date=days), template=wanted):
-        comer = _of_entry(match.dataset, zone)
-        if comer is not None and (comer.scheduled_at is None or begin <= comer.scheduled_at < end):
-            yield comer
+    with scu.find(remote_ae(remote), ModalityWorklistQuery(start_date=days), template=wanted) as search:
+        for match in search:
+            comer = _of_entry(match.dataset, zone)
+            if comer is not None and (comer.scheduled_at is None or begin <= comer.scheduled_at < end):
+                yield comer
+        if not search.is_complete:
+            raise IncompleteAnswer(f"{rule.worklist} did not answer to the end: there may be more who come")
 
 
 _STEP = "ScheduledProcedureStepSequence."
