@@ -93,7 +93,8 @@ def see_to(
         seen.retrievals += sum(asked.is_new for asked in done.asked)
         if not done.plan.is_whole:
             seen.trouble = done.plan.trouble
-    else:
+    # Who stands in a line that can't be read is not known to be gone.
+    if not is_over() and not seen.mistakes:
         _withdraw_vanished(settings, ledger, rule, at, now, [comer.key for comer in comers], actor)
     log.info("prefetch_done", rule=rule.name, comers=seen.comers, retrievals=seen.retrievals)
     return seen

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gurney.ledger import appointments
 from gurney.ledger.appointments import Expected
-from gurney.ledger.models import Retrieval
+from gurney.ledger.models import Appointment, Retrieval
 from gurney.ledger.retrieving.requests import Request, ask
 from gurney.pacs import DicomEngine
 from gurney.pacs.testing import Answer, Break, FakePacs, How, Operation, Respond
@@ -84,3 +84,27 @@ def test_half_an_answer_withdraws_nothing(
     ris.on_request(Operation.C_FIND, act)
     assert poll(world, settings).trouble
     assert state(world, retrieval_id) is RetrievalState.WAITING
+
+
+def test_a_line_that_can_not_be_read_withdraws_nothing(world: World, settings: Settings, tmp_path: Path) -> None:
+    listed = tmp_path / "list.csv"
+    config = tmp_path / "gurney.toml"
+    config.write_text(config.read_text().replace('worklist = "ris"', f'patients = "{listed}"'))
+    (rule,) = load(str(config), {}).prefetch
+    soon = datetime.fromtimestamp(EVENING + 3600, ZoneInfo("UTC")).isoformat()
+    world.destination()
+
+    def poll_list(text: str) -> None:
+        listed.write_text(f"patient_id,accession,scheduled\n{text}\n")
+        with DicomEngine():
+            see_to(load(str(config), {}), world.ledger, rule, EVENING, EVENING, lambda _: None, actor="scheduler")
+
+    poll_list(f"4711,A1,{soon}")
+    with world.ledger.read() as conn:
+        (key,) = conn.scalars(select(Appointment.key).where(Appointment.cancelled_at.is_(None)))
+    asked = world.ledger.transact(ask, Request("archive", "1.2.3"), "scheduler")
+    world.ledger.transact(appointments.link, ORIGIN, key, [asked.retrieval_id])
+    poll_list("4711,A1,tomorrow")
+    assert state(world, asked.retrieval_id) is RetrievalState.WAITING
+    poll_list("")
+    assert state(world, asked.retrieval_id) is RetrievalState.CANCELLED
