@@ -14,7 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, exists, or_, select
 
 from gurney.ledger.database import AnyRow, Transaction
-from gurney.ledger.models import Appointment, AppointmentFetch, AppointmentPlan
+from gurney.ledger.models import Appointment, AppointmentFetch, AppointmentPlan, Retrieval
+from gurney.ledger.retrieving.requests import PREFETCH
 from gurney.ledger.retrieving.requests import cancel as cancel_retrievals
 
 __all__ = [
@@ -214,10 +215,11 @@ def _plan(tx: Transaction, origin: str, key: str, rule: str, values: dict[str, A
 
 
 def _withdraw(tx: Transaction, origin: str, key: str, actor: str) -> list[int]:
-    """Take back what an appointment asked for and nobody has begun, unless another one wants it too."""
+    """Take back what an appointment asked for and nobody has begun, unless another one or a person wants it too."""
     here = and_(AppointmentFetch.origin == origin, AppointmentFetch.key == key)
     ids = set(tx.conn.scalars(select(AppointmentFetch.retrieval_id).where(here)))
     tx.conn.execute(delete(AppointmentFetch).where(here))
     tx.conn.execute(delete(AppointmentPlan).where(AppointmentPlan.origin == origin, AppointmentPlan.key == key))
     still = set(tx.conn.scalars(select(AppointmentFetch.retrieval_id).where(AppointmentFetch.retrieval_id.in_(ids))))
-    return cancel_retrievals(tx, ids - still, actor, only_unstarted=True)
+    mine = select(Retrieval.id).where(Retrieval.id.in_(ids - still), Retrieval.origin.startswith(PREFETCH))
+    return cancel_retrievals(tx, tx.conn.scalars(mine).all(), actor, only_unstarted=True)

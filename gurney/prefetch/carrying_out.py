@@ -9,7 +9,7 @@ from gurney.ledger.aliases import known_ids
 from gurney.ledger.database import Ledger, Transaction
 from gurney.ledger.forwarding import Bell
 from gurney.ledger.retrieving.recent import delivered_since
-from gurney.ledger.retrieving.requests import Asked, Request, ask
+from gurney.ledger.retrieving.requests import PREFETCH, Asked, Request, ask
 from gurney.prefetch.planning import Plan, Planner
 from gurney.settings import Prefetch, Settings
 from gurney.transfer.prefetch import Current, Selected, Verdict
@@ -90,7 +90,7 @@ def requests_of(rule: Prefetch, plan: Plan, due_at: float | None = None) -> list
                 candidate.study_instance_uid,
                 forward_to=forward_to,
                 direct_to=direct_to,
-                origin=f"prefetch:{rule.name}",
+                origin=f"{PREFETCH}{rule.name}",
                 priority=Priority.ROUTINE,  # never STAT: what is urgent goes before what may be looked at
                 due_at=due_at,
             )

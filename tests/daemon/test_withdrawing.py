@@ -54,7 +54,7 @@ def retrieval_id(world: World) -> int:
     world.destination()
     expected = Expected("a", (), EVENING + 3600)
     world.ledger.transact(appointments.note, ORIGIN, expected, EVENING - 900, EVENING - 900, "scheduler")
-    asked = world.ledger.transact(ask, Request("archive", "1.2.3"), "scheduler")
+    asked = world.ledger.transact(ask, Request("archive", "1.2.3", origin="prefetch:nightly"), "scheduler")
     world.ledger.transact(appointments.link, ORIGIN, "a", [asked.retrieval_id])
     return asked.retrieval_id
 
@@ -102,7 +102,7 @@ def test_a_line_that_can_not_be_read_withdraws_nothing(world: World, settings: S
     poll_list(f"4711,A1,{soon}")
     with world.ledger.read() as conn:
         (key,) = conn.scalars(select(Appointment.key).where(Appointment.cancelled_at.is_(None)))
-    asked = world.ledger.transact(ask, Request("archive", "1.2.3"), "scheduler")
+    asked = world.ledger.transact(ask, Request("archive", "1.2.3", origin="prefetch:nightly"), "scheduler")
     world.ledger.transact(appointments.link, ORIGIN, key, [asked.retrieval_id])
     poll_list("4711,A1,tomorrow")
     assert state(world, asked.retrieval_id) is RetrievalState.WAITING

@@ -23,7 +23,7 @@ def note(world: World, one: Expected = ONE, told_at: float = NOON - 100) -> Chan
 
 def fetch(world: World, key: str, study: str) -> int:
     world.destination()
-    asked = world.ledger.transact(ask, Request("archive", study), "hl7")
+    asked = world.ledger.transact(ask, Request("archive", study, origin="prefetch:x"), "hl7")
     world.ledger.transact(appointments.link, HL7, key, [asked.retrieval_id])
     return asked.retrieval_id
 
@@ -97,6 +97,15 @@ def test_a_cancellation_withdraws_what_nobody_has_begun_and_nobody_else_wants(wo
     states = [state(world, one) for one in (alone, begun, shared)]
     assert states == [RetrievalState.CANCELLED, RetrievalState.WAITING, RetrievalState.WAITING]
     assert world.ledger.transact(appointments.cancel, HL7, "other", NOON, NOON, "hl7") == [shared]
+
+
+def test_what_a_person_asked_for_too_stays(world: World) -> None:
+    note(world)
+    after, before = fetch(world, "4711", "1.1"), world.ledger.transact(ask, Request("archive", "1.2"), "anna")
+    assert not world.ledger.transact(ask, Request("archive", "1.1"), "anna").is_new
+    assert fetch(world, "4711", "1.2") == before.retrieval_id
+    assert world.ledger.transact(appointments.cancel, HL7, "4711", NOON, NOON, "hl7") == []
+    assert [state(world, one) for one in (after, before.retrieval_id)] == [RetrievalState.WAITING] * 2
 
 
 def test_what_a_list_names_no_more_has_vanished(world: World) -> None:

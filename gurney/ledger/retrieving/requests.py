@@ -17,10 +17,13 @@ from gurney.ledger.models import Destination, Retrieval, Spool, Wanted
 from gurney.transfer.retrieving import Listing, RetrievalState, WantedState
 from gurney.transfer.states import Priority
 
-__all__ = ["LANE", "OPEN", "Asked", "Request", "again", "ask", "cancel", "ring_for"]
+__all__ = ["LANE", "OPEN", "PREFETCH", "Asked", "Request", "again", "ask", "cancel", "ring_for"]
 
 LANE: Final = "retrieve"
 """The lane of the doorbell on which those are rung who retrieve."""
+
+PREFETCH: Final = "prefetch:"
+"""How the origin of what a rule of prefetch asks for begins."""
 
 OPEN: Final = (RetrievalState.WAITING, RetrievalState.RUNNING, RetrievalState.INCOMPLETE)
 _AGAIN: Final = (
@@ -121,7 +124,12 @@ def _same(source_id: int, request: Request) -> Any:
 
 
 def _hurry(tx: Transaction, row: AnyRow, request: Request, due_at: float) -> None:
-    """Let the more urgent of two equal requests count, and ask again at once for what was given up for a day."""
+    """Let the more urgent of two equal requests count, and ask again at once for what was given up for a day.
+
+    What a person asks for as well is a person's from then on: no appointment that is cancelled takes it back.
+    """
+    if row.origin.startswith(PREFETCH) and not request.origin.startswith(PREFETCH):
+        tx.conn.execute(update(Retrieval).where(Retrieval.id == row.id).values(origin=request.origin[:128]))
     if row.state == RetrievalState.INCOMPLETE:
         _ask_anew(tx, [row.id])
         return
