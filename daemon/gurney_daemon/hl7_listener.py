@@ -193,7 +193,9 @@ def _write(tx: Transaction, meanings: list[Meaning], told_at: float, now: float)
                 withdrawn = appointments.cancel(tx, HL7, one.key, told_at, now, "hl7")
                 log.info("appointment_cancelled", retrievals_withdrawn=len(withdrawn))
             case SamePatient():
-                aliases.join(tx, one.patient_ids)
+                if aliases.join(tx, one.patient_ids):
+                    # Who is expected may have priors under the other number.
+                    appointments.see_again(tx, aliases.known_ids(tx.conn, one.patient_ids), now)
 
 
 async def _beginning(reader: HL7StreamReader) -> None:

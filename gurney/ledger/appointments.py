@@ -28,6 +28,7 @@ __all__ = [
     "is_cancelled",
     "link",
     "note",
+    "see_again",
     "seen_to",
     "stands",
     "try_again",
@@ -61,6 +62,7 @@ class Expected:
     modality: str = ""
 
 
+_AT_ONCE: Final = 200
 _FIELDS: Final = tuple(one.name for one in fields(Expected) if one.name not in ("key", "patient_ids"))
 
 
@@ -147,6 +149,26 @@ def try_again(tx: Transaction, origin: str, key: str, rule: str, look_at: float)
         )
     ).one_or_none()
     _plan(tx, origin, key, rule, {"look_at": look_at, "tries": (row.tries if row is not None else 0) + 1})
+
+
+def see_again(tx: Transaction, patient_ids: Collection[str], since: float) -> int:
+    """Have rules see anew to what is expected of a patient from a moment on, because other IDs became known.
+
+    Return how many appointments that is. What was asked for stays.
+    """
+    expected = tx.conn.execute(
+        select(Appointment.key, Appointment.patient_ids).where(
+            Appointment.origin == HL7,
+            Appointment.cancelled_at.is_(None),
+            or_(Appointment.scheduled_at.is_(None), Appointment.scheduled_at >= since),
+        )
+    )
+    ids = set(patient_ids)
+    keys = [row.key for row in expected if not ids.isdisjoint(json.loads(row.patient_ids))]
+    for start in range(0, len(keys), _AT_ONCE):
+        some = AppointmentPlan.key.in_(keys[start : start + _AT_ONCE])
+        tx.conn.execute(delete(AppointmentPlan).where(AppointmentPlan.origin == HL7, some))
+    return len(keys)
 
 
 def link(tx: Transaction, origin: str, key: str, retrieval_ids: Iterable[int]) -> None:

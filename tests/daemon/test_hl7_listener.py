@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import func, select
 
 from gurney.ledger import aliases
+from gurney.ledger import appointments as appointments_of_the_ledger
 from gurney.ledger.errors import LedgerUnavailable
 from gurney.ledger.models import Appointment
 from gurney.settings.hl7 import Hl7
@@ -114,6 +115,15 @@ def test_a_merge_is_remembered(world: World, line: Line) -> None:
     assert "|AA|" in line.ask(adt("A40", ids="NEW", prior="OLD"))
     with world.ledger.read() as conn:
         assert aliases.known_ids(conn, ["OLD"]) == ("OLD", "NEW")
+
+
+def test_a_merge_after_an_order_has_it_seen_to_again(world: World, line: Line) -> None:
+    assert "|AA|" in line.ask(orm(patient="NEW"))
+    world.ledger.transact(appointments_of_the_ledger.seen_to, "hl7", "4711", "priors")
+    assert "|AA|" in line.ask(adt("A40", ids="NEW", prior="OLD"))
+    with world.ledger.read() as conn:
+        due = appointments_of_the_ledger.due(conn, "priors", NOW - 3600, NOW + 7 * 86_400, NOW)
+    assert [one.key for one in due] == ["4711"]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ def test_each_rule_sees_to_an_appointment_once(world: World) -> None:
     assert due(world) == ["4711"], "it has changed"
 
 
+def test_what_is_expected_of_a_patient_with_another_id_is_seen_to_again(world: World) -> None:
+    note(world)
+    note(world, dataclasses.replace(ONE, key="other", patient_ids=("P1",)))
+    for key in ("4711", "other"):
+        world.ledger.transact(appointments.seen_to, HL7, key, "priors")
+    assert world.ledger.transact(appointments.see_again, ("P0", "OLD"), NOON - 50) == 1
+    assert due(world) == ["4711"]
+    world.ledger.transact(appointments.seen_to, HL7, "4711", "priors")
+    assert world.ledger.transact(appointments.see_again, ("P0", "OLD"), NOON + 50) == 0, "that one is over"
+
+
 def test_what_could_not_be_asked_is_tried_again_later(world: World) -> None:
     note(world)
     world.ledger.transact(appointments.try_again, HL7, "4711", "priors", NOON)
