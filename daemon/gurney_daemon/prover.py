@@ -86,7 +86,8 @@ class Prover:
     def step(self) -> None:
         """Ask for what is due now. Raises LedgerError."""
         name = self._configured.name
-        while self._ledger.transact(commitments.overdue, name, self._configured.commitment_timeout, self.name):
+        timeout = self._configured.commitment_timeout
+        while self._is_overdue(timeout) and self._ledger.transact(commitments.overdue, name, timeout, self.name):
             log.warning("commitment_overdue", destination=name)
         if not self._window.stand(time.time(), self._zone).is_open:
             return
@@ -94,6 +95,10 @@ class Prover:
             due = self._due(how)
             if due:
                 self._ask(how, ask, due)
+
+    def _is_overdue(self, timeout: float) -> bool:
+        with self._ledger.read() as conn:
+            return commitments.is_overdue(conn, self._configured.name, timeout, self._ledger.clock.now(conn))
 
     def _due(self, how: str) -> list[Unproven]:
         with self._ledger.read() as conn:

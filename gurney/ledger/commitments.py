@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Select, exists, func, insert, literal_column, select, update
 
 from gurney.ledger import trail
 from gurney.ledger.database import AnyRow, Transaction
@@ -23,7 +23,7 @@ from gurney.ledger.proving.findings import send_again
 from gurney.transfer.commitment import MOST_REFERENCES, Step, after_failure, after_silence, ask_again_after
 from gurney.transfer.states import ItemState, Proof
 
-__all__ = ["Answered", "Reference", "answer", "not_taken", "overdue", "request"]
+__all__ = ["Answered", "Reference", "answer", "is_overdue", "not_taken", "overdue", "request"]
 
 _OPEN = (Step.ASK_AGAIN, Step.FIND)
 _AWAITED = (int(Proof.REQUESTED), int(Proof.OVERDUE))
@@ -153,17 +153,17 @@ def answer(
     return answered
 
 
+def is_overdue(conn: Connection, destination: str, timeout: float, now: float) -> bool:
+    """Tell whether :func:`overdue` has something to mark; a look every few seconds is to cost no transaction."""
+    return conn.execute(_late(destination, now - timeout)).first() is not None
+
+
 def overdue(tx: Transaction, destination: str, timeout: float, actor: str) -> int:
     """Mark a destination's oldest request without an answer for ``timeout`` seconds; return how many items that leaves.
 
     One request a call, so that the transaction is short. A late answer counts all the same.
     """
-    late = tx.conn.execute(
-        _ASKED.where(Commitment.state == literal_column("'requested'"), Commitment.requested_at <= tx.now - timeout)
-        .where(Destination.name == destination)
-        .order_by(Commitment.requested_at)
-        .limit(1)
-    ).one_or_none()
+    late = tx.conn.execute(_late(destination, tx.now - timeout)).one_or_none()
     return 0 if late is None else _unanswered(tx, late, None, actor, "commitment.overdue")
 
 
@@ -179,6 +179,15 @@ def not_taken(tx: Transaction, transaction_uid: str, status: int | None, actor: 
 _ASKED = select(Commitment.transaction_uid, Commitment.destination_id, Destination.name, Destination.verify).join(
     Destination, Destination.id == Commitment.destination_id
 )
+
+
+def _late(destination: str, before: float) -> Select[str, int, str, bool]:
+    return (
+        _ASKED.where(Commitment.state == literal_column("'requested'"), Commitment.requested_at <= before)
+        .where(Destination.name == destination)
+        .order_by(Commitment.requested_at)
+        .limit(1)
+    )
 
 
 def _unanswered(tx: Transaction, asked: AnyRow, status: int | None, actor: str, action: str) -> int:

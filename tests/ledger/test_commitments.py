@@ -42,6 +42,11 @@ def state(world: World, uid: str = "2.25.9") -> str | None:
         return conn.scalar(select(Commitment.state).where(Commitment.transaction_uid == uid))
 
 
+def is_overdue(world: World) -> bool:
+    with world.ledger.read() as conn:
+        return commitments.is_overdue(conn, "archive", 100, world.clock.time)
+
+
 def test_a_request_names_what_is_stored_and_not_asked_for_yet(world: World) -> None:
     done = world.items(2, state=S.DONE)
     (renamed,) = world.items(1, state=S.WARNED, sent_sop_instance_uid="2.25.77", sop_class_uid=MR)
@@ -121,8 +126,11 @@ def test_silence_is_overdue_and_a_late_answer_counts_all_the_same(world: World) 
     say(world, references[:1])
     world.clock.pass_by(99)
     assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 0
+    assert not is_overdue(world)
     world.clock.pass_by(1)
+    assert is_overdue(world)
     assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 1
+    assert not is_overdue(world)
     assert world.ledger.transact(commitments.overdue, "archive", 100, "daemon") == 0
     assert (proofs(world, ids), state(world)) == ([P.COMMITTED, P.OVERDUE], "overdue")
     assert ask(world, ids, "2.25.10") == references[1:]
